@@ -1,0 +1,46 @@
+"""Every bound of the live program in one place, each with its reason.
+
+Whatever a stranger can make grow (packets, queues, loops, histories) has its limit here and nowhere else.
+"""
+
+from typing import Final
+
+# -- the wire ---------------------------------------------------------------------------------------------------------
+MAX_DATAGRAM_BYTES: Final = 8192  # contract section 3: a UDP datagram larger than this is not ours
+MAX_ARGUMENTS: Final = 256  # 30 notes of five numbers and a length make 151; a chord loop of 64 makes 193
+MAX_ADDRESS_CHARS: Final = 128  # the longest address of the table has under 64, a pattern may list alternatives
+MAX_BUNDLE_DEPTH: Final = 4  # a client nests once; hundreds of levels are an attack on the stack
+MAX_BUNDLE_ELEMENTS: Final = 64  # a whole state of knobs for one voice fits
+MAX_WAITING_BUNDLES: Final = 256  # contract section 3: time-tagged bundles kept for later
+MAX_BUNDLE_AHEAD_S: Final = 60.0  # contract section 3: a bundle further ahead is refused
+NUMBER_SLACK: Final = 1e-6  # contract section 3: 32-bit floats may miss a bound by this much
+MAX_SUBSCRIBERS: Final = 16  # contract 3.1
+SUBSCRIPTION_S: Final = 60.0  # contract 3.1: silence after which a subscription lapses
+HEARTBEAT_S: Final = 0.5  # contract 3.1: twice a second
+MAX_NOTES_PER_MESSAGE: Final = 30  # contract section 3: keeps a message under 1 KiB
+DATAGRAMS_PER_WAKE: Final = 32  # a flood may not starve timers: so many are read before the loop breathes
+
+# -- what a voice holds -----------------------------------------------------------------------------------------------
+MAX_BARS: Final = 16  # contract 3.3: bars of one request
+MAX_LOOP_BEATS: Final = 16 * 16.0  # sixteen bars of up to sixteen quarter notes
+MAX_LOOP_NOTES: Final = 2048  # sixteen bars of busy drums have about 600
+MIN_LOOP_BEATS: Final = 0.25  # one sixteenth; a loop of nothing would wrap for ever
+MIN_NOTE_BEATS: Final = 1 / 480  # one tick of the files we write: no note of zero length
+MAX_UNDO: Final = 256  # undo steps kept in memory a voice; every set of bars stays on disk
+MAX_REQUESTS_WAITING: Final = 32  # requests for new bars a voice may have before it answers "busy" (error 6)
+STATE_EVENTS_PER_S: Final = 20  # contract 3.3
+GESTURE_BARS_PER_S: Final = 10  # contract 3.3: a moving knob sends its bars at most so often
+
+# -- time -------------------------------------------------------------------------------------------------------------
+MIN_TEMPO_BPM: Final = 20.0  # contract 3.2, the range of Ableton Link
+MAX_TEMPO_BPM: Final = 999.0
+TICKS_PER_BEAT: Final = 480  # contract section 1: of the files we write
+CLOCK_TICKS_PER_BEAT: Final = 24  # MIDI clock
+
+# -- between processes ------------------------------------------------------------------------------------------------
+MAX_FRAME_BYTES: Final = 1 << 20  # 2,048 notes take about 80 KB of JSON
+MAX_BACKLOG_BYTES: Final = 8 << 20  # unsent bytes to one peer; beyond it the peer is taken for dead
+PLAYED_RECORD_SLOTS: Final = 65536  # messages kept in the player's own record: several minutes at full density
+CONNECT_TIMEOUT_S: Final = 5.0  # a process that has not said who it is by then is sent away
+STOP_TIMEOUT_S: Final = 2.0  # what a process gets to end by itself before it is killed
+PANIC_REPEAT_S: Final = 2.0  # contract 3.1: a second panic within this sends every note-off

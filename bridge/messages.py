@@ -1,0 +1,346 @@
+"""The typed records that cross between processes, and their form on the wire.
+
+A record is a frozen dataclass of plain values. On the wire it is one JSON array, the record's name first and its fields
+in order, so that a captured stream can be read by eye. Notes are rows ``(pitch, start_beats, duration_beats, velocity,
+part)``; ids are the ids of contract 3.3; every ``*_ns`` is a ``time.perf_counter_ns`` reading, which on the systems
+we run on is one clock for all processes of a machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Final
+
+NoteRow = tuple[int, float, float, int, int]
+"""pitch 0-127, start in beats from the loop's position 0, duration in beats, velocity 1-127, part 0-2."""
+
+
+class MalformedRecordError(ValueError):
+    """A frame that is not one of our records: a peer of another version, or not a peer at all."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hello:
+    """First record on every connection: proves that the caller was started by the same supervisor."""
+
+    token: str
+    role: str
+
+
+# -- the bridge to the player -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launch:
+    """New bars for a voice, to sound at the boundary that `request_ns` asked for (``now step beat bar loop``)."""
+
+    voice: str
+    id: int
+    request_ns: int
+    launch: str
+    length_beats: float
+    notes: list[NoteRow]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reshape:
+    """Other notes for bars the voice already has (sounding or pending): they take over from now, start unchanged."""
+
+    voice: str
+    id: int
+    new_id: int
+    length_beats: float
+    notes: list[NoteRow]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CancelPending:
+    """Forget the bars that wait for their boundary."""
+
+    voice: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClearVoice:
+    """Close the voice's notes, forget its loop and its pending bars."""
+
+    voice: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlayVoice:
+    """Sound again from the launch boundary on; position in the loop is where it would have been."""
+
+    voice: str
+    request_ns: int
+    launch: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StopVoice:
+    """Close the voice's notes at once; its bars are kept."""
+
+    voice: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MuteVoice:
+    """Mute or unmute a voice, or one part of it (`part` -1: all)."""
+
+    voice: str
+    on: bool
+    part: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoopVoice:
+    """Whether the voice's bars go round (`on`) or sound once and end."""
+
+    voice: str
+    on: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RestoreVoice:
+    """After a restart of the player: a voice exactly as the bridge knew it, sounding again at once, in place."""
+
+    voice: str
+    id: int
+    start_beats: float
+    length_beats: float
+    notes: list[NoteRow]
+    playing: bool
+    loop: bool
+    muted_parts: list[int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetClock:
+    """Source, internal tempo, offset or metre; a None leaves that one as it is."""
+
+    source: str | None = None
+    tempo_bpm: float | None = None
+    offset_ms: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MoveTransport:
+    """The internal transport: ``play`` (from beat 0), ``stop``, ``continue``."""
+
+    action: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RestoreTransport:
+    """After a restart of the player: the tempo map as it last was; beat = anchor_beats at anchor_ns."""
+
+    anchor_ns: int
+    anchor_beats: float
+    tempo_bpm: float
+    playing: bool
+    numerator: int
+    denominator: int
+    bar_origin_beats: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveReport:
+    """Live's transport as its device saw it when the packet arrived (contract 3.2); bar -1: not told."""
+
+    arrival_ns: int
+    playing: bool
+    tempo_bpm: float
+    beats: float
+    numerator: int
+    denominator: int
+    bar: float
+    beat_in_bar: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Panic:
+    """Close everything now; `every_note`: note-off for all 128 notes on every channel as well."""
+
+    every_note: bool
+
+
+# -- the player to the bridge -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VoiceSnapshot:
+    """What the player holds of one voice; ids are 0 where there is nothing."""
+
+    voice: str
+    playing: bool
+    loop: bool
+    muted_parts: list[int]
+    sounding_id: int
+    start_beats: float
+    length_beats: float
+    notes: list[NoteRow]
+    pending_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClockState:
+    """The tempo map, sent when it changes: beat = anchor_beats + (now - anchor_ns) * tempo / 60e9 while playing."""
+
+    source: str
+    playing: bool
+    tempo_bpm: float
+    anchor_ns: int
+    anchor_beats: float
+    numerator: int
+    denominator: int
+    bar_origin_beats: float
+    error_ms: float
+    followed: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ports:
+    """The player's MIDI ports in plain words, one line each; sent at the start and when something changes."""
+
+    backend: str
+    lines: list[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SnapshotEnd:
+    """All voices, the clock and the ports have been told; `fresh`: the player has just been started."""
+
+    fresh: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Bars were accepted: loop position 0 falls on `start_beats` (-1 while the clock stands)."""
+
+    voice: str
+    id: int
+    start_beats: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launched:
+    """Bars have begun to sound, at `beat`."""
+
+    voice: str
+    id: int
+    start_beats: float
+    beat: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Late:
+    """Bars missed the boundary they were asked for by `ms`; the old loop goes round once more."""
+
+    voice: str
+    id: int
+    ms: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Beat:
+    """A beat of the song has come."""
+
+    beat: int
+    tempo_bpm: float
+    playing: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Panicked:
+    """Everything is closed; so many notes were sounding."""
+
+    n_notes: int
+
+
+# -- the bridge and the engine ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Generate:
+    """A request for bars. `op` is one of ``next sample vary morph``; `knob` jobs give way to clicks, and of one voice's
+    waiting knob jobs only the newest is done. `material` holds the loops the operation works from, each
+    ``[length_beats, notes]`` (next: the context; vary: the loop; morph: the corners, an empty one null).
+    """
+
+    job: int
+    voice: str
+    model: str
+    op: str
+    knob: bool
+    material: list[Any]
+    bars: int
+    beats_per_bar: float
+    x: float
+    y: float
+    amount: float
+    temperature: float
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Generated:
+    """The bars of a job, plain (before the groove), with the time the engine spent on them."""
+
+    job: int
+    length_beats: float
+    notes: list[NoteRow]
+    engine_ms: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JobFailed:
+    """A job that has no result, with the code of contract 3.5 and the reason in plain words."""
+
+    job: int
+    code: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelState:
+    """A model is ready (warmed up), or is not and why; sent for every configured model when the engine starts."""
+
+    model: str
+    ready: bool
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadModel:
+    """Make one more model resident; answered with `ModelState`."""
+
+    model: str
+
+
+_RECORDS: Final[dict[str, type]] = {
+    name: value for name, value in list(globals().items()) if dataclasses.is_dataclass(value) and isinstance(value, type)
+}
+_FIELDS: Final[dict[type, tuple[str, ...]]] = {
+    record: tuple(field.name for field in dataclasses.fields(record)) for record in _RECORDS.values()
+}
+
+
+def encode(record: object) -> bytes:
+    """The record as one JSON array, UTF-8."""
+    kind = type(record)
+    values = [kind.__name__, *(getattr(record, name) for name in _FIELDS[kind])]
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decode(frame: bytes | bytearray | memoryview) -> Any:
+    """The record that `encode` made `frame` of; JSON arrays stay lists inside it.
+
+    Raises:
+        MalformedRecordError: the frame is not one of ours.
+    """
+    try:
+        name, *values = json.loads(bytes(frame))
+        return _RECORDS[name](*values)
+    except (ValueError, TypeError, KeyError) as fault:
+        raise MalformedRecordError(f"not a record of this version: {bytes(frame[:80])!r} ({fault})") from fault
