@@ -1,0 +1,104 @@
+"""Augmentation of training windows, in batches: the VAE sees these; the prior and the evaluation never do.
+
+A line is handled as what sounds at each step and where it is struck (`bridge.music.grids.tokens_line`), so that
+cutting and turning it can never leave a token that means nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.model.config import ModelConfig
+from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, line_tokens, tokens_line
+from bridge.music.notes import STEPS_PER_BEAT
+
+_TRANSPOSE = 6
+_SHIFT_BEATS_CHANCE = 0.3
+_SPLICE_CHANCE = 0.1
+_GATE_CHANCE = 0.2
+_DROP_CLASS_CHANCE = 0.2
+_HAT_RIDE_CHANCE = 0.1
+_CLOSED_HAT, _RIDE = 2, 8
+
+
+def octave_shift(tokens: Ints, config: ModelConfig) -> Ints:
+    """The octaves, in semitones (B,), that bring the middle of each window nearest to the middle of the range."""
+    onset = tokens < PITCHES
+    low = np.where(onset, tokens, PITCHES).min(1) + LOWEST_PITCH
+    high = np.where(onset, tokens, -1).max(1) + LOWEST_PITCH
+    struck = onset.any(1)
+    room = (low >= config.lowest) & (high <= config.highest)
+    away = (config.lowest + config.highest) / 2 - (low + high) / 2
+    return np.where(room | ~struck, 0, 12 * np.round(away / 12)).astype(np.int64)
+
+
+def folded(tokens: Ints, shift: Ints, config: ModelConfig) -> Ints:
+    """Lines (B, T) transposed by `shift` semitones (B,); single notes left outside the range are folded by octaves."""
+    onset = tokens < PITCHES
+    pitch = tokens + LOWEST_PITCH + shift[:, None]
+    pitch = pitch + 12 * np.maximum(0, -((pitch - config.lowest) // 12))
+    pitch = pitch - 12 * np.maximum(0, -((config.highest - pitch) // 12))
+    return np.where(onset, pitch - LOWEST_PITCH, tokens)
+
+
+def augment_lines(tokens: Ints, other: Ints, config: ModelConfig, rng: np.random.Generator) -> Ints:
+    """Transposed, turned, spliced and gated copies of lines (B, T); `other` (B, T) are windows to splice with."""
+    count, steps = tokens.shape
+    tokens = folded(tokens, octave_shift(tokens, config) + _transposition(tokens, config, rng), config)
+    sounding, struck = tokens_line(tokens)
+    splice = rng.random(count) < _SPLICE_CHANCE
+    partner = folded(other, octave_shift(other, config), config)
+    other_sounding, other_struck = tokens_line(partner)
+    half = np.arange(steps) >= steps // 2
+    take = splice[:, None] & half[None]
+    sounding, struck = np.where(take, other_sounding, sounding), np.where(take, other_struck, struck)
+    turn = np.where(rng.random(count) < _SHIFT_BEATS_CHANCE, rng.integers(1, steps // STEPS_PER_BEAT, count), 0)
+    index = (np.arange(steps)[None] + turn[:, None] * STEPS_PER_BEAT) % steps
+    sounding, struck = np.take_along_axis(sounding, index, 1), np.take_along_axis(struck, index, 1)
+    return line_tokens(_gated(sounding, struck, rng), struck)
+
+
+def _transposition(tokens: Ints, config: ModelConfig, rng: np.random.Generator) -> Ints:
+    """A shift of up to 6 semitones either way, drawn from those that keep the window in range where there are any."""
+    onset = tokens < PITCHES
+    base = octave_shift(tokens, config)
+    low = np.where(onset, tokens, PITCHES).min(1) + LOWEST_PITCH + base
+    high = np.where(onset, tokens, -1).max(1) + LOWEST_PITCH + base
+    down = np.clip(config.lowest - low, -_TRANSPOSE, 0)
+    up = np.clip(config.highest - high, 0, _TRANSPOSE)
+    return rng.integers(down, up + 1)
+
+
+def _gated(sounding: Ints, struck: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], rng: np.random.Generator) -> Ints:
+    """Some lines played shorter: a share of every note's length is silenced."""
+    count, steps = sounding.shape
+    chosen = rng.random(count) < _GATE_CHANCE
+    share = rng.choice([0.25, 0.5, 0.75], count)
+    place = np.arange(steps)[None]
+    began = np.maximum.accumulate(np.where(struck, place, 0), axis=1)
+    following = np.full((count, steps + 1), steps, dtype=np.int64)
+    following[:, :-1] = np.where(struck | (sounding == SILENT), place, steps)
+    ends = np.minimum.accumulate(following[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    length = ends - began
+    keep = place - began < np.maximum(1, np.ceil(length * share[:, None]))
+    return np.where(chosen[:, None] & ~keep, SILENT, sounding)
+
+
+def augment_drums(hits: Ints, velocities: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+    """Copies of drum windows with a class dropped, closed hat and ride exchanged, or played softer or louder.
+
+    Returns hits (B, T), velocities (B, T, 9), and the order (B, 9) in which classes were taken, for offsets.
+    """
+    count = len(hits)
+    order = np.tile(np.arange(DRUM_CLASSES), (count, 1))
+    exchanged = rng.random(count) < _HAT_RIDE_CHANCE
+    order[exchanged, _CLOSED_HAT], order[exchanged, _RIDE] = _RIDE, _CLOSED_HAT
+    bits = hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    bits = np.take_along_axis(bits, order[:, None], 2)
+    dropped = np.where(rng.random(count) < _DROP_CLASS_CHANCE, rng.integers(0, DRUM_CLASSES, count), -1)
+    without = bits * (np.arange(DRUM_CLASSES)[None, None] != dropped[:, None, None])
+    left = without.any(axis=(1, 2))
+    bits = np.where(left[:, None, None], without, bits)
+    scale = rng.uniform(0.8, 1.2, count)
+    louder = np.clip(np.take_along_axis(velocities, order[:, None], 2) * scale[:, None, None], 1, 127)
+    return (bits << np.arange(DRUM_CLASSES)).sum(-1), louder.astype(np.int64) * bits, order

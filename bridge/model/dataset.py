@@ -1,0 +1,204 @@
+"""The indexed corpus: unique windows, songs merged where they share music, split once by hash, kept as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.model.config import ModelConfig
+from bridge.model.corpus import Collection, CorpusError, Piece, Windows, open_collections, windows_of
+from bridge.music.grids import PITCHES
+
+#: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
+_INDEX_VERSION = 1
+_MAX_OFF_GRID = 0.15
+_SAME_SONG_SHARE = 0.3
+_COMMON_PHRASE_SONGS = 30
+#: Hymns repeat themselves across songs, and so do drum patterns: never used to evaluate.
+NOT_EVALUATED = ("openhymnal", "drumpat-dmp")
+SPLITS = ("train", "validation", "test")
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Windows as arrays over n windows; `groups` names sources by style ("gmd fill"), `split` indexes `SPLITS`.
+
+    tokens (n, steps) uint8 (lines) or uint16 (drums); group, song (n,); drums also velocities and offsets
+    (n, steps, 9) uint8 and has_velocity (n,) bool.
+    """
+
+    groups: tuple[str, ...]
+    tokens: Array
+    group: Array
+    song: Array
+    split: Array
+    velocities: Array
+    offsets: Array
+    has_velocity: Array
+
+    def indices(self, split: str) -> Array:
+        """The windows of a split."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+
+def window_keys(tokens: Array) -> list[bytes]:
+    """What makes a window the same as another: its tokens, transposition apart (drums: the hits)."""
+    if tokens.dtype == np.uint16:
+        return [row.tobytes() for row in tokens]
+    onset = tokens < PITCHES
+    first = np.take_along_axis(tokens, onset.argmax(1)[:, None], axis=1).astype(np.int16)
+    relative = np.where(onset, tokens.astype(np.int16) - first, tokens.astype(np.int16) + 200)
+    return [row.tobytes() for row in relative]
+
+
+class _Gathering:
+    """Windows as they come in, before songs are merged."""
+
+    def __init__(self) -> None:
+        self.songs: dict[tuple[str, str], int] = {}
+        self.groups: dict[str, int] = {}
+        self.rows: list[tuple[Windows, int, int]] = []
+        self.by_song: dict[int, dict[bytes, None]] = defaultdict(dict)
+
+    def add(self, piece: Piece, config: ModelConfig) -> None:
+        for windows in windows_of(piece, config):
+            song = self.songs.setdefault((piece.source, piece.song), len(self.songs))
+            group = self.groups.setdefault(f"{piece.source} {piece.style}".strip(), len(self.groups))
+            self.rows.append((_slim(windows, config), song, group))
+
+
+def _slim(windows: Windows, config: ModelConfig) -> Windows:
+    keep = windows.off_grid <= _MAX_OFF_GRID
+    tokens = windows.tokens[keep].astype(np.uint16 if config.part == "drums" else np.uint8)
+    velocities = windows.velocities[keep].astype(np.uint8) if windows.velocities is not None else None
+    offsets = windows.offsets[keep].astype(np.uint8) if windows.offsets is not None else None
+    return Windows(tokens, windows.off_grid[keep], windows.start_beats[keep], velocities, offsets)
+
+
+def merged_songs(keys_by_song: Sequence[Sequence[bytes]]) -> list[int]:
+    """The song each song counts as: songs sharing 30 % or more of their windows (of the smaller one's) are one.
+
+    Phrases that stand in more than 30 songs are commonplaces and join nothing.
+    """
+    holders: dict[bytes, list[int]] = defaultdict(list)
+    for song, keys in enumerate(keys_by_song):
+        for key in set(keys):
+            holders[key].append(song)
+    shared: Counter[tuple[int, int]] = Counter()
+    for songs in holders.values():
+        if 1 < len(songs) <= _COMMON_PHRASE_SONGS:
+            shared.update((a, b) for i, a in enumerate(songs) for b in songs[i + 1 :])
+    parent = list(range(len(keys_by_song)))
+
+    def root(song: int) -> int:
+        while parent[song] != song:
+            parent[song] = parent[parent[song]]
+            song = parent[song]
+        return song
+
+    sizes = [len(set(keys)) for keys in keys_by_song]
+    for (a, b), count in shared.items():
+        if count >= _SAME_SONG_SHARE * min(sizes[a], sizes[b]):
+            low, high = sorted((root(a), root(b)))
+            parent[high] = low
+    return [root(song) for song in range(len(keys_by_song))]
+
+
+def split_of(source: str, song: str) -> int:
+    """Train (90 %), validation (5 %) or test (5 %), by the song's hash, for ever."""
+    if source in NOT_EVALUATED:
+        return 0
+    place = int.from_bytes(hashlib.sha256(song.encode()).digest()[:4], "big") % 100
+    return 0 if place < 90 else 1 if place < 95 else 2
+
+
+def build(collections: Sequence[Collection], config: ModelConfig) -> Dataset:
+    """Index collections for a model: every unique window once, in the first song that has it.
+
+    Raises:
+        CorpusError: no useful window in any of the files.
+    """
+    gathering = _Gathering()
+    for collection in collections:
+        for piece in collection.pieces():
+            gathering.add(piece, config)
+    rows = [row for row in gathering.rows if len(row[0].tokens)]
+    if not rows:
+        where = ", ".join(str(c.path) for c in collections)
+        raise CorpusError(f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none")
+    tokens = np.concatenate([w.tokens for w, _, _ in rows])
+    song = np.concatenate([np.full(len(w.tokens), s, dtype=np.int32) for w, s, _ in rows])
+    group = np.concatenate([np.full(len(w.tokens), g, dtype=np.int16) for w, _, g in rows])
+    keys = window_keys(tokens)
+    by_song: list[list[bytes]] = [[] for _ in gathering.songs]
+    for key, index in zip(keys, song.tolist(), strict=True):
+        by_song[index].append(key)
+    merged = np.array(merged_songs(by_song), dtype=np.int32)
+    names = list(gathering.songs)
+    splits = np.array([split_of(*names[merged[s]]) for s in range(len(names))], dtype=np.uint8)
+    evaluated_never = np.array([names[s][0] in NOT_EVALUATED for s in range(len(names))])
+    splits[np.isin(merged, merged[evaluated_never])] = 0
+    first: dict[bytes, int] = {}
+    for index, key in enumerate(keys):
+        first.setdefault(key, index)
+    kept = np.array(sorted(first.values()))
+    velocities, offsets = _dynamics(rows, kept, config)
+    played = np.array([len(set(v[v > 0].tolist())) > 1 for v in velocities]) if velocities.size else np.zeros(0, bool)
+    return Dataset(
+        tuple(gathering.groups), tokens[kept], group[kept], merged[song[kept]], splits[song[kept]],
+        velocities, offsets, played,
+    )  # fmt: skip
+
+
+def _dynamics(rows: Sequence[tuple[Windows, int, int]], kept: Array, config: ModelConfig) -> tuple[Array, Array]:
+    if config.part != "drums":
+        return np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0, 0), np.uint8)
+    velocities = np.concatenate([w.velocities for w, _, _ in rows if w.velocities is not None])
+    offsets = np.concatenate([w.offsets for w, _, _ in rows if w.offsets is not None])
+    return velocities[kept], offsets[kept]
+
+
+_FIELDS = ("tokens", "group", "song", "split", "velocities", "offsets", "has_velocity")
+
+
+def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
+    """The dataset of `paths` for a model, from the cache folder when it is there, memory-mapped.
+
+    Raises:
+        CorpusError: a path that is not there or holds nothing useful.
+    """
+    collections = [collection for path in paths for collection in open_collections(path)]
+    stamp = [(str(c.path.resolve()), len(c.files), _age(c)) for c in collections]
+    text = json.dumps([_INDEX_VERSION, config.part, config.bars, stamp])
+    folder = cache / f"{config.part}-{config.bars}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if not (folder / "groups.json").is_file():
+        _save(build(collections, config), folder)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _FIELDS}
+    return Dataset(groups=tuple(json.loads((folder / "groups.json").read_text())), **arrays)
+
+
+def _age(collection: Collection) -> int:
+    path = collection.path
+    files = [path / name for name in collection.files] if path.is_dir() else [path]
+    return max(file.stat().st_mtime_ns for file in files)
+
+
+def _save(dataset: Dataset, folder: Path) -> None:
+    beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    beside.mkdir(parents=True, exist_ok=True)
+    for name in _FIELDS:
+        np.save(beside / f"{name}.npy", getattr(dataset, name))
+    (beside / "groups.json").write_text(json.dumps(dataset.groups))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(beside, folder)

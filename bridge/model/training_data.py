@@ -1,0 +1,129 @@
+"""Batches for training: windows drawn by style, not by size, and augmented; and the fixed validation windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from bridge.model.augment import augment_drums, augment_lines, folded, octave_shift
+from bridge.model.config import ModelConfig
+from bridge.model.dataset import NOT_EVALUATED, Dataset
+from bridge.model.vae import Batch
+from bridge.music.grids import Ints
+
+#: The share of each style in the diet, in per cent; sources of one style share it by size. Model.md's mixture, but for
+#: fills and drum machine patterns, which are few (388 and 160 windows) and would be learnt by heart at a tenth each.
+DIETS: dict[str, dict[tuple[str, ...], float]] = {
+    "melody": {
+        ("freedoom", "freedoom-history", "easyrpg"): 30,
+        ("trad-m21",): 22,
+        ("lieder",): 20,
+        ("quartets",): 13,
+        ("openewld-pd",): 11,
+        ("openhymnal",): 4,
+    },
+    "bass": {
+        ("freedoom", "freedoom-history", "easyrpg"): 60,
+        ("lieder",): 20,
+        ("quartets",): 15,
+        ("openhymnal",): 5,
+    },
+    "drums": {
+        ("gmd beat",): 53,
+        ("gmd fill",): 6,
+        ("freedoom", "freedoom-history", "easyrpg"): 35,
+        ("drumpat-dmp",): 6,
+    },
+}
+#: What a collection that is in no diet (a user's own files) counts for.
+_OWN_SHARE = 40.0
+_VALIDATION_PER_GROUP = 160
+
+Array = np.ndarray[Any, Any]
+
+
+def group_chances(groups: Sequence[str], sizes: Array, part: str) -> Array:
+    """The chance that a window is drawn from each group (g,), given how many windows each has."""
+    chances = np.zeros(len(groups))
+    known: set[int] = set()
+    for members, share in DIETS[part].items():
+        inside = [i for i, name in enumerate(groups) if name in members and sizes[i] > 0]
+        known.update(inside)
+        total = sum(int(sizes[i]) for i in inside)
+        for i in inside:
+            chances[i] = share * sizes[i] / total
+    own = [i for i in range(len(groups)) if i not in known and sizes[i] > 0]
+    total = sum(int(sizes[i]) for i in own)
+    for i in own:
+        chances[i] = _OWN_SHARE * sizes[i] / total
+    chances /= chances.sum()
+    return chances
+
+
+class BatchSource:
+    """Draws training batches of a dataset; everything it draws comes from its own seeded generator."""
+
+    def __init__(self, dataset: Dataset, config: ModelConfig, seed: int) -> None:
+        self._config = config
+        self._rng = np.random.default_rng(seed)
+        train = dataset.indices("train")
+        if not len(train):  # a handful of songs can all hash elsewhere: then they are all there is
+            train = np.arange(len(dataset.tokens))
+        self.windows = len(train)
+        self._tokens = np.asarray(dataset.tokens)[train].astype(np.int64)
+        self._drums = config.part == "drums"
+        if self._drums:
+            self._velocities = np.asarray(dataset.velocities)[train]
+            self._offsets = np.asarray(dataset.offsets)[train]
+            self._has_velocity = np.asarray(dataset.has_velocity)[train]
+        group = np.asarray(dataset.group)[train]
+        sizes = np.bincount(group, minlength=len(dataset.groups))
+        self._chances = group_chances(dataset.groups, sizes, config.part)
+        self._members = [np.flatnonzero(group == g) for g in range(len(dataset.groups))]
+
+    def _draw(self, count: int) -> Ints:
+        groups = self._rng.choice(len(self._chances), count, p=self._chances)
+        picks = self._rng.random(count)
+        return np.array([self._members[g][int(x * len(self._members[g]))] for g, x in zip(groups, picks, strict=True)])
+
+    def batch(self, count: int) -> Batch:
+        """`count` augmented windows."""
+        rows = self._draw(count)
+        if not self._drums:
+            lines = augment_lines(self._tokens[rows], self._tokens[self._draw(count)], self._config, self._rng)
+            return Batch(torch.from_numpy(lines))
+        hits, velocities, order = augment_drums(
+            self._tokens[rows], self._velocities[rows].astype(np.int64), self._rng
+        )
+        offsets = np.take_along_axis(self._offsets[rows].astype(np.int64), order[:, None], 2)
+        known = torch.from_numpy(self._has_velocity[rows])
+        return Batch(torch.from_numpy(hits), torch.from_numpy(velocities), torch.from_numpy(offsets), known)
+
+
+def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig) -> Batch:
+    """Windows as they are, no augmentation; lines brought into the model's range by octaves."""
+    tokens = np.asarray(dataset.tokens)[rows].astype(np.int64)
+    if config.part != "drums":
+        return Batch(torch.from_numpy(folded(tokens, octave_shift(tokens, config), config)))
+    return Batch(
+        torch.from_numpy(tokens),
+        torch.from_numpy(np.asarray(dataset.velocities)[rows].astype(np.int64)),
+        torch.from_numpy(np.asarray(dataset.offsets)[rows].astype(np.int64)),
+        torch.from_numpy(np.asarray(dataset.has_velocity)[rows]),
+    )
+
+
+def evaluation_rows(dataset: Dataset, split: str, per_group: int = _VALIDATION_PER_GROUP) -> Ints:
+    """Fixed windows of a split: up to `per_group` of each group, evenly spaced; those that evaluate nothing left out."""
+    rows = dataset.indices(split)
+    group = np.asarray(dataset.group)[rows]
+    chosen = []
+    for index, name in enumerate(dataset.groups):
+        members = rows[group == index]
+        if len(members) and name.split(" ")[0] not in NOT_EVALUATED:
+            places = np.linspace(0, len(members) - 1, min(per_group, len(members))).round().astype(int)
+            chosen.append(members[np.unique(places)])
+    return np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)

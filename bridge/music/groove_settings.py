@@ -1,0 +1,39 @@
+"""The groove knobs of a voice and the grids they know. Pure Python: configuration and the route table read it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+#: Steps to a beat (quarter note) of each grid that contract 3.3 names.
+GRIDS: Final[dict[str, int]] = {"1/4": 1, "1/8": 2, "1/8T": 3, "1/16": 4, "1/16T": 6, "1/32": 8}
+STRAIGHT_SWING: Final = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class GrooveSettings:
+    """How a voice's plain bars are played; the defaults are those of contract section 2.
+
+    `quantize` and `humanize` are 0-1, `swing` is the MPC's per cent (50-75), `transpose` is in semitones, `velocity`
+    a factor 0-2. Raises ValueError for what is outside; the route table refuses it long before.
+    """
+
+    quantize: float = 1.0
+    swing: float = STRAIGHT_SWING
+    humanize: float = 0.0
+    grid: str = "1/16"
+    transpose: int = 0
+    velocity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.grid not in GRIDS:
+            raise ValueError(f"grid {self.grid!r}: expected one of {' '.join(GRIDS)}")
+        for name, low, high in (("quantize", 0, 1), ("swing", 50, 75), ("humanize", 0, 1), ("velocity", 0, 2)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} {value}: expected {low} to {high}")
+
+    @property
+    def steps_per_beat(self) -> int:
+        """Steps of the grid in a quarter note."""
+        return GRIDS[self.grid]

@@ -1,0 +1,231 @@
+"""MIDI files: reading them into notes in beats, and writing bars to them.
+
+Reading never trusts the file: whatever is wrong with it comes out as one `MidiFileError` with one line of text.
+Writing is atomic: the file is written beside its place and then renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mido
+
+from bridge.music.notes import Bars, Note, in_order
+
+#: Pulses per quarter note of every file we write (the contract's figure).
+TICKS_PER_BEAT = 480
+DRUM_CHANNEL = 9
+_MAX_FILE_BYTES = 16 * 1024 * 1024
+_READ_FAULTS = (OSError, EOFError, ValueError, LookupError, TypeError, struct.error, mido.KeySignatureError)
+
+
+class MidiFileError(ValueError):
+    """A MIDI file that cannot be read or written; the message names the file and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class MidiTrack:
+    """The notes of one channel of one track of a file, with its last program before the first note."""
+
+    name: str
+    channel: int
+    program: int
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSignature:
+    """A time signature and the beat (quarter note from the beginning of the file) from which it holds."""
+
+    beat: float
+    numerator: int
+    denominator: int
+
+
+@dataclass(frozen=True, slots=True)
+class MidiScore:
+    """A file as notes: one `MidiTrack` per sounding (track, channel) pair, in the order of the file."""
+
+    tracks: tuple[MidiTrack, ...]
+    time_signatures: tuple[TimeSignature, ...]
+    tempo: float
+    length: float
+
+
+def read_midi(path: Path) -> MidiScore:
+    """Read a MIDI file from disk.
+
+    Raises:
+        MidiFileError: not there, not MIDI, empty or corrupt.
+    """
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise MidiFileError(f"{path}: expected a MIDI file of at most {_MAX_FILE_BYTES // 1024 // 1024} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise MidiFileError(f"{path}: expected a readable MIDI file ({error.strerror or error})") from error
+    return parse_midi(data, str(path))
+
+
+def parse_midi(data: bytes, name: str) -> MidiScore:
+    """Parse the bytes of a MIDI file; `name` is what error messages call it.
+
+    Raises:
+        MidiFileError: not MIDI, no notes in it, or corrupt.
+    """
+    if data[:4] not in (b"MThd", b"RIFF"):
+        raise MidiFileError(f"{name}: expected a Standard MIDI File (it does not begin with MThd)")
+    if data[:4] == b"RIFF":
+        data = data[data.find(b"MThd") :] if b"MThd" in data[:256] else b""
+    try:
+        midi = mido.MidiFile(file=io.BytesIO(data), clip=True)
+    except _READ_FAULTS as error:
+        raise MidiFileError(f"{name}: expected a whole Standard MIDI File ({error or type(error).__name__})") from error
+    if midi.ticks_per_beat <= 0:
+        raise MidiFileError(f"{name}: expected time in ticks per quarter note, found SMPTE frames")
+    score = _score(midi)
+    if not score.tracks:
+        raise MidiFileError(f"{name}: expected notes, found none")
+    return score
+
+
+def _score(midi: mido.MidiFile) -> MidiScore:
+    per_tick = 1.0 / midi.ticks_per_beat
+    tracks: list[MidiTrack] = []
+    signatures: dict[float, TimeSignature] = {}
+    tempo: float | None = None
+    length_ticks = 0
+    offset = 0
+    for track in midi.tracks:
+        now = offset
+        reader = _TrackReader(per_tick)
+        for message in track:
+            now += message.time
+            kind = message.type
+            if kind in ("note_on", "note_off"):
+                reader.note(message.channel, message.note, message.velocity if kind == "note_on" else 0, now)
+            elif kind == "program_change":
+                reader.programs.setdefault(message.channel, message.program)
+            elif kind == "time_signature":
+                beat = now * per_tick
+                signatures[beat] = TimeSignature(beat, message.numerator, message.denominator)
+            elif kind == "set_tempo" and tempo is None and message.tempo > 0:
+                tempo = mido.tempo2bpm(message.tempo)
+        tracks.extend(reader.finish(track.name, now))
+        length_ticks = max(length_ticks, now)
+        if midi.type == 2:  # independent patterns: one after the other
+            offset = now
+    ordered = tuple(signatures[beat] for beat in sorted(signatures))
+    return MidiScore(tuple(tracks), ordered, tempo or 120.0, length_ticks * per_tick)
+
+
+class _TrackReader:
+    """Pairs note-ons with note-offs, channel by channel; a new note-on ends the one of the same pitch."""
+
+    def __init__(self, per_tick: float) -> None:
+        self.programs: dict[int, int] = {}
+        self._per_tick = per_tick
+        self._open: dict[tuple[int, int], tuple[int, int]] = {}
+        self._notes: dict[int, list[Note]] = {}
+
+    def note(self, channel: int, pitch: int, velocity: int, now: int) -> None:
+        key = (channel, pitch)
+        started = self._open.pop(key, None)
+        if started is not None and now > started[0]:
+            self._close(channel, pitch, started, now)
+        if velocity > 0:
+            self._notes.setdefault(channel, [])
+            self._open[key] = (now, velocity)
+
+    def _close(self, channel: int, pitch: int, started: tuple[int, int], now: int) -> None:
+        tick, velocity = started
+        beats = (now - tick) * self._per_tick
+        self._notes[channel].append(Note(pitch, tick * self._per_tick, beats, velocity))
+
+    def finish(self, name: str, now: int) -> list[MidiTrack]:
+        for (channel, pitch), started in self._open.items():
+            self._close(channel, pitch, started, max(now, started[0] + 1))
+        return [
+            MidiTrack(name, channel, self.programs.get(channel, 0), in_order(notes))
+            for channel, notes in self._notes.items()
+            if notes
+        ]
+
+
+def midi_bytes(
+    bars: Bars,
+    *,
+    channels: Mapping[int, int],
+    track_name: str,
+    tempo: float = 120.0,
+    time_signature: tuple[int, int] = (4, 4),
+) -> bytes:
+    """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part.
+
+    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0.
+    """
+    midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
+    head = mido.MidiTrack()
+    head.append(mido.MetaMessage("track_name", name=track_name, time=0))
+    numerator, denominator = time_signature
+    head.append(mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator, time=0))
+    head.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo), time=0))
+    length_ticks = round(bars.length * TICKS_PER_BEAT)
+    head.append(mido.MetaMessage("end_of_track", time=length_ticks))
+    midi.tracks.append(head)
+    for part in sorted({note.part for note in bars.notes} | set(channels)):
+        notes = [note for note in bars.notes if note.part == part]
+        name = track_name if len(channels) < 2 else f"{track_name} {part + 1}"
+        midi.tracks.append(_note_track(notes, channels.get(part, 0), name, length_ticks))
+    out = io.BytesIO()
+    midi.save(file=out)
+    return out.getvalue()
+
+
+def _note_track(notes: Iterable[Note], channel: int, name: str, length_ticks: int) -> mido.MidiTrack:
+    """Note-offs before note-ons at the same tick, so that a repeated note is never cut by its own past."""
+    events: list[tuple[int, int, int, int]] = []
+    for note in notes:
+        start = round(note.start * TICKS_PER_BEAT)
+        end = max(start + 1, round(note.end * TICKS_PER_BEAT))
+        events.append((start, 1, note.pitch, note.velocity))
+        events.append((end, 0, note.pitch, 0))
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("track_name", name=name, time=0))
+    now = 0
+    for tick, on, pitch, velocity in sorted(events):
+        kind = "note_on" if on else "note_off"
+        track.append(mido.Message(kind, channel=channel, note=pitch, velocity=velocity, time=tick - now))
+        now = tick
+    track.append(mido.MetaMessage("end_of_track", time=max(0, length_ticks - now)))
+    return track
+
+
+def write_midi(
+    path: Path,
+    bars: Bars,
+    *,
+    channels: Mapping[int, int],
+    track_name: str,
+    tempo: float = 120.0,
+    time_signature: tuple[int, int] = (4, 4),
+) -> None:
+    """Write `bars` to `path` atomically; the folder is made when it is missing.
+
+    Raises:
+        MidiFileError: the file cannot be written there.
+    """
+    data = midi_bytes(bars, channels=channels, track_name=track_name, tempo=tempo, time_signature=time_signature)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise MidiFileError(f"{path}: expected a place to write to ({error.strerror or error})") from error

@@ -1,0 +1,107 @@
+"""Notes and bars: the plain values every floor of Barline speaks in.
+
+Pure Python on purpose: the player process imports this module, and it must not pull in numpy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: One step of the grid that the models read and write, in beats: a sixteenth note.
+STEP_BEATS = 0.25
+STEPS_PER_BEAT = 4
+BEATS_PER_BAR = 4
+STEPS_PER_BAR = STEPS_PER_BEAT * BEATS_PER_BAR
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note of a loop or a track.
+
+    `start` and `duration` are in beats (quarter notes) from the beginning of what holds the note; `pitch` is a MIDI
+    note number, `velocity` 1-127; `part` is 0 except in a trio (0 melody, 1 bass, 2 drums).
+    """
+
+    pitch: int
+    start: float
+    duration: float
+    velocity: int
+    part: int = 0
+
+    @property
+    def end(self) -> float:
+        """Where the note ends, in beats."""
+        return self.start + self.duration
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A loop: its notes, ordered by start, and its length in beats."""
+
+    notes: tuple[Note, ...]
+    length: float
+
+
+def note_fault(note: Note) -> str | None:
+    """What is wrong with `note`, in words that give the allowed range; None when it is sound."""
+    if not 0 <= note.pitch <= 127:
+        return f"pitch {note.pitch}: expected 0 to 127"
+    if not 1 <= note.velocity <= 127:
+        return f"velocity {note.velocity}: expected 1 to 127"
+    if not math.isfinite(note.start) or note.start < 0:
+        return f"start {note.start}: expected 0 or more beats"
+    if not math.isfinite(note.duration) or note.duration <= 0:
+        return f"duration {note.duration}: expected more than 0 beats"
+    if note.part < 0:
+        return f"part {note.part}: expected 0 or more"
+    return None
+
+
+def bars_fault(bars: Bars) -> str | None:
+    """What is wrong with `bars`, in words; None when every note is sound and starts inside the loop."""
+    if not math.isfinite(bars.length) or bars.length <= 0:
+        return f"length {bars.length}: expected more than 0 beats"
+    for note in bars.notes:
+        fault = note_fault(note)
+        if fault is not None:
+            return fault
+        if note.start >= bars.length:
+            return f"start {note.start}: expected less than the length, {bars.length} beats"
+    return None
+
+
+def in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """The notes by start, then part, then pitch: the order in which `Bars` keeps them."""
+    return tuple(sorted(notes, key=lambda note: (note.start, note.part, note.pitch)))
+
+
+def cut(bars: Bars, start_beats: float, length_beats: float) -> Bars:
+    """The part of `bars` from `start_beats`, as a loop of its own.
+
+    Notes that sound across the beginning are struck again there; notes that reach over the end are closed at it.
+    """
+    end_beats = start_beats + length_beats
+    kept = []
+    for note in bars.notes:
+        first, last = max(note.start, start_beats), min(note.end, end_beats)
+        if last - first > 1e-9:
+            kept.append(Note(note.pitch, first - start_beats, last - first, note.velocity, note.part))
+    return Bars(in_order(kept), length_beats)
+
+
+def join(pieces: Iterable[Bars]) -> Bars:
+    """Loops played one after the other, as one loop."""
+    notes: list[Note] = []
+    length = 0.0
+    for piece in pieces:
+        notes.extend(Note(n.pitch, n.start + length, n.duration, n.velocity, n.part) for n in piece.notes)
+        length += piece.length
+    return Bars(in_order(notes), length)
+
+
+def repeated_to(bars: Bars, length_beats: float) -> Bars:
+    """`bars` played round and round until `length_beats` are filled; the last round is cut there."""
+    rounds = max(1, math.ceil(length_beats / bars.length - 1e-9))
+    return cut(join([bars] * rounds), 0.0, length_beats)
