@@ -10,7 +10,10 @@ MAX_DATAGRAM_BYTES: Final = 8192  # contract section 3: a UDP datagram larger th
 MAX_ARGUMENTS: Final = 256  # 30 notes of five numbers and a length make 151; a chord loop of 64 makes 193
 MAX_ADDRESS_CHARS: Final = 128  # the longest address of the table has under 64, a pattern may list alternatives
 MAX_BUNDLE_DEPTH: Final = 4  # a client nests once; hundreds of levels are an attack on the stack
-MAX_BUNDLE_ELEMENTS: Final = 64  # a whole state of knobs for one voice fits
+MAX_BUNDLE_ELEMENTS: Final = 256  # of one datagram, nested ones included: 8 KiB of ordinary knob messages (32 bytes)
+MAX_REQUESTS_PER_DATAGRAM: Final = 512  # patterns multiply: three that match every address of three voices still fit
+MAX_PATTERN_CHARS_PER_DATAGRAM: Final = 1024  # patterns not met before, matched for one datagram: about 0.5 ms of work
+MAX_KNOWN_PATTERNS: Final = 256  # patterns whose matches are remembered; a client uses a dozen
 MAX_WAITING_BUNDLES: Final = 256  # contract section 3: time-tagged bundles kept for later
 MAX_BUNDLE_AHEAD_S: Final = 60.0  # contract section 3: a bundle further ahead is refused
 NUMBER_SLACK: Final = 1e-6  # contract section 3: 32-bit floats may miss a bound by this much
@@ -19,6 +22,11 @@ SUBSCRIPTION_S: Final = 60.0  # contract 3.1: silence after which a subscription
 HEARTBEAT_S: Final = 0.5  # contract 3.1: twice a second
 MAX_NOTES_PER_MESSAGE: Final = 30  # contract section 3: keeps a message under 1 KiB
 DATAGRAMS_PER_WAKE: Final = 32  # a flood may not starve timers: so many are read before the loop breathes
+WAKE_BUDGET_NS: Final = 2_000_000  # ... or for so long, when the datagrams are costly ones
+MAX_SENDERS_PER_SUBSCRIBER: Final = 8  # a shell that speaks from a new port each time may not grow the table
+MAX_FAULT_KINDS_LOGGED: Final = 64  # a fault is logged once per kind, and so many kinds at most
+MAX_NAME_CHARS: Final = 64  # names of voices, models, scenes and attributes
+MAX_CHORDS: Final = 64  # a chord a bar for the longest loop, four times over
 
 # -- what a voice holds -----------------------------------------------------------------------------------------------
 MAX_BARS: Final = 16  # contract 3.3: bars of one request
@@ -34,6 +42,8 @@ GESTURE_BARS_PER_S: Final = 10  # contract 3.3: a moving knob sends its bars at 
 # -- time -------------------------------------------------------------------------------------------------------------
 MIN_TEMPO_BPM: Final = 20.0  # contract 3.2, the range of Ableton Link
 MAX_TEMPO_BPM: Final = 999.0
+MAX_OFFSET_MS: Final = 1000.0  # of the clock, either way: more than any driver or radio link delays
+MAX_SONG_BEATS: Final = 10_000_000  # seven days at 999 BPM
 TICKS_PER_BEAT: Final = 480  # contract section 1: of the files we write
 CLOCK_TICKS_PER_BEAT: Final = 24  # MIDI clock
 
