@@ -29,6 +29,7 @@ MAX_NAME_CHARS: Final = 64  # names of voices, models, scenes and attributes
 MAX_CHORDS: Final = 64  # a chord a bar for the longest loop, four times over
 
 # -- what a voice holds -----------------------------------------------------------------------------------------------
+MAX_VOICES: Final = 16  # each has a MIDI port of its own; beyond this a set of ports is a mistake
 MAX_BARS: Final = 16  # contract 3.3: bars of one request
 MAX_LOOP_BEATS: Final = 16 * 16.0  # sixteen bars of up to sixteen quarter notes
 MAX_LOOP_NOTES: Final = 2048  # sixteen bars of busy drums have about 600

@@ -1,0 +1,51 @@
+"""Where things are, in a checkout and after `pip install .`.
+
+A checkout keeps `models/` and `config.yaml` beside the package; a wheel carries both as data in `bridge/_data/`
+(pyproject.toml puts them there).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+_DATA: Final = _PACKAGE / "_data"
+
+
+def checkout() -> Path | None:
+    """The checkout that this package runs from; None when it is installed."""
+    root = _PACKAGE.parent
+    return root if (root / "run_bridge.py").is_file() and (root / "pyproject.toml").is_file() else None
+
+
+def models_folder() -> Path:
+    """The folder with one folder a model (weights and card)."""
+    root = checkout()
+    return root / "models" if root else _DATA / "models"
+
+
+def documented_config() -> Path:
+    """The config.yaml that documents every setting with its default."""
+    root = checkout()
+    return root / "config.yaml" if root else _DATA / "config.yaml"
+
+
+def tests_folder() -> Path | None:
+    """The tests, which only a checkout has."""
+    root = checkout()
+    return root / "tests" if root else None
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a child `python -P -m bridge.X`: it must find this very package.
+
+    Only a checkout needs help for that; an installed package is found by the same interpreter anyway.
+    """
+    environment = dict(os.environ)
+    root = checkout()
+    if root:
+        others = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(root), others]) if others else str(root)
+    return environment
