@@ -37,3 +37,8 @@ class GrooveSettings:
     def steps_per_beat(self) -> int:
         """Steps of the grid in a quarter note."""
         return GRIDS[self.grid]
+
+    @property
+    def swings(self) -> bool:
+        """Whether the swing does anything: not when straight, and never on a triplet grid."""
+        return self.swing != STRAIGHT_SWING and self.steps_per_beat % 3 != 0

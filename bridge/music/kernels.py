@@ -11,8 +11,9 @@ All arrays are one-dimensional and contiguous: times are float64 in beats, every
 # ruff: noqa: E402 - numba reads NUMBA_CACHE_DIR when it is imported, so the cache is settled first
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from bridge.music.kernel_cache import settle_cache
 
@@ -29,20 +30,19 @@ _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 def _compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
     """`numba.njit` with a signature and a cache, typed so that the kernel keeps its own signature for the checker."""
-    decorate: Callable[[_Kernel], _Kernel] = numba.njit(signature, cache=True)
-    return decorate
+    return cast("Callable[[_Kernel], _Kernel]", numba.njit(signature, cache=True))
 
 
 @_compiled("float64(float64, int64)")
 def _nearest(beats: float, steps_per_beat: int) -> float:
     # Dividing (and not multiplying by 1/3) gives the float nearest to the true place, so on-grid notes stay put.
-    return np.floor(beats * steps_per_beat + 0.5) / steps_per_beat
+    return math.floor(beats * steps_per_beat + 0.5) / steps_per_beat
 
 
 @_compiled("float64(float64, int64, float64)")
 def _swung(beats: float, steps_per_beat: int, share: float) -> float:
     pair = 2.0 / steps_per_beat
-    base = np.floor(beats / pair) * pair
+    base = math.floor(beats / pair) * pair
     inside = beats - base
     if inside < pair * 0.5:
         return base + inside * (2.0 * share)
@@ -52,7 +52,7 @@ def _swung(beats: float, steps_per_beat: int, share: float) -> float:
 @_compiled("float64(float64, int64, float64)")
 def _unswung(beats: float, steps_per_beat: int, share: float) -> float:
     pair = 2.0 / steps_per_beat
-    base = np.floor(beats / pair) * pair
+    base = math.floor(beats / pair) * pair
     inside = beats - base
     if inside < pair * share:
         return base + inside / (2.0 * share)
@@ -81,7 +81,7 @@ def swing(beats: Floats, steps_per_beat: int, share: float, length_beats: float)
     if share == 0.5 or steps_per_beat % 3 == 0:
         return out
     pair = 2.0 / steps_per_beat
-    limit = np.floor(length_beats / pair) * pair
+    limit = math.floor(length_beats / pair) * pair
     for i in range(len(out)):
         if out[i] < limit:
             out[i] = _swung(out[i], steps_per_beat, share)
@@ -125,8 +125,8 @@ def humanize(
     """Sorted onsets and their velocities with small deviations that depend on nothing but `seed` and the keys.
 
     Half of a deviation comes from the onset's key, half from the note's: what is struck together stays nearly
-    together. Timing stays within `timing_beats` and `clip_beats`, and short of half way to a neighbour's onset, so order is kept;
-    velocities move by at most `velocity_range` and are not clipped here.
+    together. Timing stays within `timing_beats` and `clip_beats`, and short of half way to a neighbour's onset, so
+    order is kept; velocities move by at most `velocity_range` and are not clipped here.
     """
     out = start_beats.copy()
     loud = velocities.copy()
@@ -146,13 +146,11 @@ def humanize(
         deviation = min(max(deviation, -clip_beats), clip_beats)
         out[i] = here + min(max(deviation, -0.45 * (here - before)), 0.45 * (after - here))
         accent = 0.5 * (_noise(onset_keys[i], seed, 3) + _noise(note_keys[i], seed, 4))
-        loud[i] = velocities[i] + int(np.floor(accent * velocity_range + 0.5))
+        loud[i] = velocities[i] + math.floor(accent * velocity_range + 0.5)
     return out, loud
 
 
-@_compiled(
-    "Tuple((float64[::1], float64[::1]))(float64[::1], float64[::1], int64[::1], int64[::1], float64, float64)"
-)
+@_compiled("Tuple((float64[::1], float64[::1]))(float64[::1], float64[::1], int64[::1], int64[::1], float64, float64)")
 def repair(
     start_beats: Floats,
     duration_beats: Floats,
@@ -213,10 +211,10 @@ def played_onset(
     placed = target if strength >= 1.0 else true_beats + strength * (target - true_beats)
     if placed >= earliest_beats:
         return placed
-    step = np.floor((_unswung(earliest_beats, steps_per_beat, share) if swung else earliest_beats) * steps_per_beat)
+    step = math.floor((_unswung(earliest_beats, steps_per_beat, share) if swung else earliest_beats) * steps_per_beat)
     ahead = step / steps_per_beat
     while (_swung(ahead, steps_per_beat, share) if swung else ahead) < earliest_beats:
-        step += 1.0
+        step += 1
         ahead = step / steps_per_beat
     if swung:
         ahead = _swung(ahead, steps_per_beat, share)
