@@ -197,7 +197,7 @@ def allowed(field: FieldInfo) -> str:
 
 _EXAMPLE_HEAD: Final = """\
 # Barline's settings, every one with its default: leave out what you do not change.
-# What --set KEY=VALUE says goes before the file of --config, that before ./config.yaml, that before the built-in values.
+# What --set KEY=VALUE says goes before the file of --config, that before ./config.yaml, that before these defaults.
 # Unknown keys and wrong values are refused, all of them at once.
 """
 _VOICES_HEAD: Final = """
