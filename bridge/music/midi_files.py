@@ -55,6 +55,7 @@ class MidiScore:
     time_signatures: tuple[TimeSignature, ...]
     tempo: float
     length: float
+    remarks: tuple[str, ...] = ()
 
 
 def read_midi(path: Path) -> MidiScore:
@@ -98,6 +99,7 @@ def _score(midi: mido.MidiFile) -> MidiScore:
     per_tick = 1.0 / midi.ticks_per_beat
     tracks: list[MidiTrack] = []
     signatures: dict[float, TimeSignature] = {}
+    remarks: list[str] = []
     tempo: float | None = None
     length_ticks = 0
     offset = 0
@@ -116,12 +118,24 @@ def _score(midi: mido.MidiFile) -> MidiScore:
                 signatures[beat] = TimeSignature(beat, message.numerator, message.denominator)
             elif kind == "set_tempo" and tempo is None and message.tempo > 0:
                 tempo = mido.tempo2bpm(message.tempo)
+            elif kind == "text":
+                remarks.append(message.text)
         tracks.extend(reader.finish(track.name, now))
         length_ticks = max(length_ticks, now)
         if midi.type == 2:  # independent patterns: one after the other
             offset = now
     ordered = tuple(signatures[beat] for beat in sorted(signatures))
-    return MidiScore(tuple(tracks), ordered, tempo or 120.0, length_ticks * per_tick)
+    return MidiScore(tuple(tracks), ordered, tempo or 120.0, length_ticks * per_tick, tuple(remarks))
+
+
+def bars_of_score(score: MidiScore, parts: Mapping[int, int]) -> Bars:
+    """All notes of a file as one loop; `parts` gives the part of every channel (0 where it does not name one)."""
+    notes = [
+        Note(note.pitch, note.start, note.duration, note.velocity, parts.get(track.channel, 0))
+        for track in score.tracks
+        for note in track.notes
+    ]
+    return Bars(in_order(notes), score.length)
 
 
 class _TrackReader:
@@ -164,14 +178,18 @@ def midi_bytes(
     track_name: str,
     tempo: float = 120.0,
     time_signature: tuple[int, int] = (4, 4),
+    remark: str = "",
 ) -> bytes:
     """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part.
 
-    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0.
+    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `remark`, when not
+    empty, goes in as a text event.
     """
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
     head = mido.MidiTrack()
     head.append(mido.MetaMessage("track_name", name=track_name, time=0))
+    if remark:
+        head.append(mido.MetaMessage("text", text=remark, time=0))
     numerator, denominator = time_signature
     head.append(mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator, time=0))
     head.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo), time=0))
@@ -214,13 +232,16 @@ def write_midi(
     track_name: str,
     tempo: float = 120.0,
     time_signature: tuple[int, int] = (4, 4),
+    remark: str = "",
 ) -> None:
     """Write `bars` to `path` atomically; the folder is made when it is missing.
 
     Raises:
         MidiFileError: the file cannot be written there.
     """
-    data = midi_bytes(bars, channels=channels, track_name=track_name, tempo=tempo, time_signature=time_signature)
+    data = midi_bytes(
+        bars, channels=channels, track_name=track_name, tempo=tempo, time_signature=time_signature, remark=remark
+    )
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,200 @@
+"""The bridge process: OSC in and out, the session, and the connections to the player and the engine.
+
+Started by the supervisor as ``python -m bridge.main``. Standard input is its lifeline and tells it where its peers
+listen; standard output tells the supervisor what the user should know, one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bridge import messages
+from bridge.osc.server import OscServer, PortTakenError
+from bridge.peers import PeerLink
+from bridge.session.outside import Handle
+from bridge.session.session import Session
+
+log = logging.getLogger(__name__)
+
+_EXIT_PORT_TAKEN = 3
+
+
+class LoopTimers:
+    """The event loop's time, as the session wants it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """`loop` runs what is planned."""
+        self._loop = loop
+
+    def now_ns(self) -> int:
+        """Now, on perf_counter_ns."""
+        return time.perf_counter_ns()
+
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> Handle:
+        """Do `action` in `delay_s` seconds."""
+        return self._loop.call_later(delay_s, action)
+
+
+class Bridge:
+    """The parts of the bridge process and how they are joined."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, init: dict[str, Any]) -> None:
+        """`init` is the supervisor's first line."""
+        self._loop = loop
+        self._stopped = asyncio.Event()
+        self._told_ready = False
+        token = init["token"]
+        self._player = PeerLink(
+            loop, token, on_record=self._from_player, on_open=self._player_came, on_gone=self._player_gone
+        )
+        self._engine = PeerLink(
+            loop, token, on_record=self._from_engine, on_open=lambda: None, on_gone=self._engine_gone
+        )
+        self._server = OscServer(
+            host=init["osc"]["host"],
+            port=init["osc"]["port"],
+            voices=list(init["voices"]),
+            handler=lambda request: self._session.handle(request),
+            send_state=lambda origin: self._session.stage.send_whole_state(origin),
+            version=init["version"],
+        )
+        self._session = Session(
+            folder=Path(init["folder"]),
+            token=token,
+            version=init["version"],
+            voices=init["voices"],
+            clock=init["clock"],
+            outbox=self._server,
+            player=self._player,
+            engine=self._engine,
+            timers=LoopTimers(loop),
+        )
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Bind, tell, and work until standard input ends or a signal comes; returns the exit code."""
+        try:
+            host, port = self._server.start(self._loop)
+        except PortTakenError as fault:
+            tell({"osc_taken": str(fault)})
+            return _EXIT_PORT_TAKEN
+        tell({"osc": f"{host}:{port}"})
+        if self._server.warning:
+            tell({"say": self._server.warning})
+        for name in ("SIGTERM", "SIGINT"):
+            if sys.platform != "win32":
+                self._loop.add_signal_handler(getattr(signal, name), self._stopped.set)
+        threading.Thread(target=self._read_instructions, name="instructions", daemon=True).start()
+        threading.Thread(target=self._warm_groove, name="groove warm-up", daemon=True).start()
+        await self._stopped.wait()
+        self._session.close()
+        self._server.close()
+        self._player.close()
+        self._engine.close()
+        return 0
+
+    def _read_instructions(self) -> None:
+        for line in sys.stdin:
+            try:
+                told = json.loads(line)
+            except ValueError:
+                log.warning("not an instruction: %r", line[:80])
+                continue
+            self._loop.call_soon_threadsafe(self._instructed, told)
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def _instructed(self, told: dict[str, int]) -> None:
+        if "player" in told:
+            self._player.open(told["player"])
+        if "engine" in told:
+            self._engine.open(told["engine"])
+
+    def _warm_groove(self) -> None:
+        from bridge.music import groove  # here, because numba takes longer to import than the first answer may
+
+        groove.warm_up()
+        self._loop.call_soon_threadsafe(self._groove_warm)
+
+    def _groove_warm(self) -> None:
+        self._session.groove_warm()
+        self._tell_ready()
+
+    # -- what the peers say ----------------------------------------------------------------------------------------
+
+    def _player_came(self) -> None:
+        self._session.player_came()
+
+    def _player_gone(self) -> None:
+        self._session.player_gone()
+        self._tell_ready()
+
+    def _engine_gone(self) -> None:
+        self._session.engine_gone()
+        self._tell_ready()
+
+    def _from_player(self, record: object) -> None:
+        if isinstance(record, messages.Ports):
+            for line in record.lines:
+                tell({"say": line})
+        else:
+            self._session.from_player(record)
+        if isinstance(record, messages.SnapshotEnd):
+            self._tell_ready()
+
+    def _from_engine(self, record: object) -> None:
+        self._session.from_engine(record)
+        if isinstance(record, messages.ModelState):
+            tell({"say": f"model {record.model}: {record.detail}"})
+            self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        if self._session.stage.ready != self._told_ready:
+            self._told_ready = self._session.stage.ready
+            tell({"ready": self._told_ready})
+
+
+def tell(line: dict[str, Any]) -> None:
+    """One line to the supervisor; when it is gone, its end of standard input says so too."""
+    try:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        log.debug("the supervisor does not read")
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A selector loop: Windows' own default cannot watch the sockets we hand it."""
+    if sys.platform == "win32":
+        return asyncio.SelectorEventLoop()
+    return asyncio.new_event_loop()
+
+
+def main() -> int:
+    """Run the bridge process."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="bridge: %(levelname)s %(message)s")
+    init = json.loads(sys.stdin.readline() or "null")
+    if init is None:
+        return 0
+    loop = new_loop()
+    try:
+        return loop.run_until_complete(_run(loop, init))
+    finally:
+        loop.close()
+
+
+async def _run(loop: asyncio.AbstractEventLoop, init: dict[str, Any]) -> int:
+    return await Bridge(loop, init).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Requests for bars on their way to the engine and back.
+
+Each voice does its clicks one after the other, in the order in which they were asked for, because each may continue the
+one before. A voice has at most one knob job under way; while it is, only the newest value of the knob waits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge import limits
+from bridge.messages import Generate, Generated, JobFailed
+from bridge.session.loops import Loop, Recipe, bars_of, bars_to_json
+from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
+from bridge.session.stage import Stage
+from bridge.session.voice import Voice
+
+log = logging.getLogger(__name__)
+
+#: A job that was under way when the engine died is given to the next one; twice is enough to call it the cause.
+_MAX_ATTEMPTS = 2
+
+Delivery = Callable[[Loop], None]
+
+
+@dataclass
+class _Job:
+    voice: Voice
+    request: Request
+    record: Generate
+    recipe: Recipe
+    deliver: Delivery
+    loop_id: int
+    attempts: int = 1
+
+
+class Composer:
+    """Turns recipes into loops by way of the engine."""
+
+    def __init__(self, stage: Stage) -> None:
+        """`stage` is shared with the other parts of the session."""
+        self._stage = stage
+        self._jobs: dict[int, _Job] = {}
+        self._numbers = itertools.count(1)
+
+    def check_can_play(self, voice: Voice) -> None:
+        """Refuse at once what could not be done.
+
+        Raises:
+            RefusedError: the voice's model is missing or not ready, or too many requests wait.
+        """
+        if voice.model_fault:
+            raise RefusedError(NOT_NOW, f"{voice.name}: {voice.model_fault}")
+        if not voice.model_ready:
+            raise RefusedError(NOT_NOW, f"{voice.name}: the model {voice.model} is not ready yet")
+        if len(voice.queue) >= limits.MAX_REQUESTS_WAITING:
+            raise RefusedError(BUSY, f"{voice.name}: {len(voice.queue)} requests are waiting already; at most that many")
+
+    def in_order(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
+        """Do `action` after all that was asked of this voice before; at once when nothing is under way.
+
+        Raises:
+            RefusedError: `action` was done at once and refused (a later refusal is answered by message).
+        """
+        if not voice.click_job and not voice.queue:
+            action()
+            return
+
+        def later() -> None:
+            try:
+                action()
+            except RefusedError as error:
+                self._stage.refuse(request.origin, request.address, error)
+
+        voice.queue.append(later)
+
+    def start_click(self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery) -> None:
+        """Ask the engine for new bars; `deliver` gets the loop, under a new id."""
+        voice.click_job = self._start(voice, request, recipe, deliver, loop_id=0, knob=False)
+
+    def start_knob(self, voice: Voice, request: Request, recipe: Recipe, loop_id: int, deliver: Delivery) -> None:
+        """Ask the engine for bars again, with the knobs as they are now; `deliver` gets them as `loop_id`."""
+        voice.knob_job = self._start(voice, request, recipe, deliver, loop_id=loop_id, knob=True)
+
+    def _start(
+        self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, *, loop_id: int, knob: bool
+    ) -> int:
+        number = next(self._numbers)
+        shaping = recipe.op in ("morph", "xy", "vary")
+        record = Generate(
+            job=number,
+            voice=voice.name,
+            model=recipe.model,
+            op=recipe.op,
+            knob=knob,
+            material=[bars_to_json(bars) for bars in recipe.material],
+            bars=recipe.bars,
+            beats_per_bar=recipe.beats_per_bar,
+            x=voice.knobs.morph if recipe.op == "morph" else voice.knobs.x,
+            y=voice.knobs.y,
+            amount=recipe.amount,
+            temperature=voice.knobs.temperature * (SHAPING_TEMPERATURE if shaping else 1.0),
+            seed=recipe.seed,
+        )
+        self._jobs[number] = _Job(voice, request, record, recipe, deliver, loop_id)
+        self._stage.engine.send(record)
+        return number
+
+    def generated(self, record: Generated) -> None:
+        """The engine has done a job."""
+        job = self._jobs.pop(record.job, None)
+        if job is None:
+            return  # cleared meanwhile
+        self._release(job)
+        loop_id = job.loop_id or self._stage.archive.new_id()
+        bars = bars_of(record.length_beats, record.notes)
+        job.deliver(Loop(loop_id, bars, job.recipe.seed, job.recipe))
+        self.pump(job.voice)
+
+    def failed(self, record: JobFailed) -> None:
+        """The engine could not do a job."""
+        job = self._jobs.pop(record.job, None)
+        if job is None:
+            return
+        self._release(job)
+        log.error("%s: %s", job.request.address, record.reason)
+        self._stage.refuse(job.request.origin, job.request.address, RefusedError(record.code, record.reason))
+        self.pump(job.voice)
+
+    def _release(self, job: _Job) -> None:
+        if job.voice.click_job == job.record.job:
+            job.voice.click_job = 0
+        if job.voice.knob_job == job.record.job:
+            job.voice.knob_job = 0
+
+    def pump(self, voice: Voice) -> None:
+        """Do what waits, up to the next click that needs the engine."""
+        while voice.queue and not voice.click_job:
+            voice.queue.popleft()()
+
+    def drop(self, voice: Voice) -> None:
+        """Forget all that was asked of this voice (`clear`); results still under way are thrown away."""
+        voice.queue.clear()
+        for number in (voice.click_job, voice.knob_job):
+            self._jobs.pop(number, None)
+        voice.click_job = voice.knob_job = 0
+
+    def engine_came(self) -> None:
+        """A new engine is there: what its predecessor left undone is asked again, once."""
+        for number, job in list(self._jobs.items()):
+            job.attempts += 1
+            if job.attempts > _MAX_ATTEMPTS:
+                self.failed(JobFailed(number, INSIDE, "the engine ended twice over this request"))
+            else:
+                self._stage.engine.send(job.record)
+
+
+#: Contract 3.3: the temperature of new bars, scaled by this while morphing and varying.
+SHAPING_TEMPERATURE = 0.4

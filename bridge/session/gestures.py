@@ -1,0 +1,141 @@
+"""Knobs that re-shape what sounds: morph, the pad, temperature.
+
+A gesture is a knob on the move. From its first turn its bars have one id of their own; they replace what sounds from
+that moment on, and enter the history when the knob has been still for a bar. What is decoded is a function of the
+knob's position alone, with noise that does not change while it moves, so turning back brings back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from bridge.session.composer import Composer
+from bridge.session.loops import Loop, Recipe
+from bridge.session.outside import NO_SUCH, RefusedError, Request
+from bridge.session.performer import Performer
+from bridge.session.stage import Stage
+from bridge.session.voice import SLOTS, Gesture, Voice
+
+_CORNERS = {"morph": SLOTS[:2], "xy": SLOTS}
+_LEAST_STILL_S = 0.5  # at 999 BPM a bar is 0.24 s, shorter than a hand's pause
+
+
+class Gestures:
+    """The gestures of all voices."""
+
+    def __init__(self, stage: Stage, composer: Composer, performer: Performer) -> None:
+        """The other parts of the session."""
+        self._stage = stage
+        self._composer = composer
+        self._performer = performer
+
+    def corners_recipe(self, voice: Voice, op: str) -> Recipe:
+        """What a morph between the stored corners is made of.
+
+        Raises:
+            RefusedError: a corner is empty; it is named.
+        """
+        missing = [slot for slot in _CORNERS[op] if slot not in voice.corners]
+        if missing:
+            raise RefusedError(NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store something there first")
+        digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
+        material = tuple(voice.corners[slot] for slot in _CORNERS[op])
+        bar_beats = self._stage.clock.bar_beats
+        return Recipe(op, voice.model, material, 0, bar_beats, 0.0, int.from_bytes(digest, "big") >> 1)
+
+    def turn(self, voice: Voice, request: Request, recipe: Recipe) -> None:
+        """The knob has moved: decode with its newest value, now or when the decode under way is done.
+
+        A morph takes the place of bars that wait for their boundary; any other recipe leaves them waiting.
+        """
+        gesture = voice.gesture
+        if gesture is None:
+            gesture = voice.gesture = Gesture(self._stage.archive.new_id(), request, recipe)
+        gesture.request, gesture.recipe, gesture.dirty = request, recipe, True
+        if recipe.op in _CORNERS and voice.sounding is not None:
+            self._performer.cancel_pending(voice)
+        self._rest_later(voice)
+        self._pump(voice)
+
+    def remake_pending(self, voice: Voice, request: Request) -> None:
+        """A knob has moved that also shapes the bars that wait: they are made again, under their own id."""
+        if voice.pending is not None and voice.pending.recipe is not None:
+            voice.remake = request
+            self._pump(voice)
+
+    def _pump(self, voice: Voice) -> None:
+        if voice.knob_job:
+            return
+        gesture, request, pending = voice.gesture, voice.remake, voice.pending
+        if gesture is not None and gesture.dirty:
+            gesture.dirty = False
+            self._composer.start_knob(
+                voice, gesture.request, gesture.recipe, gesture.loop_id, lambda loop: self._gesture_done(voice, loop)
+            )
+        elif request is not None:
+            voice.remake = None
+            if pending is not None and pending.recipe is not None:
+                self._composer.start_knob(
+                    voice, request, pending.recipe, pending.id, lambda loop: self._pending_done(voice, loop)
+                )
+
+    def _gesture_done(self, voice: Voice, loop: Loop) -> None:
+        gesture = voice.gesture
+        if gesture is not None and gesture.loop_id == loop.id:
+            self._sound(voice, gesture, loop)
+        self._pump(voice)
+
+    def _pending_done(self, voice: Voice, loop: Loop) -> None:
+        if voice.pending is not None and voice.pending.id == loop.id:
+            self._performer.replace_pending(voice, loop)
+            if voice.gesture_events is not None:
+                voice.gesture_events.trigger()
+        self._pump(voice)
+
+    def _sound(self, voice: Voice, gesture: Gesture, loop: Loop) -> None:
+        present = voice.present
+        voice.newest = loop.bars
+        if present is None:
+            self._performer.launch(voice, loop, gesture.request.origin, gesture.request.arrival_ns)
+        elif present is voice.pending:
+            self._performer.replace_pending(voice, loop)
+        else:
+            self._performer.reshape(voice, present.id, loop)
+            voice.sounding = loop
+            if present.id != loop.id:
+                beat = self._stage.clock.beat_at(self._stage.timers.now_ns())
+                self._stage.outbox.publish(
+                    f"/{voice.name}/launched", loop.id, float(beat), also=gesture.request.origin
+                )
+        if voice.gesture_events is not None:
+            voice.gesture_events.trigger()
+        self._stage.voice_changed(voice)
+
+    def announce(self, voice: Voice) -> None:
+        """Send the bars of the present loop again: a knob has changed them (throttled by the caller)."""
+        gesture = voice.gesture
+        for loop in (voice.sounding, voice.pending):
+            if loop is None or (loop.id in voice.handed and not voice.handed[loop.id].confirmed):
+                continue  # bars that the player has not confirmed are announced when it does
+            mine = gesture if gesture is not None and gesture.loop_id == loop.id else None
+            latency_ms = 0.0 if mine is None else (self._stage.timers.now_ns() - mine.request.arrival_ns) / 1e6
+            start = voice.start_beats if loop is voice.sounding else -1.0
+            self._stage.announce_bars(voice, loop, start, latency_ms, None if mine is None else mine.request.origin)
+
+    def _rest_later(self, voice: Voice) -> None:
+        if voice.settle is not None:
+            voice.settle.cancel()
+        bar_s = self._stage.clock.bar_beats * 60.0 / self._stage.clock.bpm
+        voice.settle = self._stage.timers.call_later(max(_LEAST_STILL_S, bar_s), lambda: self.settle(voice))
+
+    def settle(self, voice: Voice) -> None:
+        """The gesture is over: its bars enter the history."""
+        gesture, voice.gesture = voice.gesture, None
+        if voice.settle is not None:
+            voice.settle.cancel()
+            voice.settle = None
+        if gesture is None:
+            return
+        for loop in (voice.sounding, voice.pending):
+            if loop is not None and loop.id == gesture.loop_id:
+                self._performer.keep(voice, loop)

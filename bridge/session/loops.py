@@ -1,0 +1,101 @@
+"""A loop of a voice: its plain bars, what they were made of, and their rows for the other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bridge.messages import NoteRow
+from bridge.music.notes import Bars, Note, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What bars were made of, so that a sticky knob can make them again with the same noise.
+
+    `op` is one of ``next sample vary morph xy``; `material` the loops it worked from; `seed` the noise.
+    """
+
+    op: str
+    model: str
+    material: tuple[Bars, ...]
+    bars: int
+    beats_per_bar: float
+    amount: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A set of bars with its id. `bars` are plain: the groove is applied when they are handed to the player."""
+
+    id: int
+    bars: Bars
+    groove_seed: int
+    recipe: Recipe | None = None
+
+    def renamed(self, loop_id: int) -> Loop:
+        """The same bars under another id."""
+        return replace(self, id=loop_id)
+
+
+def rows_of(bars: Bars) -> list[NoteRow]:
+    """The notes as rows for a record."""
+    return [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
+
+
+def bars_of(length_beats: float, rows: Iterable[Sequence[Any]]) -> Bars:
+    """Bars from rows ``(pitch, start, duration, velocity, part)``, put in order."""
+    return Bars(in_order(Note(int(r[0]), float(r[1]), float(r[2]), int(r[3]), int(r[4])) for r in rows), float(length_beats))
+
+
+def bars_to_json(bars: Bars) -> list[Any]:
+    """``[length, rows]``, exact: Python's floats survive JSON unchanged."""
+    return [bars.length, rows_of(bars)]
+
+
+def bars_from_json(value: Sequence[Any]) -> Bars:
+    """The inverse of `bars_to_json`."""
+    return bars_of(value[0], value[1])
+
+
+def recipe_to_json(recipe: Recipe | None) -> dict[str, Any] | None:
+    """A recipe as plain JSON."""
+    if recipe is None:
+        return None
+    return {
+        "op": recipe.op,
+        "model": recipe.model,
+        "material": [bars_to_json(bars) for bars in recipe.material],
+        "bars": recipe.bars,
+        "beats_per_bar": recipe.beats_per_bar,
+        "amount": recipe.amount,
+        "seed": recipe.seed,
+    }
+
+
+def recipe_from_json(value: dict[str, Any] | None) -> Recipe | None:
+    """The inverse of `recipe_to_json`."""
+    if value is None:
+        return None
+    return Recipe(**{**value, "material": tuple(bars_from_json(bars) for bars in value["material"])})
+
+
+def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
+    """A loop as plain JSON."""
+    if loop is None:
+        return None
+    return {
+        "id": loop.id,
+        "bars": bars_to_json(loop.bars),
+        "groove_seed": loop.groove_seed,
+        "recipe": recipe_to_json(loop.recipe),
+    }
+
+
+def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
+    """The inverse of `loop_to_json`."""
+    if value is None:
+        return None
+    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe_from_json(value["recipe"]))

@@ -1,0 +1,205 @@
+"""Loops on their way to the player, and what the player says of them."""
+
+from __future__ import annotations
+
+import logging
+
+from bridge import messages
+from bridge.messages import NoteRow
+from bridge.session.archive import ArchiveError
+from bridge.session.loops import Loop, bars_of, rows_of
+from bridge.session.outside import Origin, Request
+from bridge.session.stage import Stage
+from bridge.session.voice import Handed, Voice
+
+log = logging.getLogger(__name__)
+
+
+class Performer:
+    """Hands loops to the player and keeps the voices' picture of it true."""
+
+    def __init__(self, stage: Stage) -> None:
+        """`stage` is shared with the other parts of the session."""
+        self._stage = stage
+        self._seen: dict[str, messages.VoiceSnapshot] = {}
+
+    # -- to the player ---------------------------------------------------------------------------------------------
+
+    def launch(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int) -> None:
+        """New bars: they sound at the voice's launch boundary, counted from the request's arrival."""
+        voice.pending = loop
+        voice.handed[loop.id] = Handed(loop, origin, arrival_ns)
+        self._stage.player.send(
+            messages.Launch(voice.name, loop.id, arrival_ns, voice.knobs.launch, loop.bars.length, self._rows(voice, loop))
+        )
+
+    def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
+        """Other notes for bars the player has; they take over from now on."""
+        self._stage.player.send(
+            messages.Reshape(voice.name, old_id, loop.id, loop.bars.length, self._rows(voice, loop))
+        )
+
+    def regroove(self, voice: Voice) -> None:
+        """A groove knob has moved: the same plain bars, performed anew."""
+        for loop in (voice.sounding, voice.pending):
+            if loop is not None:
+                self.reshape(voice, loop.id, loop)
+        if voice.gesture_events is not None:
+            voice.gesture_events.trigger()
+
+    def replace_pending(self, voice: Voice, loop: Loop) -> None:
+        """Other bars in the place of those that wait for their boundary."""
+        old = voice.pending
+        if old is None:
+            return
+        self.reshape(voice, old.id, loop)
+        voice.pending = loop
+        handed = voice.handed.pop(old.id, None)
+        if handed is not None:
+            handed.loop = loop
+            voice.handed[loop.id] = handed
+
+    def cancel_pending(self, voice: Voice) -> None:
+        """Forget the bars that wait for their boundary."""
+        if voice.pending is not None:
+            voice.handed.pop(voice.pending.id, None)
+            voice.pending = None
+            self._stage.player.send(messages.CancelPending(voice.name))
+
+    def keep(self, voice: Voice, loop: Loop) -> None:
+        """The bars enter the archive and the history."""
+        voice.history.push(loop.id)
+        clock = self._stage.clock
+        try:
+            self._stage.archive.save(voice.name, loop, clock.bpm, clock.metre)
+        except ArchiveError as fault:
+            log.error("bars %d are not kept: %s", loop.id, fault)
+        self._stage.voice_changed(voice)
+
+    def _rows(self, voice: Voice, loop: Loop) -> list[NoteRow]:
+        return rows_of(self._stage.performed(voice, loop))
+
+    # -- from the player -------------------------------------------------------------------------------------------
+
+    def scheduled(self, record: messages.Scheduled) -> None:
+        """The player has taken bars: they are announced, with the latency up to now, and kept."""
+        voice = self._stage.voices.get(record.voice)
+        handed = None if voice is None else voice.handed.get(record.id)
+        if voice is None or handed is None or handed.confirmed:
+            return
+        handed.confirmed = True
+        latency_ms = (self._stage.timers.now_ns() - handed.arrival_ns) / 1e6
+        self._stage.announce_bars(voice, handed.loop, record.start_beats, latency_ms, handed.origin)
+        self.keep(voice, handed.loop)
+
+    def launched(self, record: messages.Launched) -> None:
+        """Bars have begun to sound."""
+        voice = self._stage.voices.get(record.voice)
+        if voice is None:
+            return
+        handed = voice.handed.get(record.id)
+        loop = handed.loop if handed is not None else self._find(voice, record.id)
+        if loop is None:
+            return
+        voice.sounding = loop
+        voice.start_beats = record.start_beats
+        if voice.pending is not None and voice.pending.id == record.id:
+            voice.pending = None
+        waiting = None if voice.pending is None else voice.pending.id
+        voice.handed = {known: item for known, item in voice.handed.items() if known == waiting}
+        origin = None if handed is None else handed.origin
+        self._stage.outbox.publish(f"/{voice.name}/launched", record.id, float(record.beat), also=origin)
+        self._stage.voice_changed(voice)
+
+    def late(self, record: messages.Late) -> None:
+        """Bars missed their boundary."""
+        voice = self._stage.voices.get(record.voice)
+        if voice is not None:
+            handed = voice.handed.get(record.id)
+            also = None if handed is None else handed.origin
+            self._stage.outbox.publish(f"/{voice.name}/late", record.id, float(record.ms), also=also)
+
+    def _find(self, voice: Voice, loop_id: int) -> Loop | None:
+        for loop in (voice.sounding, voice.pending):
+            if loop is not None and loop.id == loop_id:
+                return loop
+        try:
+            return self._stage.archive.load(voice.name, loop_id)
+        except ArchiveError as fault:
+            log.error("%s", fault)
+            return None
+
+    # -- after a restart of one side -------------------------------------------------------------------------------
+
+    def snapshot(self, record: messages.VoiceSnapshot) -> None:
+        """What the player holds of one voice, told on every new connection."""
+        self._seen[record.voice] = record
+
+    def snapshot_end(self, fresh: bool) -> None:
+        """All is told: a fresh player is given what we know; from an old one we learn."""
+        for voice in self._stage.voices.values():
+            seen = self._seen.pop(voice.name, None)
+            if fresh:
+                self._restore(voice)
+            elif seen is not None:
+                self._learn(voice, seen)
+            self._stage.voice_changed(voice)
+
+    def _restore(self, voice: Voice) -> None:
+        send = self._stage.player.send
+        loop = voice.sounding
+        if loop is not None and voice.start_beats >= 0:
+            send(
+                messages.RestoreVoice(
+                    voice.name,
+                    loop.id,
+                    voice.start_beats,
+                    loop.bars.length,
+                    self._rows(voice, loop),
+                    voice.playing,
+                    voice.knobs.loop,
+                    sorted(voice.muted_parts),
+                )
+            )
+        else:
+            for part in sorted(voice.muted_parts):
+                send(messages.MuteVoice(voice.name, True, part))
+            if not voice.knobs.loop:
+                send(messages.LoopVoice(voice.name, False))
+            if not voice.playing:
+                send(messages.StopVoice(voice.name))
+        if voice.pending is not None:
+            handed = voice.handed.setdefault(voice.pending.id, Handed(voice.pending, ("", 0), self._stage.timers.now_ns()))
+            now_ns = self._stage.timers.now_ns()
+            pending = voice.pending
+            rows = self._rows(voice, pending)
+            send(messages.Launch(voice.name, pending.id, now_ns, voice.knobs.launch, pending.bars.length, rows))
+            handed.arrival_ns = handed.arrival_ns or now_ns
+
+    def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
+        voice.playing = seen.playing
+        voice.muted_parts = set(seen.muted_parts)
+        voice.knobs.loop = seen.loop
+        if not seen.sounding_id:
+            voice.sounding = None
+        elif voice.sounding is None or voice.sounding.id != seen.sounding_id:
+            found = self._find(voice, seen.sounding_id)
+            voice.sounding = found or Loop(seen.sounding_id, bars_of(seen.length_beats, seen.notes), seen.sounding_id)
+        voice.start_beats = seen.start_beats if seen.sounding_id else -1.0
+        if voice.pending is not None and voice.pending.id != seen.pending_id:
+            voice.pending = None
+        self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
+
+    # -- requests that only the player carries out -----------------------------------------------------------------
+
+    def play(self, voice: Voice, request: Request) -> None:
+        """Sound again from the launch boundary on."""
+        voice.playing = True
+        self._stage.player.send(messages.PlayVoice(voice.name, request.arrival_ns, voice.knobs.launch))
+        self._stage.voice_changed(voice)
+
+    def stop(self, voice: Voice) -> None:
+        """Close the voice's notes at once; keep its bars."""
+        voice.playing = False
+        self._stage.player.send(messages.StopVoice(voice.name))
+        self._stage.voice_changed(voice)

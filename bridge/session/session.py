@@ -1,0 +1,250 @@
+"""The session: every request of the OSC interface ends here, and every word of the player and the engine.
+
+It owns no socket and no clock: `bridge.main` gives it those, the tests give it others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Any
+
+from bridge import limits, messages
+from bridge.session import statefile
+from bridge.session.archive import Archive
+from bridge.session.bridge_requests import BridgeRequests
+from bridge.session.composer import Composer
+from bridge.session.gestures import Gestures
+from bridge.session.outside import NOT_NOW, Outbox, Peer, RefusedError, Request, Throttle, Timers
+from bridge.session.performer import Performer
+from bridge.session.stage import Clock, Stage
+from bridge.session.voice import Knobs, Voice
+from bridge.session.voice_requests import VoiceRequests
+
+_SAVES_PER_S = 10
+_GROOVE_CHANGES_PER_S = 60  # a hand does not turn a knob faster; the player is spared the rest
+
+
+class Session:
+    """All voices, and the rules by which they change."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        token: str,
+        version: str,
+        voices: dict[str, dict[str, Any]],
+        clock: dict[str, Any],
+        outbox: Outbox,
+        player: Peer,
+        engine: Peer,
+        timers: Timers,
+    ) -> None:
+        """`voices` and `clock` are those sections of the config; `token` tells one run of the supervisor from another."""
+        self._folder = folder
+        self._run = hashlib.sha256(token.encode()).hexdigest()[:16]
+        self._engine_told: set[str] = set()
+        self._groove_warm = False
+        self._saves = Throttle(timers, _SAVES_PER_S, self.save)
+        built = {name: _voice(name, settings) for name, settings in voices.items()}
+        archive = Archive(folder, {name: voice.channels for name, voice in built.items()})
+        song = Clock(clock["source"], clock["tempo"], clock["offset_ms"], float(clock["beats_per_bar"]))
+        self.stage = Stage(built, song, archive, outbox, player, engine, timers, self._saves.trigger)
+        self._performer = Performer(self.stage)
+        self._composer = Composer(self.stage)
+        self._gestures = Gestures(self.stage, self._composer, self._performer)
+        self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
+        self._bridge_requests = BridgeRequests(self.stage, version)
+        for voice in built.values():
+            self._equip(voice, timers)
+        self._restore()
+
+    def _equip(self, voice: Voice, timers: Timers) -> None:
+        voice.state_events = Throttle(timers, limits.STATE_EVENTS_PER_S, lambda: self.stage.publish_state(voice))
+        voice.gesture_events = Throttle(timers, limits.GESTURE_BARS_PER_S, lambda: self._gestures.announce(voice))
+        voice.groove_changes = Throttle(timers, _GROOVE_CHANGES_PER_S, lambda: self._performer.regroove(voice))
+
+    # -- memory ----------------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        state = statefile.read(self._folder)
+        same_run = state.get("run") == self._run
+        self.stage.archive.skip_to(state.get("last_id", 0))
+        for name, kept in state.get("voices", {}).items():
+            voice = self.stage.voices.get(name)
+            if voice is None:
+                continue
+            if same_run:
+                voice.restore_all(kept)
+            else:
+                voice.restore_kept(kept)
+        if same_run:
+            clock = self.stage.clock
+            clock.source, clock.tempo_bpm, clock.offset_ms = state["clock"]
+        self.save()
+
+    def save(self) -> None:
+        """Write what outlives a restart."""
+        clock = self.stage.clock
+        statefile.write(
+            self._folder,
+            {
+                "run": self._run,
+                "last_id": self.stage.archive.last_id,
+                "clock": [clock.source, clock.tempo_bpm, clock.offset_ms],
+                "voices": {name: voice.to_json() for name, voice in self.stage.voices.items()},
+            },
+        )
+
+    def close(self) -> None:
+        """The bridge ends: what a gesture made is kept, and the state is written."""
+        for voice in self.stage.voices.values():
+            self._gestures.settle(voice)
+        self._saves.cancel()
+        self.save()
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> None:
+        """Do what was asked.
+
+        Raises:
+            RefusedError: with the code and words of the answer; nothing has been changed.
+        """
+        voice = self.stage.voices.get(request.scope)
+        if voice is not None:
+            self._voice_requests.handle(voice, request)
+        else:
+            self._bridge_requests.handle(request)
+
+    # -- what the other processes say --------------------------------------------------------------------------------
+
+    def from_player(self, record: object) -> None:
+        """A record of the player."""
+        match record:
+            case messages.Beat():
+                self.stage.outbox.publish("/clock/beat", record.beat, float(record.tempo_bpm), int(record.playing))
+            case messages.Launched():
+                self._performer.launched(record)
+            case messages.Scheduled():
+                self._performer.scheduled(record)
+            case messages.Late():
+                self._performer.late(record)
+            case messages.ClockState():
+                self._clock_told(record)
+            case messages.VoiceSnapshot():
+                self._performer.snapshot(record)
+            case messages.SnapshotEnd():
+                self._snapshot_end(record.fresh)
+            case messages.Panicked():
+                self._bridge_requests.panicked(record.n_notes)
+
+    def _clock_told(self, record: messages.ClockState) -> None:
+        clock = self.stage.clock
+        if clock.awaiting_snapshot:
+            clock.told = record
+            return
+        clock.state = record
+        if not record.followed:
+            clock.tempo_bpm = record.tempo_bpm
+        self.stage.outbox.publish("/clock/state", *self.stage.clock_state())
+
+    def player_came(self) -> None:
+        """A connection to the player is there; its snapshot follows."""
+        self.stage.clock.awaiting_snapshot = True
+
+    def _snapshot_end(self, fresh: bool) -> None:
+        clock = self.stage.clock
+        clock.awaiting_snapshot = False
+        before, told = clock.state, clock.told
+        if fresh:
+            self.stage.player.send(messages.SetClock(clock.source, clock.tempo_bpm, clock.offset_ms))
+            if before is not None:
+                self.stage.player.send(
+                    messages.RestoreTransport(
+                        before.anchor_ns,
+                        before.anchor_beats,
+                        before.tempo_bpm,
+                        before.playing,
+                        before.numerator,
+                        before.denominator,
+                        before.bar_origin_beats,
+                    )
+                )
+        if told is not None and (before is None or not fresh):
+            self._clock_told(told)
+        self._performer.snapshot_end(fresh)
+        self._tell_ready()
+
+    def player_gone(self) -> None:
+        """The player has ended; the supervisor starts another."""
+        self._tell_ready()
+
+    def from_engine(self, record: object) -> None:
+        """A record of the engine."""
+        match record:
+            case messages.Generated():
+                self._composer.generated(record)
+            case messages.JobFailed():
+                self._composer.failed(record)
+            case messages.ModelState():
+                self._model_told(record)
+
+    def engine_gone(self) -> None:
+        """The engine has ended: no voice is ready until the next one is."""
+        self._engine_told.clear()
+        for voice in self.stage.voices.values():
+            voice.model_ready = False
+            self.stage.voice_changed(voice)
+        self._tell_ready()
+
+    def groove_warm(self) -> None:
+        """The groove kernels are compiled."""
+        self._groove_warm = True
+        self._tell_ready()
+
+    def _model_told(self, record: messages.ModelState) -> None:
+        self._engine_told.add(record.model)
+        for voice in self.stage.voices.values():
+            if voice.next_model == record.model:
+                self._swap(voice, record)
+            elif voice.model == record.model:
+                voice.model_ready = record.ready
+                voice.model_fault = "" if record.ready else record.detail
+            self.stage.voice_changed(voice)
+        if all(voice.model in self._engine_told for voice in self.stage.voices.values()):
+            self._composer.engine_came()
+        self._tell_ready()
+
+    def _swap(self, voice: Voice, record: messages.ModelState) -> None:
+        asked, voice.model_asked, voice.next_model = voice.model_asked, None, ""
+        if record.ready:
+            voice.model, voice.model_ready, voice.model_fault = record.model, True, ""
+        elif asked is not None:
+            self.stage.refuse(asked.origin, asked.address, RefusedError(NOT_NOW, record.detail))
+
+    def _tell_ready(self) -> None:
+        known = all(voice.model in self._engine_told for voice in self.stage.voices.values())
+        ready = self._groove_warm and known and self.stage.player.connected and self.stage.engine.connected
+        if ready != self.stage.ready:
+            self.stage.ready = ready
+            self.stage.outbox.publish("/bridge/ready", int(ready))
+
+
+def _voice(name: str, settings: dict[str, Any]) -> Voice:
+    if settings.get("parts"):
+        order = ("melody", "bass", "drums")
+        channels = {order.index(part): channel - 1 for part, channel in settings["parts"].items()}
+    else:
+        channels = {0: settings["channel"] - 1}
+    knobs = Knobs(
+        launch=settings["launch"],
+        quantize=settings["quantize"],
+        swing=settings["swing"],
+        humanize=settings["humanize"],
+        grid=settings["grid"],
+        temperature=settings["temperature"],
+    )
+    return Voice(name, settings["model"], channels, knobs, base_seed=random.SystemRandom().getrandbits(31))

@@ -1,0 +1,187 @@
+"""What the parts of a session share, and what they say to the world: bars, states, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge import limits
+from bridge.messages import ClockState
+from bridge.music.groove import apply_groove
+from bridge.music.notes import Bars
+from bridge.session.archive import Archive
+from bridge.session.loops import Loop
+from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
+from bridge.session.voice import Voice
+
+
+@dataclass
+class Clock:
+    """The player's clock as last told, and the settings that must survive the player."""
+
+    source: str
+    tempo_bpm: float
+    offset_ms: float
+    beats_per_bar: float
+    state: ClockState | None = None
+    told: ClockState | None = None
+    awaiting_snapshot: bool = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the song plays."""
+        return self.state is not None and self.state.playing
+
+    @property
+    def followed(self) -> bool:
+        """Whether somebody else's clock leads."""
+        return self.state is not None and self.state.followed
+
+    @property
+    def bar_beats(self) -> float:
+        """Length of a bar in quarter notes."""
+        return self.beats_per_bar if self.state is None else self.state.numerator * 4.0 / self.state.denominator
+
+    @property
+    def metre(self) -> tuple[int, int]:
+        """Numerator and denominator."""
+        return (int(self.beats_per_bar), 4) if self.state is None else (self.state.numerator, self.state.denominator)
+
+    @property
+    def bpm(self) -> float:
+        """The tempo that is in force."""
+        return self.tempo_bpm if self.state is None else self.state.tempo_bpm
+
+    def beat_at(self, now_ns: int) -> float:
+        """The song's position in quarter notes."""
+        state = self.state
+        if state is None:
+            return 0.0
+        if not state.playing:
+            return state.anchor_beats
+        return state.anchor_beats + (now_ns - state.anchor_ns) * state.tempo_bpm / 60e9
+
+
+@dataclass
+class Stage:
+    """Everything the parts of a session work on."""
+
+    voices: dict[str, Voice]
+    clock: Clock
+    archive: Archive
+    outbox: Outbox
+    player: Peer
+    engine: Peer
+    timers: Timers
+    save_soon: Callable[[], None]
+    order: int = 0
+    ready: bool = False
+    panics: list[Origin] = field(default_factory=list)
+
+    def next_order(self) -> int:
+        """A rising number: requests are compared by it, never by the clock."""
+        self.order += 1
+        return self.order
+
+    def performed(self, voice: Voice, loop: Loop) -> Bars:
+        """The loop as it will sound: the groove applied to its plain bars."""
+        return apply_groove(loop.bars, voice.knobs.groove(), loop.groove_seed, voice.is_drums)
+
+    def refuse(self, origin: Origin, address: str, error: RefusedError) -> None:
+        """Answer a request with an error, later than its arrival."""
+        self.outbox.reply(origin, "/error", error.code, address, error.message)
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def announce_bars(self, voice: Voice, loop: Loop, start_beats: float, latency_ms: float, also: Origin | None) -> None:
+        """The three kinds of `bars/*` events for a loop, its notes as they will sound."""
+        bars = self.performed(voice, loop)
+        base = f"/{voice.name}/bars"
+        count = max(1, round(bars.length / self.clock.bar_beats + 0.49))
+        publish = self.outbox.publish
+        publish(f"{base}/begin", loop.id, len(bars.notes), float(start_beats), count, also=also)
+        for first in range(0, len(bars.notes), limits.MAX_NOTES_PER_MESSAGE):
+            values: list[int | float] = []
+            for note in bars.notes[first : first + limits.MAX_NOTES_PER_MESSAGE]:
+                values += (note.pitch, float(note.start), float(note.duration), note.velocity, note.part)
+            publish(f"{base}/notes", loop.id, *values, also=also)
+        publish(f"{base}/end", loop.id, float(latency_ms), also=also)
+
+    def voice_changed(self, voice: Voice) -> None:
+        """The voice's state is told soon, and remembered."""
+        if voice.state_events is not None:
+            voice.state_events.trigger()
+        self.save_soon()
+
+    def voice_state(self, voice: Voice) -> list[int | float | str]:
+        """Keys and values of `/VOICE/state`, in the order of contract 3.3."""
+        knobs = voice.knobs
+        sounding = voice.sounding
+        present = voice.present
+        fields: dict[str, int | float | str] = {
+            "model": voice.model,
+            "ready": int(voice.model_ready),
+            "playing": int(voice.playing),
+            "muted": int(bool(voice.muted_parts) and voice.muted_parts >= voice.parts),
+            "loop": int(knobs.loop),
+            "launch": knobs.launch,
+            "start": float(voice.start_beats if sounding is not None else -1.0),
+            "length": float(0.0 if present is None else present.bars.length),
+            "sounding_id": 0 if sounding is None else sounding.id,
+            "pending_id": 0 if voice.pending is None else voice.pending.id,
+            "x": float(knobs.x),
+            "y": float(knobs.y),
+            "morph": float(knobs.morph),
+            "temperature": float(knobs.temperature),
+            "swing": float(knobs.swing),
+            "quantize": float(knobs.quantize),
+            "humanize": float(knobs.humanize),
+            "grid": knobs.grid,
+            "transpose": knobs.transpose,
+            "velocity": float(knobs.velocity),
+            **NOT_YET,
+            "undo": voice.history.undo_steps,
+            "redo": voice.history.redo_steps,
+        }
+        return [item for pair in fields.items() for item in pair]
+
+    def publish_state(self, voice: Voice) -> None:
+        """`/VOICE/state` to all subscribers."""
+        self.outbox.publish(f"/{voice.name}/state", *self.voice_state(voice))
+
+    def clock_state(self) -> list[int | float | str]:
+        """The arguments of `/clock/state`."""
+        state = self.clock.state
+        if state is None:
+            numerator, denominator = self.clock.metre
+            return [self.clock.source, 0, float(self.clock.tempo_bpm), 0.0, numerator, denominator, 0.0]
+        beat = self.clock.beat_at(self.timers.now_ns())
+        return [
+            state.source,
+            int(state.playing),
+            float(state.tempo_bpm),
+            float(beat),
+            state.numerator,
+            state.denominator,
+            float(state.error_ms),
+        ]
+
+    def send_whole_state(self, origin: Origin) -> None:
+        """The answer to `/bridge/state`: the clock, every voice, ready."""
+        self.outbox.reply(origin, "/clock/state", *self.clock_state())
+        for voice in self.voices.values():
+            self.outbox.reply(origin, f"/{voice.name}/state", *self.voice_state(voice))
+        self.outbox.reply(origin, "/bridge/ready", int(self.ready))
+
+
+#: Knobs of contract 3.3 that a later version brings, at the value that means "no effect".
+NOT_YET: dict[str, int | float | str] = {
+    "gate": 0.9,
+    "scale": "off",
+    "hold": "none",
+    "follow": "none",
+    "surprise": 0.35,
+    "auto": 0,
+    "fill_every": 0,
+    "jam": "off",
+}

@@ -1,0 +1,198 @@
+"""What a voice holds: its knobs, loops, corners, seed, history and the requests that wait."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bridge import limits
+from bridge.music.groove_settings import GrooveSettings
+from bridge.music.notes import Bars
+from bridge.session.loops import Loop, Recipe, bars_from_json, bars_to_json, loop_from_json, loop_to_json
+from bridge.session.outside import Handle, Origin, Request, Throttle
+
+SLOTS = ("a", "b", "c", "d")
+
+
+@dataclass
+class Knobs:
+    """The sticky settings of a voice (contract 3.3); each starts from the config."""
+
+    launch: str = "bar"
+    quantize: float = 1.0
+    swing: float = 50.0
+    humanize: float = 0.0
+    grid: str = "1/16"
+    temperature: float = 0.6
+    transpose: int = 0
+    velocity: float = 1.0
+    loop: bool = True
+    x: float = 0.0
+    y: float = 0.0
+    morph: float = 0.0
+
+    def groove(self) -> GrooveSettings:
+        """The part of the knobs that the groove kernels read."""
+        return GrooveSettings(
+            quantize=self.quantize,
+            swing=self.swing,
+            humanize=self.humanize,
+            grid=self.grid,
+            transpose=self.transpose,
+            velocity=self.velocity,
+        )
+
+
+@dataclass
+class Seed:
+    """A seed being sent in several messages."""
+
+    length: float
+    rows: list[tuple[int, float, float, int, int]] = field(default_factory=list)
+
+
+@dataclass
+class History:
+    """The ids a voice has held, oldest first, and which of them is the present one (-1: none yet)."""
+
+    ids: list[int] = field(default_factory=list)
+    position: int = -1
+
+    def push(self, loop_id: int) -> None:
+        """New bars: what had been undone can no longer be redone (it stays on disk and can be recalled)."""
+        if self.position >= 0 and self.ids[self.position] == loop_id:
+            return
+        del self.ids[self.position + 1 :]
+        self.ids.append(loop_id)
+        del self.ids[: -limits.MAX_UNDO]
+        self.position = len(self.ids) - 1
+
+    @property
+    def undo_steps(self) -> int:
+        """How many times undo can go back."""
+        return max(0, self.position)
+
+    @property
+    def redo_steps(self) -> int:
+        """How many times redo can go forth."""
+        return len(self.ids) - 1 - self.position
+
+
+@dataclass
+class Gesture:
+    """A knob on the move: the id its bars keep, its newest turn, what it decodes, whether that is still to be done."""
+
+    loop_id: int
+    request: Request
+    recipe: Recipe
+    dirty: bool = True
+
+
+@dataclass
+class Handed:
+    """Bars given to the player that it has not confirmed, or not launched, yet."""
+
+    loop: Loop
+    origin: Origin
+    arrival_ns: int
+    confirmed: bool = False
+
+
+@dataclass
+class Voice:
+    """One voice. `channels` gives part -> MIDI channel (0-15); `model_fault` says why the model cannot play."""
+
+    name: str
+    model: str
+    channels: dict[int, int]
+    knobs: Knobs
+    model_ready: bool = False
+    model_fault: str = ""
+    next_model: str = ""
+    model_asked: Request | None = None
+    playing: bool = True
+    muted_parts: set[int] = field(default_factory=set)
+    seed_coming: Seed | None = None
+    newest: Bars | None = None
+    newest_order: int = 0
+    sounding: Loop | None = None
+    start_beats: float = -1.0
+    pending: Loop | None = None
+    corners: dict[str, Bars] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+    gesture: Gesture | None = None
+    base_seed: int = 0
+    seeds_drawn: int = 0
+    # -- not kept across restarts -----------------------------------------------------------------------------------
+    queue: deque[Callable[[], None]] = field(default_factory=deque)
+    click_job: int = 0
+    knob_job: int = 0
+    remake: Request | None = None
+    handed: dict[int, Handed] = field(default_factory=dict)
+    state_events: Throttle | None = None
+    gesture_events: Throttle | None = None
+    groove_changes: Throttle | None = None
+    settle: Handle | None = None
+
+    @property
+    def is_drums(self) -> bool:
+        """Whether its model plays drums (never transposed, micro-timing kept)."""
+        return self.model.startswith("drums")
+
+    @property
+    def parts(self) -> set[int]:
+        """The parts it has."""
+        return set(self.channels)
+
+    @property
+    def present(self) -> Loop | None:
+        """What is heard, or would be next: the sounding loop, else the pending one."""
+        return self.sounding or self.pending
+
+    def draw_seed(self) -> int:
+        """The noise seed of the next request: a function of `base_seed` and how many were drawn, never of the clock."""
+        self.seeds_drawn += 1
+        digest = hashlib.blake2b(f"{self.base_seed}:{self.seeds_drawn}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that outlives a restart."""
+        return {
+            "model": self.model,
+            "knobs": asdict(self.knobs),
+            "playing": self.playing,
+            "muted_parts": sorted(self.muted_parts),
+            "newest": None if self.newest is None else bars_to_json(self.newest),
+            "newest_order": self.newest_order,
+            "sounding": loop_to_json(self.sounding),
+            "start_beats": self.start_beats,
+            "pending": loop_to_json(self.pending),
+            "corners": {slot: bars_to_json(bars) for slot, bars in self.corners.items()},
+            "history": [self.history.ids, self.history.position],
+            "base_seed": self.base_seed,
+            "seeds_drawn": self.seeds_drawn,
+        }
+
+    def restore_kept(self, state: dict[str, Any]) -> None:
+        """What every new start of the bridge finds again: corners and history."""
+        self.corners = {slot: bars_from_json(bars) for slot, bars in state["corners"].items()}
+        ids, position = state["history"]
+        self.history = History(list(ids), position)
+
+    def restore_all(self, state: dict[str, Any]) -> None:
+        """Exactly what was there, after the bridge process alone was restarted."""
+        self.restore_kept(state)
+        self.model = state["model"]
+        self.knobs = Knobs(**state["knobs"])
+        self.playing = state["playing"]
+        self.muted_parts = set(state["muted_parts"])
+        self.newest = None if state["newest"] is None else bars_from_json(state["newest"])
+        self.newest_order = state["newest_order"]
+        self.sounding = loop_from_json(state["sounding"])
+        self.start_beats = state["start_beats"]
+        self.pending = loop_from_json(state["pending"])
+        self.base_seed = state["base_seed"]
+        self.seeds_drawn = state["seeds_drawn"]

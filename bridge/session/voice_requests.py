@@ -1,0 +1,308 @@
+"""What each request to a voice does (contract 3.3): one method a verb, named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bridge import limits, messages
+from bridge.music.notes import Bars, bars_fault
+from bridge.session.archive import ArchiveError
+from bridge.session.composer import Composer
+from bridge.session.gestures import Gestures
+from bridge.session.loops import Loop, Recipe, bars_of
+from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
+from bridge.session.performer import Performer
+from bridge.session.stage import Stage
+from bridge.session.voice import Seed, Voice
+
+Rows = Sequence[Sequence[Any]]
+
+
+class VoiceRequests:
+    """The verbs of `/VOICE/verb`. Every method raises RefusedError when it cannot, and then has changed nothing."""
+
+    def __init__(self, stage: Stage, composer: Composer, performer: Performer, gestures: Gestures) -> None:
+        """The other parts of the session."""
+        self._stage = stage
+        self._composer = composer
+        self._performer = performer
+        self._gestures = gestures
+
+    def handle(self, voice: Voice, request: Request) -> None:
+        """Do what was asked.
+
+        Raises:
+            RefusedError: with the code and words of the answer.
+        """
+        verb = request.verb.replace("/", "_")
+        getattr(self, f"do_{verb}")(voice, request)
+        self._stage.voice_changed(voice)
+
+    # -- new bars --------------------------------------------------------------------------------------------------
+
+    def do_next(self, voice: Voice, request: Request) -> None:
+        """Bars that follow the newest there are; with nothing to follow, bars from the prior."""
+        self._click(voice, request, "next", request.args["bars"])
+
+    def do_sample(self, voice: Voice, request: Request) -> None:
+        """Bars from the prior."""
+        self._click(voice, request, "sample", request.args["bars"])
+
+    def do_vary(self, voice: Voice, request: Request) -> None:
+        """Bars near the newest loop."""
+        if voice.newest is None and not voice.queue and not voice.click_job:
+            raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
+        self._click(voice, request, "vary", 0)
+
+    def _click(self, voice: Voice, request: Request, op: str, bars: int) -> None:
+        self._composer.check_can_play(voice)
+        seed, order = voice.draw_seed(), self._stage.next_order()
+
+        def start() -> None:
+            material = () if op == "sample" or voice.newest is None else (voice.newest,)
+            if op == "vary" and not material:
+                raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
+            what = "sample" if op == "next" and not material else op
+            recipe = Recipe(
+                what, voice.model, material, bars, self._stage.clock.bar_beats, request.args.get("amount", 0.0), seed
+            )
+            self._composer.start_click(voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order))
+
+        self._composer.in_order(voice, request, start)
+
+    def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int) -> None:
+        self._gestures.settle(voice)
+        self._follow(voice, loop.bars, order)
+        self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+        self._stage.voice_changed(voice)
+
+    def _follow(self, voice: Voice, bars: Bars, order: int) -> None:
+        if order > voice.newest_order:
+            voice.newest, voice.newest_order = bars, order
+
+    # -- seeds and corners -----------------------------------------------------------------------------------------
+
+    def do_seed(self, voice: Voice, request: Request) -> None:
+        """What to go on from, in one message."""
+        self._take_seed(voice, request, self._checked(voice, request.args["length"], request.args["notes"]))
+
+    def do_seed_begin(self, voice: Voice, request: Request) -> None:
+        """A seed in several messages begins; one that had begun is forgotten."""
+        voice.seed_coming = Seed(request.args["length"])
+
+    def do_seed_notes(self, voice: Voice, request: Request) -> None:
+        """More notes of the seed."""
+        coming = self._seed_coming(voice)
+        if len(coming.rows) + len(request.args["notes"]) > limits.MAX_LOOP_NOTES:
+            raise RefusedError(RANGE, f"a seed has at most {limits.MAX_LOOP_NOTES} notes")
+        self._checked(voice, coming.length, request.args["notes"])
+        coming.rows += request.args["notes"]
+
+    def do_seed_end(self, voice: Voice, request: Request) -> None:
+        """The seed is complete."""
+        coming = self._seed_coming(voice)
+        voice.seed_coming = None
+        self._take_seed(voice, request, self._checked(voice, coming.length, coming.rows))
+
+    def _seed_coming(self, voice: Voice) -> Seed:
+        if voice.seed_coming is None:
+            raise RefusedError(NOT_NOW, f"send /{voice.name}/seed/begin length first")
+        return voice.seed_coming
+
+    def _take_seed(self, voice: Voice, request: Request, bars: Bars) -> None:
+        order = self._stage.next_order()
+        self._composer.in_order(voice, request, lambda: self._follow(voice, bars, order))
+
+    def _checked(self, voice: Voice, length: float, rows: Rows) -> Bars:
+        for row in rows:
+            if row[4] not in voice.channels:
+                raise RefusedError(RANGE, f"part {row[4]}: {voice.name} has only part {sorted(voice.channels)}")
+        bars = bars_of(length, rows)
+        fault = bars_fault(bars)
+        if fault is not None:
+            raise RefusedError(RANGE, fault)
+        return bars
+
+    def do_store(self, voice: Voice, request: Request) -> None:
+        """Put the present loop, or the notes that came along, in a corner."""
+        slot = request.args["slot"]
+        if request.args.get("length") is not None:
+            bars = self._checked(voice, request.args["length"], request.args["notes"] or [])
+        elif voice.present is not None:
+            bars = voice.present.bars
+        else:
+            raise RefusedError(NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first")
+        voice.corners[slot] = bars
+        present = voice.present
+        if present is not None and present.recipe is not None and present.recipe.op in ("morph", "xy"):
+            self._reshape_corners(voice, request, present.recipe.op)
+
+    # -- gestures --------------------------------------------------------------------------------------------------
+
+    def do_morph(self, voice: Voice, request: Request) -> None:
+        """Between corner a and corner b."""
+        self._gestures.corners_recipe(voice, "morph")
+        self._composer.check_can_play(voice)
+        voice.knobs.morph = request.args["x"]
+        self._reshape_corners(voice, request, "morph")
+
+    def do_xy(self, voice: Voice, request: Request) -> None:
+        """Between the four corners."""
+        self._gestures.corners_recipe(voice, "xy")
+        self._composer.check_can_play(voice)
+        voice.knobs.x, voice.knobs.y = request.args["x"], request.args["y"]
+        self._reshape_corners(voice, request, "xy")
+
+    def _reshape_corners(self, voice: Voice, request: Request, op: str) -> None:
+        recipe = self._gestures.corners_recipe(voice, op)
+        order = self._stage.next_order()
+        voice.newest_order = max(voice.newest_order, order)
+        self._gestures.turn(voice, request, recipe)
+
+    def do_temperature(self, voice: Voice, request: Request) -> None:
+        """Of new bars, and of what still sounds: the present loop is decoded again with the same noise."""
+        voice.knobs.temperature = request.args["temperature"]
+        if not voice.model_ready:
+            return
+        sounding = voice.sounding
+        if sounding is not None and sounding.recipe is not None and sounding.recipe.model == voice.model:
+            self._gestures.turn(voice, request, sounding.recipe)
+        self._gestures.remake_pending(voice, request)
+
+    # -- the groove ------------------------------------------------------------------------------------------------
+
+    def _set_groove(self, voice: Voice, request: Request) -> None:
+        setattr(voice.knobs, request.verb, request.args[request.verb])
+        if voice.groove_changes is not None:
+            voice.groove_changes.trigger()
+
+    do_swing = do_quantize = do_humanize = do_grid = do_transpose = do_velocity = _set_groove
+
+    # -- playing ---------------------------------------------------------------------------------------------------
+
+    def do_launch(self, voice: Voice, request: Request) -> None:
+        """When the next changes sound."""
+        voice.knobs.launch = request.args["launch"]
+
+    def do_play(self, voice: Voice, request: Request) -> None:
+        """Sound again from the launch boundary on."""
+        self._performer.play(voice, request)
+
+    def do_stop(self, voice: Voice, _request: Request) -> None:
+        """Close the notes at once; keep the bars."""
+        self._performer.stop(voice)
+
+    def do_mute(self, voice: Voice, request: Request) -> None:
+        """Mute the voice, or one part of it."""
+        part, on = request.args.get("part"), request.args["mute"]
+        if part is not None and part not in voice.channels:
+            raise RefusedError(RANGE, f"part {part}: {voice.name} has only part {sorted(voice.channels)}")
+        parts = voice.parts if part is None else {part}
+        voice.muted_parts = voice.muted_parts | parts if on else voice.muted_parts - parts
+        self._stage.player.send(messages.MuteVoice(voice.name, bool(on), -1 if part is None else part))
+
+    def do_loop(self, voice: Voice, request: Request) -> None:
+        """Whether bars go round, or sound once."""
+        voice.knobs.loop = bool(request.args["loop"])
+        self._stage.player.send(messages.LoopVoice(voice.name, voice.knobs.loop))
+
+    def do_clear(self, voice: Voice, _request: Request) -> None:
+        """Forget the loop, what waits and the seed; keep the history and the corners."""
+        self._composer.drop(voice)
+        self._gestures.settle(voice)
+        voice.seed_coming = voice.newest = voice.sounding = voice.pending = voice.remake = None
+        voice.start_beats = -1.0
+        voice.handed.clear()
+        self._stage.player.send(messages.ClearVoice(voice.name))
+
+    # -- history ---------------------------------------------------------------------------------------------------
+
+    def do_undo(self, voice: Voice, request: Request) -> None:
+        """Back: bars that wait are called off first."""
+        self._composer.in_order(voice, request, lambda: self._undo(voice, request))
+
+    def _undo(self, voice: Voice, request: Request) -> None:
+        self._gestures.settle(voice)
+        history, pending = voice.history, voice.pending
+        if pending is not None and voice.sounding is not None:
+            self._performer.cancel_pending(voice)
+            sounding = voice.sounding
+            if sounding.id in history.ids:
+                history.position = history.ids.index(sounding.id)
+            self._follow(voice, sounding.bars, self._stage.next_order())
+            self._stage.voice_changed(voice)
+            return
+        self._travel(voice, request, history.position - 1, "undo")
+
+    def do_redo(self, voice: Voice, request: Request) -> None:
+        """Forth again."""
+        self._composer.in_order(voice, request, lambda: self._travel(voice, request, voice.history.position + 1, "redo"))
+
+    def _travel(self, voice: Voice, request: Request, position: int, what: str) -> None:
+        history = voice.history
+        if not 0 <= position < len(history.ids):
+            raise RefusedError(NOT_NOW, f"{voice.name} has nothing to {what}")
+        loop = self._load(voice, history.ids[position])
+        history.position = position
+        self._bring_back(voice, request, loop)
+
+    def do_recall(self, voice: Voice, request: Request) -> None:
+        """Bring back any bars of this voice."""
+        wanted = request.args["id"]
+        if not self._stage.archive.has(voice.name, wanted):
+            raise RefusedError(NO_SUCH, f"{voice.name} has no bars with id {wanted}")
+
+        def recall() -> None:
+            loop = self._load(voice, wanted)
+            voice.history.push(loop.id)
+            self._bring_back(voice, request, loop)
+
+        self._composer.in_order(voice, request, recall)
+
+    def _load(self, voice: Voice, loop_id: int) -> Loop:
+        try:
+            loop = self._stage.archive.load(voice.name, loop_id)
+        except ArchiveError as fault:
+            raise RefusedError(INSIDE, str(fault)) from fault
+        if loop is None:
+            raise RefusedError(NO_SUCH, f"{voice.name} has no bars with id {loop_id}")
+        return loop
+
+    def _bring_back(self, voice: Voice, request: Request, loop: Loop) -> None:
+        self._gestures.settle(voice)
+        self._follow(voice, loop.bars, self._stage.next_order())
+        self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+        self._stage.voice_changed(voice)
+
+    # -- the rest --------------------------------------------------------------------------------------------------
+
+    def do_random_seed(self, voice: Voice, request: Request) -> None:
+        """From here on the same requests give the same notes."""
+        voice.base_seed = request.args["seed"]
+        voice.seeds_drawn = 0
+
+    def do_model(self, voice: Voice, request: Request) -> None:
+        """Swap the model; the old one plays until the new one is ready."""
+        name = request.args["name"]
+        if name not in MODEL_PARTS:
+            raise RefusedError(NO_SUCH, f"no model {name}: there are {', '.join(MODEL_PARTS)}")
+        if MODEL_PARTS[name] != len(voice.channels):
+            raise RefusedError(NOT_NOW, f"{name} has {MODEL_PARTS[name]} part(s), {voice.name} has {len(voice.channels)}")
+        if not self._stage.engine.connected:
+            raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
+        voice.next_model, voice.model_asked = name, request
+        self._stage.engine.send(messages.LoadModel(name))
+
+
+#: Contract section 1: the models there are, and how many parts each plays.
+MODEL_PARTS = {
+    "melody-2bar": 1,
+    "bass-2bar": 1,
+    "drums-2bar": 1,
+    "melody-16bar": 1,
+    "drums-16bar": 1,
+    "trio-16bar": 3,
+}
+
+
