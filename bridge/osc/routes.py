@@ -1,0 +1,267 @@
+"""The one table of the OSC interface: every request with its arguments, every answer and event.
+
+From it come the dispatcher, the validation, the texts of the errors and the reference page (`bridge.osc.reference`).
+The law it follows is the contract's section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from bridge.limits import (
+    MAX_BARS,
+    MAX_LOOP_BEATS,
+    MAX_OFFSET_MS,
+    MAX_SONG_BEATS,
+    MAX_TEMPO_BPM,
+    MIN_LOOP_BEATS,
+    MIN_TEMPO_BPM,
+)
+from bridge.osc.arguments import Argument, check, signature
+from bridge.osc.requests import NO_SUCH_THING, NOT_NOW, RequestError
+
+VOICE: Final = "VOICE"
+"""Scope of the routes that every voice has under its own name."""
+_INT32_MAX: Final = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """One request.
+
+    `scope` is ``bridge``, ``clock`` or `VOICE`; `verb` is the rest of the address. `answers` is what comes back, in
+    words. `later` is empty when the request is there, else the plain reason why it is refused with error 4.
+    `together`: the optional arguments come all or none.
+    """
+
+    scope: str
+    verb: str
+    text: str
+    arguments: tuple[Argument, ...] = ()
+    answers: str = ""
+    example: str = ""
+    later: str = ""
+    together: bool = False
+
+    @property
+    def address(self) -> str:
+        """The address, `VOICE` standing for the voice's name."""
+        return f"/{self.scope}/{self.verb}"
+
+    @property
+    def signature(self) -> str:
+        """The arguments as the contract writes them."""
+        return signature(self.arguments)
+
+    def check(self, arguments: tuple[object, ...]) -> dict[str, Any]:
+        """The arguments by name, typed, in range, defaults filled in.
+
+        Raises:
+            RequestError: 2 or 3 (5 for a slot) when they are not right; 4 when they are, but this version cannot.
+        """
+        values = check(arguments, self.arguments, self.together)
+        if self.later:
+            raise RequestError(NOT_NOW, self.later)
+        for spec in self.arguments:
+            if spec.later and values[spec.name] in spec.later:
+                raise RequestError(NOT_NOW, f"{spec.name} {values[spec.name]} comes in a later version")
+        return values
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """One message that the bridge sends; `arguments` as the contract writes them."""
+
+    address: str
+    arguments: str
+    text: str
+
+
+def _int(name: str, low: int, high: int, default: int | None = None, unit: str = "") -> Argument:
+    return Argument(name, "int", low, high, unit, default is not None, default)
+
+
+def _float(name: str, low: float, high: float, unit: str = "", default: float | None = None) -> Argument:
+    return Argument(name, "float", low, high, unit, default is not None, default)
+
+
+def _truth(name: str) -> Argument:
+    return Argument(name, "bool", 0, 1)
+
+
+def _choice(name: str, *choices: str, later: tuple[str, ...] = ()) -> Argument:
+    return Argument(name, "choice", choices=choices, later=later)
+
+
+def _later(what: str) -> str:
+    return f"{what} comes in a later version"
+
+
+_BARS: Final = _int("bars", 1, MAX_BARS, 2)
+_LENGTH: Final = _float("length", MIN_LOOP_BEATS, MAX_LOOP_BEATS, "beats")
+_LENGTH_OR_NONE: Final = dataclasses.replace(_LENGTH, optional=True)
+_NOTES: Final = Argument("notes", "notes")
+_SCENE: Final = Argument("name", "name")
+_MODES: Final = (
+    "major", "minor", "dorian", "phrygian", "lydian", "mixolydian", "locrian", "harmonic_minor", "melodic_minor",
+    "pentatonic_major", "pentatonic_minor", "blues", "chromatic",
+)  # fmt: skip
+
+_BRIDGE: Final = (
+    Route("bridge", "ping", "Is it there, and is it ready?", (_int("token", -_INT32_MAX - 1, _INT32_MAX, 0),),
+          "/bridge/pong token version uptime ready", "/bridge/ping 7"),
+    Route("bridge", "subscribe",
+          "Events from now on, to `port` on the sender's own host (default: the port it sends from); answers go there too. "
+          "At most 16 subscribers; it lapses 60 s after the sender's last message, so ping now and then.",
+          (Argument("port", "int", 1, 65535, optional=True),),
+          "/bridge/welcome version voices, then what /bridge/state answers", "/bridge/subscribe 9101"),
+    Route("bridge", "unsubscribe", "No more events.", (), "/bridge/bye"),
+    Route("bridge", "state", "The whole state.", (),
+          "/clock/state, one /VOICE/state per voice, then /bridge/ready i"),
+    Route("bridge", "panic",
+          "Closes every sounding note at once, then CC 123 and 120 on the channels in use; the voices stop. "
+          "A second one within 2 s sends all 128 note-offs on every channel.", (), "/bridge/panicked n_notes"),
+    Route("bridge", "save", "Keep a scene: every voice's bars, corners and knobs.", (_SCENE,),
+          example="/bridge/save verse", later=_later("saving scenes")),
+    Route("bridge", "load", "Bring a scene back.", (_SCENE,), example="/bridge/load verse", later=_later("loading scenes")),
+    Route("bridge", "key",
+          "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars.",
+          (_int("tonic", -1, 11), _choice("mode", *_MODES)), example="/bridge/key 9 minor", later=_later("the session's key")),
+    Route("bridge", "chords", "A chord loop to lean on, beat root quality for each chord; without arguments: none.",
+          (_LENGTH_OR_NONE, Argument("chords", "chords", low=1)),
+          example="/bridge/chords 8.0 0.0 9 min 4.0 5 maj", later=_later("a chord loop")),
+)  # fmt: skip
+
+_CLOCK: Final = (
+    Route("clock", "source", "Whose time is followed; `auto`: Live's reports when they come, else the internal clock.",
+          (_choice("source", "auto", "internal", "live", "midi", "link", later=("midi", "link")),),
+          example="/clock/source internal"),
+    Route("clock", "tempo", "Tempo of the internal clock; error 4 while a clock is followed.",
+          (_float("tempo", MIN_TEMPO_BPM, MAX_TEMPO_BPM, "BPM"),), example="/clock/tempo 98.5"),
+    Route("clock", "tap", "Tap the tempo.", later=_later("tapping the tempo")),
+    Route("clock", "nudge", "Shift the clock once.", (_float("ms", -MAX_OFFSET_MS, MAX_OFFSET_MS, "ms"),),
+          example="/clock/nudge 5.0", later=_later("nudging the clock")),
+    Route("clock", "offset", "A standing offset of everything that sounds; positive is later.",
+          (_float("ms", -MAX_OFFSET_MS, MAX_OFFSET_MS, "ms"),), example="/clock/offset -12.0"),
+    Route("clock", "play", "Start the internal clock from beat 0."),
+    Route("clock", "stop", "Stop the internal clock; every sounding note is closed."),
+    Route("clock", "continue", "Go on from where it was stopped."),
+    Route("clock", "live",
+          "Live's transport as its device sees it: song position = beats + fraction, in quarter notes; `bar` (from 0) and "
+          "the beat in it (quarter notes) where signatures change.",
+          (_truth("playing"), _float("tempo", MIN_TEMPO_BPM, MAX_TEMPO_BPM, "BPM"),
+           _int("beats", -MAX_SONG_BEATS, MAX_SONG_BEATS, unit="quarter notes"), _float("fraction", 0, 1, "quarter notes"),
+           _int("numerator", 1, 99), Argument("denominator", "int", 1, 16, values=(1, 2, 4, 8, 16)), _int("bar", -1, MAX_SONG_BEATS, -1),
+           _float("beat_in_bar", 0, 400, "quarter notes", 0.0)),
+          example="/clock/live 1 120.0 16 0.25 4 4 4 0.25", together=True),
+)  # fmt: skip
+
+_BARS_COMING: Final = "bars/begin, bars/notes, bars/end; launched at its boundary, or late"
+
+_VOICE_BARS: Final = (
+    Route(VOICE, "next", "Bars that follow what is newest: a completed seed, pending bars, sounding bars.", (_BARS,),
+          _BARS_COMING, "/melody/next 2"),
+    Route(VOICE, "sample", "New bars from the prior.", (_BARS,), _BARS_COMING, "/drums/sample 4"),
+    Route(VOICE, "vary", "Bars near the present loop: 0 the same, 1 far away.", (_float("amount", 0, 1, default=0.5),),
+          _BARS_COMING, "/melody/vary 0.3"),
+    Route(VOICE, "auto", "New bars by itself each time so many have been played; 0: off.", (_int("bars", 0, 64),),
+          example="/melody/auto 4", later=_later("playing on by itself")),
+    Route(VOICE, "seed", "What to go on from, in one message of at most 30 notes.", (_LENGTH, _NOTES),
+          example="/melody/seed 8.0 60 0.0 1.0 100 0 64 1.0 0.5 96 0"),
+    Route(VOICE, "seed/begin", "A seed in several messages: its length.", (_LENGTH,), example="/melody/seed/begin 8.0"),
+    Route(VOICE, "seed/notes", "Notes of that seed, at most 30 a message, again and again.",
+          (dataclasses.replace(_NOTES, low=1),), example="/melody/seed/notes 60 0.0 1.0 100 0"),
+    Route(VOICE, "seed/end", "The seed is complete."),
+    Route(VOICE, "store", "Put the present loop, or these notes, in a corner.",
+          (Argument("slot", "choice", choices=("a", "b", "c", "d"), code=NO_SUCH_THING), _LENGTH_OR_NONE, _NOTES),
+          example="/melody/store a"),
+    Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty.",
+          (_float("x", 0, 1),), _BARS_COMING, "/melody/morph 0.25"),
+    Route(VOICE, "xy", "Between the four corners: a = 0 0, b = 1 0, c = 0 1, d = 1 1.", (_float("x", 0, 1), _float("y", 0, 1)),
+          _BARS_COMING, "/melody/xy 0.25 0.75"),
+    Route(VOICE, "clear", "Forget loop, pending bars and seed, not the history."),
+    Route(VOICE, "undo", "Back through the bars of this voice; pending bars are cancelled first."),
+    Route(VOICE, "redo", "Forth again."),
+    Route(VOICE, "recall", "Bring back any bars of this voice, from earlier sessions of the folder too.",
+          (_int("id", 1, _INT32_MAX),), _BARS_COMING, "/melody/recall 12"),
+    Route(VOICE, "random_seed", "After it and `clear`, the same requests give the same notes.",
+          (_int("seed", -_INT32_MAX - 1, _INT32_MAX),), example="/melody/random_seed 1"),
+    Route(VOICE, "model", "Swap the model; the old one plays until the new one is ready.", (Argument("name", "name"),),
+          example="/melody/model melody-2bar"),
+    Route(VOICE, "jam", "off; respond: listen that many bars, answer that many; follow: move towards what is played.",
+          (_choice("how", "off", "respond", "follow"), _BARS), example="/melody/jam respond 2", later=_later("jamming")),
+)  # fmt: skip
+
+_VOICE_KNOBS: Final = (
+    Route(VOICE, "temperature", "How bold new bars are.", (_float("temperature", 0.05, 2),), example="/melody/temperature 0.6"),
+    Route(VOICE, "attribute", "Along an attribute vector: density, syncopation, interval, diatonic, register; drums: fill.",
+          (Argument("name", "name"), _float("amount", -1, 1)), example="/melody/attribute density 0.5",
+          later=_later("attributes")),
+    Route(VOICE, "latent", "One latent direction, ordered by how much it matters.",
+          (_int("index", 0, 511), _float("value", -3, 3, "standard deviations")), example="/melody/latent 0 1.5",
+          later=_later("latent directions")),
+    Route(VOICE, "scale", "How the session's key binds this voice: soft leans, hard allows nothing else.",
+          (_choice("how", "off", "soft", "hard"),), example="/melody/scale hard", later=_later("binding to a scale")),
+    Route(VOICE, "hold", "What new bars keep of the present loop.", (_choice("what", "rhythm", "pitch", "none"),),
+          example="/melody/hold rhythm", later=_later("holding rhythm or pitch")),
+    Route(VOICE, "lock", "A bar of the loop (from 0) stays as it is, whatever is generated.",
+          (_int("bar", 0, MAX_BARS - 1), _truth("on")), example="/melody/lock 0 1", later=_later("locking bars")),
+    Route(VOICE, "follow", "Lean on another voice; `none`: off.", (Argument("voice", "name"), _float("amount", 0, 1)),
+          example="/bass/follow melody 0.5", later=_later("following another voice")),
+    Route(VOICE, "surprise", "Of several candidates, the plainer or the bolder.", (_float("surprise", 0, 1),),
+          example="/melody/surprise 0.35", later=_later("surprise")),
+    Route(VOICE, "gate", "Length of notes.", (_float("gate", 0.1, 1.1),), example="/melody/gate 0.9", later=_later("gate")),
+    Route(VOICE, "fill", "A fill in the bar to come (drums).", later=_later("a fill")),
+    Route(VOICE, "fill_every", "A fill every so many bars; 0: off (drums).", (_int("bars", 0, 64),),
+          example="/drums/fill_every 4", later=_later("regular fills")),
+    Route(VOICE, "swing", "Where every second step of the grid starts in its pair; nothing on triplet grids.",
+          (_float("swing", 50, 75, "per cent"),), example="/melody/swing 58"),
+    Route(VOICE, "quantize", "How far onsets are pulled to the grid.", (_float("strength", 0, 1),),
+          example="/melody/quantize 1.0"),
+    Route(VOICE, "humanize", "How much timing and velocity wander.", (_float("amount", 0, 1),), example="/drums/humanize 0.2"),
+    Route(VOICE, "grid", "The grid of quantize and swing.", (_choice("grid", "1/4", "1/8", "1/8T", "1/16", "1/16T", "1/32"),),
+          example="/melody/grid 1/16T"),
+    Route(VOICE, "transpose", "Semitones up or down.", (_int("semitones", -48, 48, unit="semitones"),),
+          example="/melody/transpose -12"),
+    Route(VOICE, "velocity", "A factor on every velocity.", (_float("factor", 0, 2),), example="/melody/velocity 0.8"),
+    Route(VOICE, "mute", "Silence the voice, or one part of it (-1: all).", (_truth("on"), _int("part", -1, 2, -1)),
+          example="/melody/mute 1"),
+    Route(VOICE, "loop", "1: the bars go round; 0: once round, then silence.", (_truth("on"),), example="/melody/loop 0"),
+    Route(VOICE, "launch", "When a change sounds.", (_choice("when", "now", "step", "beat", "bar", "loop"),),
+          example="/melody/launch beat"),
+    Route(VOICE, "play", "Sound again, from the launch boundary."),
+    Route(VOICE, "stop", "Close the voice's notes at once; its bars are kept."),
+)  # fmt: skip
+
+ROUTES: Final[tuple[Route, ...]] = (*_BRIDGE, *_CLOCK, *_VOICE_BARS, *_VOICE_KNOBS)
+
+ERROR_CODES: Final[dict[int, str]] = {
+    1: "no such address, or a pattern that matches none",
+    2: "wrong number or type of arguments",
+    3: "value out of range, NaN and infinity included; nothing is changed",
+    4: "not ready, or not now",
+    5: "no such model, slot, id, attribute or scene",
+    6: "busy: too much is waiting",
+    7: "failed inside; it is logged",
+}
+
+EVENTS: Final[tuple[Event, ...]] = (
+    Event("/error", "code:i address:s message:s", "A request was refused; to its sender alone."),
+    Event("/bridge/pong", "token:i version:s uptime:f ready:i", "Answer to ping; uptime in seconds."),
+    Event("/bridge/welcome", "version:s voices:i", "Answer to subscribe; the whole state follows."),
+    Event("/bridge/bye", "", "Answer to unsubscribe."),
+    Event("/bridge/ready", "ready:i", "Ends a whole state; and whenever it changes."),
+    Event("/bridge/heartbeat", "n:i", "Twice a second, to subscribers."),
+    Event("/bridge/panicked", "n_notes:i", "Panic has closed so many notes."),
+    Event("/clock/beat", "beat:i tempo:f playing:i", "On every beat."),
+    Event("/clock/state", "source:s playing:i tempo:f beat:f numerator:i denominator:i error_ms:f", "The clock has changed."),
+    Event("/VOICE/bars/begin", "id:i notes:i start:f bars:i",
+          "Bars are ready; start is the beat of the loop's position 0, -1 while the clock stands."),
+    Event("/VOICE/bars/notes", "id:i notes...", "Their notes as they will sound, 30 a message."),
+    Event("/VOICE/bars/end", "id:i latency:f", "All told; latency in ms from the request to the player."),
+    Event("/VOICE/launched", "id:i beat:f", "They have begun to sound."),
+    Event("/VOICE/late", "id:i ms:f", "They missed their boundary; the old loop goes round once more."),
+    Event("/VOICE/state", "key:s value ...",
+          "Keys and values in turn, after changes, at most 20 a second, the last value always."),
+)  # fmt: skip
