@@ -1,0 +1,303 @@
+"""What a voice does with its requests: order, corners, gestures, history, restarts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from session_room import Room, clock_state
+
+from bridge import limits, messages
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def test_ready_when_models_and_groove_are(room: Room) -> None:
+    assert room.words.take("/bridge/ready") == [(1,)]
+
+
+def test_a_click_becomes_bars_with_an_id_and_a_file(room: Room, tmp_path: Path) -> None:
+    room.ask("next")
+    assert room.answer().op == "sample"  # nothing to follow yet
+    launch = room.schedule()
+    assert launch.launch == "bar"
+    (begin,) = room.words.take("/melody/bars/begin")
+    assert begin == (launch.id, 2, 4.0, 2)
+    assert room.words.take("/melody/bars/notes") == [(launch.id, 60, 0.0, 0.25, 90, 0, 60, 1.0, 0.25, 90, 0)]
+    assert len(room.words.take("/melody/bars/end")) == 1
+    assert (tmp_path / "bars" / f"{launch.id:06d}-melody.mid").exists()
+
+
+def test_requests_of_a_voice_follow_one_another_in_order(room: Room) -> None:
+    room.ask("next")
+    room.ask("next")
+    assert len(room.engine.sent) == 1  # the second waits, because it continues the first
+    room.answer(pitch=61)
+    second = room.answer(pitch=62)
+    assert second.op == "next"
+    assert second.material[0][1][0][0] == 61
+
+
+def test_a_seed_counts_from_where_it_was_asked(room: Room) -> None:
+    room.ask("next")
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("next")
+    room.answer()
+    following = room.answer()
+    assert following.material == [[4.0, [[72, 0.0, 1.0, 90, 0]]]]
+
+
+def test_a_long_seed_in_pieces(room: Room) -> None:
+    assert room.refusal("seed/end") == 4
+    room.ask("seed/begin", length=8.0)
+    room.ask("seed/notes", notes=[(60, 0.0, 1.0, 90, 0)])
+    assert room.refusal("seed/notes", notes=[(60, 9.0, 1.0, 90, 0)]) == 3
+    assert room.refusal("seed/notes", notes=[(60, 0.0, 1.0, 90, 1)]) == 3
+    room.ask("seed/notes", notes=[(62, 7.0, 1.0, 90, 0)])
+    room.ask("seed/end")
+    room.ask("next")
+    assert [row[0] for row in room.answer().material[0][1]] == [60, 62]
+
+
+def test_too_many_requests_are_refused_as_busy(room: Room) -> None:
+    for _ in range(limits.MAX_REQUESTS_WAITING + 1):
+        room.ask("next")
+    assert room.refusal("next") == 6
+
+
+def test_random_seed_and_clear_repeat_the_same_jobs(room: Room) -> None:
+    def run() -> list[tuple[str, int]]:
+        room.ask("random_seed", seed=7)
+        room.ask("clear")
+        jobs = []
+        for _ in range(3):
+            room.ask("next")
+            jobs.append(room.answer())
+        return [(job.op, job.seed) for job in jobs]
+
+    assert run() == run()
+
+
+def test_clear_drops_results_that_are_under_way(room: Room) -> None:
+    room.ask("next")
+    room.ask("clear")
+    room.answer()
+    assert room.player.take(messages.Launch) == []
+    room.ask("next")
+    assert room.answer().op == "sample"
+
+
+def test_morph_needs_both_corners_and_names_the_empty_one(room: Room) -> None:
+    assert room.refusal("morph", x=0.5) == 5
+    room.ask("store", slot="a", length=4.0, notes=[(60, 0.0, 1.0, 90, 0)])
+    with pytest.raises(Exception, match="corner b"):
+        room.ask("morph", x=0.5)
+    assert room.refusal("xy", x=0.0, y=0.0) == 5
+    assert room.voice.knobs.morph == 0.0
+
+
+def corners(room: Room) -> None:
+    room.ask("store", slot="a", length=8.0, notes=[(60, 0.0, 1.0, 90, 0)])
+    room.ask("store", slot="b", length=8.0, notes=[(72, 0.0, 1.0, 90, 0)])
+
+
+def test_a_gesture_keeps_one_id_and_only_its_newest_value_waits(room: Room) -> None:
+    first = room.new_loop()
+    corners(room)
+    for turn in range(10):
+        room.ask("morph", x=turn / 10)
+    jobs = room.engine.sent
+    assert [job.x for job in jobs] == [0.0]  # one under way
+    room.answer(pitch=64)
+    last = room.answer(pitch=65)
+    assert last.x == pytest.approx(0.9)
+    assert room.engine.sent == []
+    old, new = room.player.take(messages.Reshape)
+    assert (old.id, new.id) == (first, old.new_id)
+    assert new.new_id == old.new_id != first
+    assert room.voice.history.ids == [first]
+    room.time.run(3.0)  # a bar of rest
+    assert room.voice.history.ids == [first, new.new_id]
+
+
+def test_a_moving_knob_sends_its_bars_ten_times_a_second_and_the_last_ones(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.words.said.clear()
+    for turn in range(100):
+        room.ask("morph", x=turn / 100)
+        room.answer(pitch=20 + turn)
+        room.time.run(0.005)
+    room.time.run(0.2)
+    sent = room.words.take("/melody/bars/notes")
+    assert 5 <= len(sent) <= 7
+    assert sent[-1][1] == 20 + 99
+
+
+def test_morph_uses_the_same_noise_again(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    seeds = set()
+    for x in (0.1, 0.9, 0.1):
+        room.ask("morph", x=x)
+        seeds.add(room.answer().seed)
+    assert len(seeds) == 1
+
+
+def test_temperature_decodes_what_sounds_again_with_the_same_noise(room: Room) -> None:
+    room.ask("next")
+    first = room.answer()
+    room.launch()
+    room.ask("temperature", temperature=1.5)
+    again = room.answer()
+    assert (again.op, again.seed, again.temperature) == (first.op, first.seed, 1.5)
+    assert len(room.player.take(messages.Reshape)) == 1
+
+
+def test_groove_is_applied_to_the_plain_bars_each_time(room: Room) -> None:
+    room.new_loop()
+    for transpose in (5, 5, 0):
+        room.ask("transpose", transpose=transpose)
+        room.time.run(0.1)
+    pitches = [reshape.notes[0][0] for reshape in room.player.take(messages.Reshape)]
+    assert pitches == [65, 65, 60]
+
+
+def test_undo_calls_off_what_waits_then_goes_back_and_redo_forth(room: Room) -> None:
+    one = room.new_loop(pitch=61)
+    two = room.new_loop(pitch=62)
+    room.ask("next")
+    room.answer(pitch=63)
+    three = room.schedule().id
+    room.ask("undo")
+    assert len(room.player.take(messages.CancelPending)) == 1
+    room.ask("undo")
+    assert room.launch() == one
+    assert room.refusal("undo") == 4
+    room.ask("redo")
+    assert room.launch() == two
+    room.ask("redo")
+    assert room.launch() == three
+    assert room.refusal("redo") == 4
+    room.ask("undo")
+    room.launch()
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 62  # follows what undo brought back
+
+
+def test_recall_finds_bars_of_earlier_runs_of_the_folder_exactly(room: Room, tmp_path: Path) -> None:
+    room.ask("seed", length=8.0, notes=[])
+    room.ask("next")
+    room.answer(0.123, 1.0077)
+    wanted = room.launch()
+    later = Room(tmp_path, token="another run")
+    assert later.refusal("recall", id=wanted + 100) == 5
+    later.ask("quantize", quantize=0.0)
+    later.ask("recall", id=wanted)
+    launch = later.schedule()
+    assert [row[1] for row in launch.notes] == [0.123, 1.0077]
+    assert launch.id == wanted
+    later.ask("next")
+    later.answer()
+    assert later.schedule().id > wanted  # ids are never used twice in a folder
+
+
+def test_a_restarted_bridge_process_knows_its_knobs_corners_and_loop(room: Room, tmp_path: Path) -> None:
+    loop = room.new_loop()
+    corners(room)
+    room.ask("swing", swing=60.0)
+    room.ask("launch", launch="beat")
+    room.time.run(1.0)
+    again = Room(tmp_path)  # same token: the same run
+    assert again.voice.knobs.swing == 60.0
+    assert again.voice.knobs.launch == "beat"
+    assert set(again.voice.corners) == {"a", "b"}
+    assert again.voice.sounding is not None
+    assert again.voice.sounding.id == loop
+
+
+def test_a_new_run_starts_from_the_config_but_keeps_corners_and_history(room: Room, tmp_path: Path) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("swing", swing=60.0)
+    room.time.run(1.0)
+    other = Room(tmp_path, token="another run")
+    assert other.voice.knobs.swing == 50.0
+    assert set(other.voice.corners) == {"a", "b"}
+    assert other.voice.history.ids == room.voice.history.ids
+    assert other.voice.sounding is None
+
+
+def test_a_new_player_is_given_everything_back(room: Room) -> None:
+    loop = room.new_loop()
+    room.ask("mute", mute=True)
+    room.player.sent.clear()
+    room.session.player_gone()
+    room.session.player_came()
+    room.session.from_player(clock_state(room.time.ns, playing=False))
+    room.session.from_player(messages.SnapshotEnd(True))
+    (transport,) = room.player.take(messages.RestoreTransport)
+    assert transport.playing
+    (voice,) = room.player.take(messages.RestoreVoice)
+    assert (voice.id, voice.start_beats, voice.muted_parts) == (loop, 4.0, [0])
+
+
+def test_a_job_that_ends_the_engine_twice_is_given_up(room: Room) -> None:
+    room.ask("next")
+    for _ in range(2):
+        room.session.engine_gone()
+        for model in ("melody-2bar", "drums-2bar"):
+            room.session.from_engine(messages.ModelState(model, True, "ready"))
+    assert [error[0] for error in room.words.take("/error")] == [7]
+    room.ask("next")
+    room.answer()
+
+
+def test_a_missing_model_answers_not_now_and_says_why(room: Room) -> None:
+    room.session.from_engine(messages.ModelState("melody-2bar", False, "no weights"))
+    assert room.refusal("next") == 4
+    with pytest.raises(Exception, match="no weights"):
+        room.ask("next")
+
+
+def test_a_model_is_swapped_when_the_new_one_is_ready(room: Room) -> None:
+    assert room.refusal("model", name="melody-9bar") == 5
+    assert room.refusal("model", name="trio-16bar") == 4
+    room.ask("model", name="bass-2bar")
+    assert room.voice.model == "melody-2bar"
+    room.session.from_engine(messages.ModelState("bass-2bar", False, "no weights"))
+    assert [error[0] for error in room.words.take("/error")] == [4]
+    room.ask("model", name="drums-2bar")
+    room.session.from_engine(messages.ModelState("drums-2bar", True, "ready"))
+    assert room.voice.model == "drums-2bar"
+
+
+def test_state_is_told_at_most_twenty_times_a_second_and_the_last_value_always(room: Room) -> None:
+    room.time.run(1.0)
+    room.words.said.clear()
+    for step in range(200):
+        room.ask("velocity", velocity=step / 100)
+        room.time.run(0.005)
+    room.time.run(1.0)
+    told = [dict(zip(args[::2], args[1::2], strict=True)) for args in room.words.take("/melody/state")]
+    assert len(told) <= 22
+    assert told[-1]["velocity"] == pytest.approx(1.99)
+
+
+def test_a_followed_clock_is_set_where_it_is(room: Room) -> None:
+    room.session.from_player(clock_state(room.time.ns, source="live", followed=True))
+    assert room.refusal("tempo", "clock", tempo=130.0) == 4
+    assert room.refusal("play", "clock") == 4
+
+
+def test_a_second_panic_sends_every_note_off(room: Room) -> None:
+    room.ask("panic", "bridge")
+    room.time.run(1.0)
+    room.ask("panic", "bridge")
+    assert [panic.every_note for panic in room.player.take(messages.Panic)] == [False, True]
+    room.session.from_player(messages.Panicked(3))
+    assert room.words.take("/bridge/panicked") == [(3,)]
+    assert room.voice.playing is False
