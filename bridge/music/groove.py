@@ -11,6 +11,7 @@ Until `warm_up` has brought the compiled kernels in, their plain twins do the wo
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Sequence
@@ -89,7 +90,7 @@ def warm_up() -> bool:
     Thread: any, once at the start; `apply_groove` works before, during and after. Where numba cannot be imported, the
     plain twins go on and the log says so.
     """
-    global _kernels
+    global _kernels  # noqa: PLW0603 - the one switch of this module, thrown once
     try:
         from bridge.music import kernels
     except ImportError as fault:
@@ -208,7 +209,7 @@ def _lines(plain: Sequence[Note], pitches: Sequence[int], drums: bool) -> tuple[
     tied = np.zeros(len(plain), dtype=np.int64)
     for part in {note.part for note in plain}:
         members = [index for index, note in enumerate(plain) if note.part == part]
-        pairs = list(zip(members, members[1:], strict=False))
+        pairs = list(itertools.pairwise(members))
         gaps = [plain[after].start - plain[before].end for before, after in pairs]
         if drums or part == _DRUM_PART or any(gap < -_TOUCH_BEATS for gap in gaps):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def settle(monkeypatch: pytest.MonkeyPatch, home_cache: Path, temp: Path) -> Path:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(kernel_cache, "user_cache", lambda: home_cache)
-    monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(temp))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(temp))
     chosen = kernel_cache.settle_cache()
     assert os.environ["NUMBA_CACHE_DIR"] == str(chosen)
     return chosen
