@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from bridge.limits import (
@@ -36,7 +36,7 @@ _KIND_NAMES: Final = {
     "choice": "a string",
     "name": "a string",
 }
-_ROWS: Final = {"notes": 5, "chords": 3}
+_ROWS: Final = {"notes": (5, MAX_NOTES_PER_MESSAGE), "chords": (3, MAX_CHORDS)}  # width, how many at most
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class Argument:
 
     `kind`: ``int``, ``float``, ``bool``, ``choice`` (one of `choices`), ``name`` (1 to `MAX_NAME_CHARS` letters,
     digits, ``-``, ``_`` and spaces, so never a path), or, last only, the runs ``notes`` and ``chords``.
-    `low` and `high` are the range, of which only `values` are allowed where they are given; for runs `low` is how many there must be at least.
-    `later`: the choices that are refused as not there yet (error 4); `code`: the error of a string not among `choices`.
+    `low` to `high` is the range, of which only `values` are allowed where they are given; for runs `low` is how many
+    there must be at least. `later`: choices that are refused as not there yet (error 4). `code`: the error of a string
+    that is not among `choices`.
     """
 
     name: str
@@ -84,8 +85,8 @@ class Argument:
         return f"{_show(self.low)} to {_show(self.high)}{unit}"
 
 
-def check(arguments: Sequence[object], specs: Sequence[Argument], all_optional_together: bool = False) -> dict[str, Any]:
-    """The arguments by name, typed, defaults filled in.
+def check(arguments: Sequence[object], specs: Sequence[Argument], together: bool = False) -> dict[str, Any]:
+    """The arguments by name, typed, defaults filled in; `together`: the optional ones come all or none.
 
     Raises:
         RequestError: 2 for a wrong number or type, 3 out of range (5 where the argument says so).
@@ -95,7 +96,7 @@ def check(arguments: Sequence[object], specs: Sequence[Argument], all_optional_t
     count = len(arguments)
     least = sum(not spec.optional for spec in fixed)
     most = len(fixed)
-    if count < least or (count > most and run is None) or (all_optional_together and least < count < most):
+    if count < least or (count > most and run is None) or (together and least < count < most):
         raise RequestError(WRONG_ARGUMENTS, f"takes {signature(specs) or 'no arguments'}; {count} came")
     values: dict[str, Any] = {}
     for index, spec in enumerate(fixed):
@@ -105,14 +106,12 @@ def check(arguments: Sequence[object], specs: Sequence[Argument], all_optional_t
             values[run.name] = run.default
         else:
             length = values.get("length")
-            rows = _notes if run.kind == "notes" else _chords
-            values[run.name] = rows(run, arguments[most:], MAX_LOOP_BEATS if length is None else length)
+            values[run.name] = _rows(run, arguments[most:], MAX_LOOP_BEATS if length is None else length)
     return values
 
 
 def signature(specs: Sequence[Argument]) -> str:
-    """The arguments as the contract writes them: ``[bars:i=2]``, ``slot:s [length:f notes...]``; what is in the one
-    bracket may be left out."""
+    """The arguments as the contract writes them, ``slot:s [length:f notes...]``; the bracket may be left out."""
     words: list[str] = []
     bracket = ""
     for spec in specs:
@@ -169,57 +168,50 @@ def _int(name: str, value: object, low: float, high: float, spec: Argument | Non
     raise _out_of_range(name, value, low, high, spec)
 
 
-def _notes(run: Argument, flat: Sequence[object], length_beats: float) -> list[NoteRow]:
-    if len(flat) > 5 * MAX_NOTES_PER_MESSAGE:
-        raise RequestError(OUT_OF_RANGE, f"more than {MAX_NOTES_PER_MESSAGE} notes in one message; send the rest in others")
-    _whole_rows(run, flat)
-    notes: list[NoteRow] = []
-    for at in range(0, len(flat), 5):
-        try:
-            pitch = _int("pitch", flat[at], 0, 127)
-            start = _float("start", flat[at + 1], 0.0, length_beats)
-            duration = _float("duration", flat[at + 2], 0.0, MAX_LOOP_BEATS)
-            velocity = _int("velocity", flat[at + 3], 1, 127)
-            part = _int("part", flat[at + 4], 0, 2)
-            if start >= length_beats:
-                raise RequestError(OUT_OF_RANGE, f"start is {start:g}, allowed 0 to below {length_beats:g} beats")
-            if duration <= 0.0:
-                raise RequestError(OUT_OF_RANGE, f"duration is {duration:g}, allowed above 0 beats")
-        except RequestError as fault:
-            raise RequestError(fault.code, f"note {at // 5 + 1}: {fault.message}") from None
-        notes.append((pitch, start, duration, velocity, part))
-    return notes
-
-
-def _chords(run: Argument, flat: Sequence[object], length_beats: float) -> list[ChordRow]:
-    if len(flat) > 3 * MAX_CHORDS:
-        raise RequestError(OUT_OF_RANGE, f"more than {MAX_CHORDS} chords")
-    _whole_rows(run, flat)
-    chords: list[ChordRow] = []
-    for at in range(0, len(flat), 3):
-        try:
-            beat = _float("beat", flat[at], 0.0, length_beats)
-            root = _int("root", flat[at + 1], 0, 11)
-            quality = flat[at + 2]
-            if type(quality) is not str:
-                raise _wrong_type("quality", quality, "a string")
-            if quality not in QUALITIES:
-                raise RequestError(OUT_OF_RANGE, f"quality is {_show(quality)}, allowed {', '.join(QUALITIES)}")
-            if beat >= length_beats:
-                raise RequestError(OUT_OF_RANGE, f"beat is {beat:g}, allowed 0 to below {length_beats:g} beats")
-        except RequestError as fault:
-            raise RequestError(fault.code, f"chord {at // 3 + 1}: {fault.message}") from None
-        chords.append((beat, root, quality))
-    return chords
-
-
-def _whole_rows(run: Argument, flat: Sequence[object]) -> None:
-    width = _ROWS[run.kind]
+def _rows(run: Argument, flat: Sequence[object], length_beats: float) -> list[NoteRow] | list[ChordRow]:
+    width, most = _ROWS[run.kind]
+    parse: Callable[[Sequence[object], float], Any] = _note if run.kind == "notes" else _chord
+    if len(flat) > width * most:
+        raise RequestError(OUT_OF_RANGE, f"more than {most} {run.name} in one message")
     if len(flat) % width or len(flat) < run.low * width:
-        raise RequestError(
-            WRONG_ARGUMENTS,
-            f"{run.name} are runs of {width} ({run.allowed()}), at least {run.low:g}; {len(flat)} arguments came for them",
-        )
+        least = f", at least {run.low:g} of them" if run.low else ""
+        wanted = f"{run.name} are runs of {width} ({run.allowed()}){least}"
+        raise RequestError(WRONG_ARGUMENTS, f"{wanted}; {len(flat)} values came")
+    rows: list[Any] = []
+    at = 0
+    try:
+        while at < len(flat):
+            rows.append(parse(flat[at : at + width], length_beats))
+            at += width
+    except RequestError as fault:
+        raise RequestError(fault.code, f"{run.name} {len(rows) + 1}: {fault.message}") from None
+    return rows
+
+
+def _note(row: Sequence[object], length_beats: float) -> NoteRow:
+    pitch = _int("pitch", row[0], 0, 127)
+    start_beats = _float("start", row[1], 0.0, length_beats)
+    duration_beats = _float("duration", row[2], 0.0, MAX_LOOP_BEATS)
+    velocity = _int("velocity", row[3], 1, 127)
+    part = _int("part", row[4], 0, 2)
+    if start_beats >= length_beats:
+        raise RequestError(OUT_OF_RANGE, f"start is {start_beats:g}, allowed 0 to below {length_beats:g} beats")
+    if duration_beats <= 0.0:
+        raise RequestError(OUT_OF_RANGE, f"duration is {duration_beats:g}, allowed above 0 beats")
+    return pitch, start_beats, duration_beats, velocity, part
+
+
+def _chord(row: Sequence[object], length_beats: float) -> ChordRow:
+    beat = _float("beat", row[0], 0.0, length_beats)
+    root = _int("root", row[1], 0, 11)
+    quality = row[2]
+    if type(quality) is not str:
+        raise _wrong_type("quality", quality, "a string")
+    if quality not in QUALITIES:
+        raise RequestError(OUT_OF_RANGE, f"quality is {_show(quality)}, allowed {', '.join(QUALITIES)}")
+    if beat >= length_beats:
+        raise RequestError(OUT_OF_RANGE, f"beat is {beat:g}, allowed 0 to below {length_beats:g} beats")
+    return beat, root, quality
 
 
 def _wrong_type(name: str, value: object, wanted: str) -> RequestError:
@@ -235,8 +227,10 @@ def _show(value: object) -> str:
     """A value in an error message: short, and of printable ASCII, whatever the sender put in it."""
     if type(value) is bool:
         return "true" if value else "false"
-    if type(value) is int or type(value) is float:
-        return f"{value:.7g}" if type(value) is float or abs(value) < 1 << 31 else f"{value:.3e}"
+    if type(value) is float:
+        return f"{value:.7g}"
+    if type(value) is int:
+        return str(value) if abs(value) < 1 << 40 else f"{value:.3e}"
     if type(value) is str:
         return ascii(value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "...")
     return f"of OSC type {getattr(value, 'tag', '?')!r}"

@@ -20,7 +20,7 @@ _NTP_CYCLE: Final = 1 << 64
 _NTP_NEAR: Final = 86_400 << 32  # so near to now, a tag is taken for one across the turn of the NTP era (2036)
 _ZEROS: Final = (b"", b"\0", b"\0\0", b"\0\0\0", b"\0\0\0\0")
 _FIXED_BYTES: Final = {"i": 4, "f": 4, "h": 8, "d": 8, "t": 8, "c": 4, "r": 4, "m": 4, "N": 0, "I": 0, "[": 0, "]": 0}
-_NUMBER: Final = {"i": struct.Struct(">i"), "f": struct.Struct(">f"), "h": struct.Struct(">q"), "d": struct.Struct(">d")}
+_NUMBER: Final = {tag: struct.Struct(layout) for tag, layout in (("i", ">i"), ("f", ">f"), ("h", ">q"), ("d", ">d"))}
 _SIZE: Final = struct.Struct(">i")
 _TIME_TAG: Final = struct.Struct(">Q")
 
@@ -36,7 +36,8 @@ Value = int | float | str | bool | Unsupported
 
 class Message(NamedTuple):
     """One message. More than `MAX_ARGUMENTS` arguments are not decoded: `Unsupported` stands in their place, one more
-    than the bound, which is too many for every address."""
+    than the bound, which is too many for every address.
+    """
 
     address: str
     arguments: tuple[Value, ...]
@@ -44,7 +45,8 @@ class Message(NamedTuple):
 
 class Bundle(NamedTuple):
     """Messages that are due together. `due_ns` is a ``perf_counter_ns`` reading, not later than the arrival when the
-    tag says "immediately" or lies in the past; a nested bundle is never due before the one around it."""
+    tag says "immediately" or lies in the past; a nested bundle is never due before the one around it.
+    """
 
     due_ns: int
     elements: tuple[Message | Bundle, ...]
@@ -56,7 +58,7 @@ class Malformed(NamedTuple):
     reason: str
 
 
-class _Fault(Exception):
+class _NotOscError(Exception):
     """Carries a reason from the depth of a datagram to `decode`."""
 
 
@@ -77,7 +79,7 @@ def decode(datagram: bytes, arrival_ns: int, wall_ns: int) -> Message | Bundle |
         if datagram[0] == 0x2F:  # "/"
             return _message(datagram, 0, size)
         return _Bundles(datagram, arrival_ns, wall_ns).bundle(0, size, arrival_ns, 1)
-    except _Fault as fault:
+    except _NotOscError as fault:
         return Malformed(str(fault))
 
 
@@ -93,9 +95,9 @@ class _Bundles:
     def bundle(self, start: int, end: int, earliest_ns: int, depth: int) -> Bundle:
         data = self._data
         if depth > MAX_BUNDLE_DEPTH:
-            raise _Fault("bundles nested too deep")
+            raise _NotOscError("bundles nested too deep")
         if end - start < 16 or not data.startswith(_BUNDLE_HEAD, start):
-            raise _Fault("neither a message nor a bundle")
+            raise _NotOscError("neither a message nor a bundle")
         tag = _TIME_TAG.unpack_from(data, start + 8)[0]
         due_ns = max(earliest_ns, self._arrival_ns + _ahead_ns(tag, self._wall_ns))
         elements: list[Message | Bundle] = []
@@ -104,10 +106,10 @@ class _Bundles:
             size = _SIZE.unpack_from(data, position)[0]
             position += 4
             if size < 4 or size % 4 or size > end - position:
-                raise _Fault("size of a bundle element")
+                raise _NotOscError("size of a bundle element")
             self._elements += 1
             if self._elements > MAX_BUNDLE_ELEMENTS:
-                raise _Fault("too many elements in one datagram")
+                raise _NotOscError("too many elements in one datagram")
             if data[position] == 0x2F:
                 elements.append(_message(data, position, position + size))
             else:
@@ -134,13 +136,13 @@ def _message(data: bytes, start: int, end: int) -> Message:
     try:
         address = data[start:stop].decode("ascii")
     except UnicodeDecodeError as fault:
-        raise _Fault("address is not ASCII") from fault
+        raise _NotOscError("address is not ASCII") from fault
     if not address.isprintable():
-        raise _Fault("address holds control characters")
+        raise _NotOscError("address holds control characters")
     if position == end:
         return Message(address, ())  # OSC 1.0 asks to bear with senders that leave the type tags out
     if data[position] != 0x2C:  # ","
-        raise _Fault("no type tag string")
+        raise _NotOscError("no type tag string")
     stop = data.find(b"\0", position, end)
     tags_start, position = position + 1, _padded(data, stop, end)
     tags = data[tags_start:stop].decode("latin-1")
@@ -154,10 +156,10 @@ def _message(data: bytes, start: int, end: int) -> Message:
 def _padded(data: bytes, stop: int, end: int) -> int:
     """The offset after the padding of the string whose terminator is at `stop`."""
     if stop < 0:
-        raise _Fault("string without an end")
+        raise _NotOscError("string without an end")
     following = (stop + 4) & ~3
     if following > end or data[stop:following] != _ZEROS[following - stop]:
-        raise _Fault("padding of a string")
+        raise _NotOscError("padding of a string")
     return following
 
 
@@ -165,16 +167,16 @@ def _numbers(data: bytes, position: int, end: int, tags: str) -> tuple[Value, ..
     """The usual case, nothing but numbers: one unpack."""
     layout = ">" + tags.replace("h", "q")
     if struct.calcsize(layout) != end - position:
-        raise _Fault("arguments do not fit the type tags")
+        raise _NotOscError("arguments do not fit the type tags")
     return struct.unpack_from(layout, data, position)
 
 
 def _mixed(data: bytes, position: int, end: int, tags: str) -> tuple[Value, ...]:
     values: list[Value] = []
     for tag in tags:
-        if tag == "T" or tag == "F":
+        if tag in "TF":
             values.append(tag == "T")
-        elif tag == "s" or tag == "S":
+        elif tag in "sS":
             stop = data.find(b"\0", position, end)
             following = _padded(data, stop, end)
             values.append(_text(data[position:stop]))
@@ -185,14 +187,14 @@ def _mixed(data: bytes, position: int, end: int, tags: str) -> tuple[Value, ...]
         else:
             size = _FIXED_BYTES.get(tag)
             if size is None:
-                raise _Fault(f"unknown type tag {tag!r}")
+                raise _NotOscError(f"unknown type tag {tag!r}")
             if size > end - position:
-                raise _Fault("arguments end early")
+                raise _NotOscError("arguments end early")
             number = _NUMBER.get(tag)
             values.append(number.unpack_from(data, position)[0] if number else Unsupported(tag))
             position += size
     if position != end:
-        raise _Fault("bytes left over after the arguments")
+        raise _NotOscError("bytes left over after the arguments")
     return tuple(values)
 
 
@@ -200,17 +202,17 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as fault:
-        raise _Fault("string is not UTF-8") from fault
+        raise _NotOscError("string is not UTF-8") from fault
 
 
 def _blob_end(data: bytes, position: int, end: int) -> int:
     if end - position < 4:
-        raise _Fault("arguments end early")
-    size = _SIZE.unpack_from(data, position)[0]
+        raise _NotOscError("arguments end early")
+    size: int = _SIZE.unpack_from(data, position)[0]
     if size < 0 or size > end - position - 4:
-        raise _Fault("size of a blob")
+        raise _NotOscError("size of a blob")
     stop = position + 4 + size
     following = (stop + 3) & ~3
     if data[stop:following] != _ZEROS[following - stop]:
-        raise _Fault("padding of a blob")
+        raise _NotOscError("padding of a blob")
     return following

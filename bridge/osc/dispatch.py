@@ -98,8 +98,10 @@ class Dispatcher:
         return True
 
     def act_on_due(self, now_ns: int) -> bool:
-        """Act on the first waiting bundle whose time has come; False when there is none. Its requests carry that time
-        as their arrival."""
+        """Act on the first waiting bundle whose time has come; False when there is none.
+
+        Its requests carry that time as their arrival.
+        """
         due = self.waiting.pop_due(now_ns)
         if due is None:
             return False

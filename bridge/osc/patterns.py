@@ -54,14 +54,14 @@ class PatternMatcher:
                 reached |= ((reached & names) + names) ^ names
             elif character == "?":
                 reached = (reached & self._names) << 1
-            elif character == "[" or character == "{":
+            elif character in "[{":
                 closing = pattern.find("]" if character == "[" else "}", position)
                 inside = pattern[position + 1 : closing]
                 if closing < 0 or "/" in inside:
                     return ()
                 reached = self._one_of(reached, inside) if character == "[" else self._either(reached, inside)
                 position = closing
-            elif character == "]" or character == "}":
+            elif character in "]}":
                 return ()
             else:
                 reached = (reached & self._places.get(character, 0)) << 1

@@ -1,8 +1,8 @@
 """The UDP server: reads datagrams, answers, publishes events, beats the heart; on the caller's event loop.
 
 The loop must have ``add_reader``: on Windows start it with ``asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)``,
-which is the default elsewhere. Own reading in place of asyncio's transport, because a wake then takes a bounded batch of
-datagrams: a flood neither costs a turn of the loop each nor keeps timers from running.
+which is the default elsewhere. Own reading in place of asyncio's transport, because a wake then takes a bounded batch
+of datagrams: a flood neither costs a turn of the loop for each nor keeps timers from running.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class PortTakenError(Exception):
 class OscServer:
     """Everything of OSC for one bridge.
 
-    `ping`, `subscribe`, `unsubscribe` and `state` are answered here; all other valid requests go to `handler`, which may
-    raise `RequestError`. Called on the event loop's thread only; nothing blocks.
+    `ping`, `subscribe`, `unsubscribe` and `state` are answered here; all other valid requests go to `handler`, which
+    may raise `RequestError`. Called on the event loop's thread only; nothing blocks.
 
     Args:
         voices: names of the voices.
