@@ -1,0 +1,161 @@
+"""Which bridge runs where: the lock and run.json of a session folder, and who holds a port.
+
+run.json (contract section 5) tells others what runs; it is written beside and renamed, and goes away at the end. It may
+be left over from a bridge that was killed, so whether one lives is told by a lock, which the system releases with its
+process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, Final
+
+#: An OSC message without arguments: `/bridge/ping`, padded to a multiple of four, and an empty type tag string.
+_PING: Final = b"/bridge/ping\0\0\0\0,\0\0\0"
+_PONG: Final = b"/bridge/pong\0"
+_PING_TIMEOUT_S: Final = 0.5  # a bridge answers in a few ms; on a machine that is overloaded it may take some more
+_LEFTOVER_S: Final = 3.0  # processes of a killed supervisor end within STOP_TIMEOUT_S; they hold the port until then
+_LOCK_OFFSET: Final = 1 << 20  # Windows locks byte ranges: one beyond the text, so that others can read that
+
+
+class AlreadyRunningError(RuntimeError):
+    """The port or the session folder is somebody else's; the message names who, as far as that can be told."""
+
+
+class AddressError(ValueError):
+    """An address that this machine does not have."""
+
+
+class SessionLock:
+    """A session folder taken by this process, and its run.json."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take `folder`, making it where it is missing.
+
+        Raises:
+            AlreadyRunningError: a living bridge has it.
+            OSError: it cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._run_file = folder / "run.json"
+        self._lock: IO[str] = (folder / "run.lock").open("a+", encoding="utf-8")
+        if not _try_lock(self._lock):
+            self._lock.close()
+            raise AlreadyRunningError(f"session.folder = {folder}: {self._holder()} is at work there")
+        #: What a bridge that was killed left behind; its processes may still be ending.
+        self.leftover = self._run_file.exists()
+        self._run_file.unlink(missing_ok=True)
+
+    def _holder(self) -> str:
+        told = self._read()
+        if "supervisor" not in told:
+            return "another Barline, just starting,"
+        return f"another Barline (process {told['supervisor']}, OSC {told.get('osc')})"
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            told = json.loads(self._run_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def write(self, running: dict[str, int | str | None]) -> None:
+        """Say in run.json what runs now: written beside and renamed, so that a reader never sees half of it."""
+        beside = self._run_file.with_suffix(".json.tmp")
+        beside.write_text(json.dumps(running, indent=1) + "\n", encoding="utf-8")
+        beside.replace(self._run_file)
+
+    def release(self) -> None:
+        """Remove run.json and let others have the folder."""
+        self._run_file.unlink(missing_ok=True)
+        self._lock.close()
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(_LOCK_OFFSET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def claim_port(host: str, port: int, *, leftover: bool) -> None:
+    """See that a UDP port can be had; with `leftover`, wait for the processes of a killed bridge to let go of it.
+
+    Raises:
+        AlreadyRunningError: it is taken; names the bridge that has it, if it is one.
+        AddressError: no such address on this machine.
+    """
+    patience_ends = time.monotonic() + (_LEFTOVER_S if leftover else 0.0)
+    while not can_bind(host, port):
+        if time.monotonic() >= patience_ends:
+            raise AlreadyRunningError(f"osc.port = {port}: {port_holder(host, port)} has {host}:{port} (UDP)")
+        time.sleep(0.05)
+
+
+def can_bind(host: str, port: int) -> bool:
+    """Whether a UDP port is free, found out by taking it for a moment; port 0 always is.
+
+    Raises:
+        AddressError: no such address on this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.bind(address)
+    except PermissionError as fault:
+        raise AddressError(f"port {port} is not ours to take ({fault.strerror}); expected 1024 or above") from fault
+    except (OSError, UnicodeError) as fault:
+        if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
+            return False
+        raise AddressError(f"{host} is not an address of this machine ({fault})") from fault
+    return True
+
+
+def port_holder(host: str, port: int) -> str:
+    """Who has a UDP port, in words: a Barline (with its process, where the system tells), or another program."""
+    if not is_bridge(host, port):
+        return "another program"
+    holder = _process_on_port(port)
+    return f"another Barline (process {holder})" if holder else "another Barline"
+
+
+def is_bridge(host: str, port: int) -> bool:
+    """Whether a bridge answers on a UDP port of this machine."""
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    with contextlib.suppress(OSError, UnicodeError):
+        family, kind, protocol, _, address = socket.getaddrinfo(near, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.settimeout(_PING_TIMEOUT_S)
+            probe.connect(address)
+            probe.send(_PING)
+            return probe.recv(256).startswith(_PONG)
+    return False
+
+
+def _process_on_port(port: int) -> int | None:
+    """The process that has a UDP port; None where the system does not tell (Linux does, of our own processes)."""
+    inodes = set()
+    for table in (Path("/proc/net/udp"), Path("/proc/net/udp6")):
+        with contextlib.suppress(OSError):
+            rows = [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
+            inodes |= {f"socket:[{row[9]}]" for row in rows if int(row[1].rpartition(":")[2], 16) == port}
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        with contextlib.suppress(OSError):
+            if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
+                return int(process.name)
+    return None
