@@ -69,17 +69,16 @@ class _Gathering:
         self.songs: dict[tuple[str, str], int] = {}
         self.groups: dict[str, int] = {}
         self.rows: list[tuple[Windows, int, int]] = []
-        self.by_song: dict[int, dict[bytes, None]] = defaultdict(dict)
 
-    def add(self, piece: Piece, config: ModelConfig) -> None:
+    def add(self, piece: Piece, config: ModelConfig, keep_off_grid: bool) -> None:
         for windows in windows_of(piece, config):
             song = self.songs.setdefault((piece.source, piece.song), len(self.songs))
             group = self.groups.setdefault(f"{piece.source} {piece.style}".strip(), len(self.groups))
-            self.rows.append((_slim(windows, config), song, group))
+            self.rows.append((_slim(windows, config, keep_off_grid), song, group))
 
 
-def _slim(windows: Windows, config: ModelConfig) -> Windows:
-    keep = windows.off_grid <= _MAX_OFF_GRID
+def _slim(windows: Windows, config: ModelConfig, keep_off_grid: bool) -> Windows:
+    keep = windows.off_grid <= (1.0 if keep_off_grid else _MAX_OFF_GRID)
     tokens = windows.tokens[keep].astype(np.uint16 if config.part == "drums" else np.uint8)
     velocities = windows.velocities[keep].astype(np.uint8) if windows.velocities is not None else None
     offsets = windows.offsets[keep].astype(np.uint8) if windows.offsets is not None else None
@@ -123,8 +122,9 @@ def split_of(source: str, song: str) -> int:
     return 0 if place < 90 else 1 if place < 95 else 2
 
 
-def build(collections: Sequence[Collection], config: ModelConfig) -> Dataset:
-    """Index collections for a model: every unique window once, in the first song that has it.
+def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_grid: bool = False) -> Dataset:
+    """Index collections for a model: every unique window once, in the first song that has it. Windows with more than
+    15 % of their onsets off the grid (triplets) are left out unless they are to be kept.
 
     Raises:
         CorpusError: no useful window in any of the files.
@@ -132,7 +132,7 @@ def build(collections: Sequence[Collection], config: ModelConfig) -> Dataset:
     gathering = _Gathering()
     for collection in collections:
         for piece in collection.pieces():
-            gathering.add(piece, config)
+            gathering.add(piece, config, keep_off_grid)
     rows = [row for row in gathering.rows if len(row[0].tokens)]
     if not rows:
         where = ", ".join(str(c.path) for c in collections)

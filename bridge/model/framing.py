@@ -1,0 +1,155 @@
+"""Bars as the model's windows and back: what the grid takes away (register, velocities, length) is kept and returned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.model.augment import folded, octave_shift
+from bridge.model.config import ModelConfig
+from bridge.music.grids import (
+    DRUM_CLASSES,
+    OFFSET_BINS,
+    PITCHES,
+    DrumGrid,
+    Ints,
+    bin_velocity,
+    decode_drums,
+    decode_line,
+    encode_drums,
+    encode_line,
+    metric_velocity,
+)
+from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTokens:
+    """One decoded or encoded window: tokens (T,), and for drums velocities 0-127 and offset bins (T, 9)."""
+
+    tokens: Ints
+    velocities: Ints | None = None
+    offsets: Ints | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What decoded bars take over from those they come from.
+
+    `shift` is how many semitones the source was brought up (by octaves) to fit the model; `accents` are its
+    velocities by place in the bar (16), None where it had no notes.
+    """
+
+    shift: int = 0
+    accents: tuple[int, ...] | None = None
+
+
+def window_beats(config: ModelConfig) -> float:
+    """How long a window of the model is, in beats."""
+    return config.steps * STEP_BEATS
+
+
+def windows_needed(length_beats: float, config: ModelConfig) -> int:
+    """How many windows fill a length."""
+    return max(1, math.ceil(length_beats / window_beats(config) - 1e-9))
+
+
+def accents_of(notes: Sequence[Note]) -> tuple[int, ...] | None:
+    """Velocities by place in the bar: the mean of the notes there, else the metric accent at the notes' level."""
+    if not notes:
+        return None
+    by_place: dict[int, list[int]] = {}
+    for note in notes:
+        by_place.setdefault(round(note.start / STEP_BEATS) % STEPS_PER_BAR, []).append(note.velocity)
+    level = fmean(n.velocity for n in notes) - fmean(metric_velocity(round(n.start / STEP_BEATS)) for n in notes)
+    guess = [max(1, min(127, round(metric_velocity(place) + level))) for place in range(STEPS_PER_BAR)]
+    return tuple(round(fmean(by_place[p])) if p in by_place else guess[p] for p in range(STEPS_PER_BAR))
+
+
+def frame_of(bars: Bars, config: ModelConfig) -> Frame:
+    """The frame of bars: one octave shift for the whole of them, and their accents."""
+    if config.part == "drums":
+        return Frame()
+    whole = encode_line(bars, max(1, round(bars.length / STEP_BEATS)), top=config.part == "melody")
+    shift = int(octave_shift(whole[None], config)[0]) if (whole < PITCHES).any() else 0
+    return Frame(shift, accents_of(bars.notes))
+
+
+def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowTokens]:
+    """The windows of bars, one after the other; a last one that is not full is filled from the loop's beginning."""
+    beats = window_beats(config)
+    count = windows_needed(bars.length, config)
+    filled = repeated_to(bars, count * beats)
+    windows = []
+    for index in range(count):
+        piece = cut(filled, index * beats, beats)
+        if config.part == "drums":
+            grid = encode_drums(piece, config.steps)
+            windows.append(WindowTokens(grid.hits, grid.velocities, grid.offsets))
+        else:
+            tokens = encode_line(piece, config.steps, top=config.part == "melody")
+            windows.append(WindowTokens(folded(tokens[None], np.array([frame.shift]), config)[0]))
+    return windows
+
+
+def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, length_beats: float) -> Bars:
+    """The bars of decoded windows, cut to `length_beats`: notes that reach over the end are closed there."""
+    pieces = []
+    for window in windows:
+        if config.part == "drums":
+            assert window.velocities is not None and window.offsets is not None
+            pieces.append(decode_drums(DrumGrid(window.tokens, window.velocities, window.offsets)))
+        else:
+            pieces.append(decode_line(window.tokens, frame_velocity(frame)))
+    whole = cut(join(pieces), 0.0, length_beats)
+    return transposed(whole, -frame.shift)
+
+
+def frame_velocity(frame: Frame) -> Velocity:
+    """The velocity of a note struck at a step, by the frame's accents."""
+    return Velocity(frame.accents)
+
+
+@dataclass(frozen=True, slots=True)
+class Velocity:
+    """Velocity by step: the accents given, else the metric ones."""
+
+    accents: tuple[int, ...] | None
+
+    def __call__(self, step: int) -> int:
+        return metric_velocity(step) if self.accents is None else self.accents[step % STEPS_PER_BAR]
+
+
+def transposed(bars: Bars, semitones: int) -> Bars:
+    """Bars moved by semitones; a note that would leave the MIDI range stays an octave inside it."""
+    if semitones == 0:
+        return bars
+    notes = []
+    for note in bars.notes:
+        pitch = note.pitch + semitones
+        pitch += 12 * max(0, -(pitch // 12)) if pitch < 0 else -12 * max(0, -((127 - pitch) // 12))
+        notes.append(Note(pitch, note.start, note.duration, note.velocity, note.part))
+    return Bars(in_order(notes), bars.length)
+
+
+def as_tensors(windows: Sequence[WindowTokens]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Windows as a batch: tokens (W, T), velocities and offsets (W, T, 9) or None."""
+    tokens = torch.from_numpy(np.stack([w.tokens for w in windows]).astype(np.int64))
+    if windows[0].velocities is None:
+        return tokens, None, None
+    velocities = np.stack([w.velocities for w in windows if w.velocities is not None])
+    offsets = np.stack([w.offsets for w in windows if w.offsets is not None])
+    return tokens, torch.from_numpy(velocities), torch.from_numpy(offsets)
+
+
+def drum_window(tokens: Ints, velocity_bins: Ints, offsets: Ints) -> WindowTokens:
+    """A window from decoded classes: velocity bins (T, 9) become velocities."""
+    table = np.array([bin_velocity(b) for b in range(8)])
+    assert velocity_bins.shape[-1] == DRUM_CLASSES and int(offsets.max(initial=0)) < OFFSET_BINS
+    return WindowTokens(tokens, table[velocity_bins], offsets)

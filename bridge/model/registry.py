@@ -1,0 +1,139 @@
+"""The trained models: where they are, loading and checking their weights, and writing them with their cards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from bridge.model.compiled import CompiledModel
+from bridge.model.config import CONFIGS, config_of
+from bridge.model.prior import Mixture
+from bridge.model.vae import MusicVae
+
+WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
+_PRIOR_KEYS = ("prior.weights", "prior.means", "prior.factors")
+
+
+class ModelFileError(ValueError):
+    """A model that is not there, is not whole, or is not what its card says; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model's modules with its prior and its card."""
+
+    model: MusicVae
+    mixture: Mixture
+    card: Mapping[str, Any]
+
+
+def models_folder() -> Path:
+    """Where models are: the checkout's `models/`, or what was installed beside the package."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parent / "models"
+    return checkout if checkout.is_dir() else package / "models"
+
+
+def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """The card of a model.
+
+    Raises:
+        UnknownModelError: no such name.
+        ModelFileError: it has not been trained here, or its card cannot be read.
+    """
+    config_of(name)
+    path = (folder or models_folder()) / name / CARD_FILE
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: expected the card of {name}; this model has not been trained here") from None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path}: expected a readable card.json ({error})") from error
+    if not isinstance(card, dict) or "sha256" not in card:
+        raise ModelFileError(f"{path}: expected a card with the weights' sha256")
+    return card
+
+
+def list_models(folder: Path | None = None) -> list[dict[str, Any]]:
+    """The cards of every model that is there, in the order of the family."""
+    where = folder or models_folder()
+    return [read_card(name, where) for name in CONFIGS if (where / name / CARD_FILE).is_file()]
+
+
+def load_model(name: str, folder: Path | None = None) -> Loaded:
+    """A model's modules in float32 on the CPU, its weights checked against its card.
+
+    Raises:
+        UnknownModelError, ModelFileError: no such model, or weights that are missing, changed or of another shape.
+    """
+    card = read_card(name, folder)
+    path = (folder or models_folder()) / name / WEIGHTS_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: expected the weights of {name} ({error.strerror or error})") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card["sha256"]:
+        raise ModelFileError(f"{path}: expected sha256 {card['sha256']}, found {found}: the file is damaged or changed")
+    try:
+        tensors = {key: value.float() for key, value in load(data).items()}
+        model = MusicVae(config_of(name))
+        prior = [tensors.pop(key) for key in _PRIOR_KEYS]
+        model.load_state_dict(tensors, strict=True)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({error})") from error
+    return Loaded(model.eval(), Mixture(*prior), card)
+
+
+def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -> CompiledModel:
+    """A model compiled for a device: auto (CUDA where there is one), cpu, cuda, cuda:N or mps.
+
+    Raises:
+        UnknownModelError, ModelFileError: as `load_model`.
+    """
+    loaded = load_model(name, folder)
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return CompiledModel(loaded.model, loaded.mixture, torch.device(chosen))
+
+
+def write_model(
+    name: str, weights: Mapping[str, Tensor], mixture: Mixture, card: Mapping[str, Any], folder: Path | None = None
+) -> dict[str, Any]:
+    """Write weights (fp16) and card atomically, weights first; returns the card as written, with sizes and hash."""
+    config = config_of(name)
+    tensors = {key: value.detach().half().contiguous().cpu() for key, value in weights.items()}
+    parameters = sum(value.numel() for value in tensors.values())
+    for key, value in zip(_PRIOR_KEYS, (mixture.weights, mixture.means, mixture.factors), strict=True):
+        tensors[key] = value.detach().half().contiguous().cpu()
+    data = save(tensors)
+    full = {
+        "name": name,
+        "parts": [config.part],
+        "bars": config.bars,
+        "parameters": parameters,
+        "latent_size": config.latent_size,
+        "attributes": list(config.attributes),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **card,
+    }
+    where = (folder or models_folder()) / name
+    where.mkdir(parents=True, exist_ok=True)
+    _replace(where / WEIGHTS_FILE, data)
+    _replace(where / CARD_FILE, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
+    return full
+
+
+def _replace(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside.write_bytes(data)
+    os.replace(beside, path)
