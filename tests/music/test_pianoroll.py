@@ -27,7 +27,8 @@ def picture(path: Path) -> NDArray[np.int64]:
 
 
 def near(pixels: NDArray[np.int64], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
-    return np.less_equal(np.abs(pixels - np.array(colour)).max(axis=-1), 3)
+    close: NDArray[np.bool_] = np.abs(pixels - np.array(colour)).max(axis=-1) <= 3
+    return close
 
 
 def plot_x(beat: float, beats: float) -> int:

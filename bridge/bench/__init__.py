@@ -1,0 +1,1 @@
+"""The benchmarks behind `bench`: each module measures one thing and returns rows."""

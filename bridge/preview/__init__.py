@@ -1,0 +1,1 @@
+"""The built-in preview voice: what a model plays, heard without a synthesiser."""

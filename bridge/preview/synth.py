@@ -1,0 +1,171 @@
+"""The built-in preview voice, rendered offline: timed notes in, a stereo recording out.
+
+Nobody should need a synthesiser to hear what a model plays. A minute of three voices takes about a second.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import wave
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.music.grids import DRUM_CLASS_OF_PITCH
+from bridge.preview import drum_kit, room, tones
+
+Audio = NDArray[np.float32]
+Role = Literal["melody", "bass", "drums", "click"]
+
+SAMPLE_RATE: Final = 48_000
+MAX_SECONDS: Final = 3600.0  # an hour takes 2.8 GB while it is rendered; longer is a mistake in the times
+CLICK_ACCENT_PITCH: Final = 76  # of the "click" role: this pitch is the first beat of a bar, any other a plain beat
+
+_GAINS: Final[dict[str, float]] = {"melody": 0.29, "bass": 0.28, "drums": 0.82, "click": 0.5}
+_ROOM_SENDS: Final[dict[str, float]] = {"melody": 0.22, "bass": 0.03, "drums": 0.10, "click": 0.0}
+_RELEASE_S: Final[dict[str, float]] = {"melody": 0.11, "bass": 0.05}
+_CHOKE_S: Final = 0.012  # how fast a closing hi-hat ends an open one
+_BRIGHTNESS_STEPS: Final = 3  # tones rendered per key: soft, middle, hard
+_TONE_STEP_S: Final = 0.5  # tones are kept in whole multiples of this, so that few are rendered twice
+_FADE_S: Final = 0.03
+_LONGEST_HIT_S: Final = 2.5  # the crash of the kit
+
+
+@dataclass(frozen=True, slots=True)
+class TimedNote:
+    """A note in seconds from the beginning of the recording; `velocity` 1-127. Drums ignore the duration."""
+
+    start_s: float
+    duration_s: float
+    pitch: int
+    velocity: int
+    role: Role
+
+
+class _Renderer:
+    """Renders notes of one recording, each tone and drum once."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._tones: dict[tuple[str, int, int], Audio] = {}
+        self._hits: dict[int, Audio] = {}
+
+    def pitched(self, note: TimedNote) -> Audio:
+        """A key pressed and let go: the tone until the note's end, then a release."""
+        held = max(1, round(note.duration_s * self._rate))
+        release = round(_RELEASE_S[note.role] * self._rate)
+        step = min(_BRIGHTNESS_STEPS - 1, note.velocity * _BRIGHTNESS_STEPS // 128)
+        sound = self._tone(note.role, note.pitch, step, held + release)[: held + release].copy()
+        sound[held:] *= (0.5 + 0.5 * np.cos(np.pi * np.arange(1, release + 1) / release)).astype(np.float32)[:, None]
+        return sound * np.float32((note.velocity / 127.0) ** 1.2)
+
+    def struck(self, note: TimedNote, choke_s: float) -> Audio:
+        """A drum hit or a click; `choke_s` is how long it may ring."""
+        if note.role == "click":
+            kind = drum_kit.ACCENT if note.pitch == CLICK_ACCENT_PITCH else drum_kit.CLICK
+        else:
+            kind = drum_kind(note.pitch)
+        if kind not in self._hits:
+            self._hits[kind] = drum_kit.hit(kind, self._rate)
+        sound = self._hits[kind] * np.float32((note.velocity / 127.0) ** 1.5)
+        fade = round(_CHOKE_S * self._rate)
+        if choke_s * self._rate + fade < len(sound):
+            ring = round(choke_s * self._rate)
+            sound = sound[: ring + fade]
+            sound[ring:] *= (1.0 - np.arange(1, fade + 1) / fade).astype(np.float32)[:, None]
+        return sound
+
+    def _tone(self, role: str, pitch: int, step: int, frames: int) -> Audio:
+        key = (role, pitch, step)
+        known = self._tones.get(key)
+        if known is None or len(known) < frames:
+            seconds = math.ceil(frames / self._rate / _TONE_STEP_S) * _TONE_STEP_S
+            voice = tones.electric_piano if role == "melody" else tones.round_bass
+            known = self._tones[key] = voice(pitch, (step + 0.5) / _BRIGHTNESS_STEPS, seconds, self._rate)
+        return known
+
+
+def drum_kind(pitch: int) -> int:
+    """The drum of the kit that plays a General MIDI percussion pitch; a woodblock for what the kit has not."""
+    return DRUM_CLASS_OF_PITCH.get(pitch, drum_kit.WOODBLOCK)
+
+
+def render(notes: Iterable[TimedNote], *, sample_rate: int = SAMPLE_RATE, seconds: float | None = None) -> Audio:
+    """The recording of `notes`: (n, 2) float32 within -0.97 to 0.97.
+
+    It lasts until everything has rung out, or exactly `seconds`, faded at the end. Raises ValueError for a note or a
+    length outside 0 to `MAX_SECONDS`.
+    """
+    ordered = sorted(notes, key=lambda note: note.start_s)
+    for note in ordered:
+        if not (0.0 <= note.start_s <= MAX_SECONDS and 0.0 <= note.duration_s <= MAX_SECONDS):
+            raise ValueError(f"note at {note.start_s} s for {note.duration_s} s: expected 0 to {MAX_SECONDS:g} s")
+    if seconds is not None and not 0.0 <= seconds <= MAX_SECONDS:
+        raise ValueError(f"length {seconds} s: expected 0 to {MAX_SECONDS:g} s")
+    renderer = _Renderer(sample_rate)
+    last_s = max((note.start_s + note.duration_s for note in ordered), default=0.0)
+    ring_frames = room.tail_frames(sample_rate) + round(_LONGEST_HIT_S * sample_rate)
+    frames = round(seconds * sample_rate) if seconds is not None else round(last_s * sample_rate) + ring_frames
+    dry = np.zeros((frames, 2), dtype=np.float32)
+    send = np.zeros((frames, 2), dtype=np.float32)
+    for note, choke_s in zip(ordered, _chokes(ordered), strict=True):
+        struck = note.role in ("drums", "click")
+        sound = renderer.struck(note, choke_s) if struck else renderer.pitched(note)
+        start = round(note.start_s * sample_rate)
+        sound = sound[: max(0, frames - start)] * np.float32(_GAINS[note.role])
+        dry[start : start + len(sound)] += sound
+        if _ROOM_SENDS[note.role]:
+            send[start : start + len(sound)] += sound * np.float32(_ROOM_SENDS[note.role])
+    room.add_room(dry, send, sample_rate)
+    room.limit(dry)
+    fade = min(frames, round(_FADE_S * sample_rate))
+    dry[frames - fade :] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)[:, None]
+    return dry if seconds is not None else _without_silence(dry, last_s, sample_rate)
+
+
+def _without_silence(audio: Audio, last_s: float, sample_rate: int) -> Audio:
+    """`audio` up to where nothing can be heard any more (-80 dB), and a little more."""
+    heard = np.flatnonzero(np.max(np.abs(audio), axis=1) > 1e-4)
+    end = max(round(last_s * sample_rate), int(heard[-1]) + 1 if len(heard) else 0)
+    return audio[: end + round(_FADE_S * sample_rate)]
+
+
+def _chokes(ordered: list[TimedNote]) -> list[float]:
+    """For each note how long it may ring: an open hi-hat until the hi-hat's next stroke, everything else for ever."""
+    hats = (drum_kit.CLOSED_HAT, drum_kit.OPEN_HAT)
+    rings = [math.inf] * len(ordered)
+    next_stroke_s = math.inf
+    for index in range(len(ordered) - 1, -1, -1):
+        note = ordered[index]
+        if note.role == "drums" and drum_kind(note.pitch) in hats:
+            if drum_kind(note.pitch) == drum_kit.OPEN_HAT:
+                rings[index] = next_stroke_s - note.start_s
+            next_stroke_s = note.start_s
+    return rings
+
+
+def write_wav(path: Path, audio: Audio, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write `audio` (n, 2), -1 to 1, as a 16-bit WAV file, beside `path` first and then renamed.
+
+    The rounding is dithered (triangular, one step), so that what fades away fades into hiss and not into a buzz.
+    """
+    noise = np.random.default_rng(1)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with wave.open(str(beside), "wb") as file:
+            file.setnchannels(audio.shape[1])
+            file.setsampwidth(2)
+            file.setframerate(sample_rate)
+            for start in range(0, len(audio), sample_rate):
+                piece = audio[start : start + sample_rate]
+                dither = noise.random(piece.shape, dtype=np.float32) - noise.random(piece.shape, dtype=np.float32)
+                steps = np.clip(np.rint(piece * 32767.0 + dither), -32768, 32767)
+                file.writeframes(steps.astype("<i2").tobytes())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
