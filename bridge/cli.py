@@ -1,8 +1,8 @@
 """The command line: one thin function per command of contract section 1.
 
 What a command needs is imported inside it, so that `--help` costs no more than argparse. Exit codes: 0 done, 1 failed
-while running, 2 bad input (one line a fault on stderr, nothing half-written), 3 the port or the session folder is taken.
-This is the one module that prints.
+while running, 2 bad input (one line a fault on stderr, nothing half-written), 3 the port or the session folder is
+taken. This is the one module that prints.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from bridge.config import (
     MODEL_PARTS,
     RESERVED_VOICE_NAMES,
     Section,
+    Session,
     Settings,
     Voice,
     allowed,
@@ -59,9 +60,12 @@ def _with_voice_defaults(name: str, position: int, given: Mapping[str, Any]) -> 
 class _Reading:
     """One reading of the settings: the layers merged so far, where each value came from, and every fault met."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config_file: Path | None) -> None:
         self.folder = folder
-        self.tree: dict[str, Any] = {"session": {"folder": str(folder / "sessions")}, "voices": default_voices()}
+        # What a file leaves out is as if it stood there: the default path too is relative to the file.
+        home = config_file.resolve().parent if config_file else folder
+        sessions = str(home / Session.model_fields["folder"].default)
+        self.tree: dict[str, Any] = {"session": {"folder": sessions}, "voices": default_voices()}
         self.sources: dict[tuple[str, ...], str] = {}
         self.faults: list[str] = []
 
@@ -204,7 +208,7 @@ def load(config_file: Path | None = None, sets: Sequence[str] = (), folder: Path
     Raises:
         ConfigError: something is wrong with them; it lists everything.
     """
-    reading = _Reading((folder or Path.cwd()).resolve())
+    reading = _Reading((folder or Path.cwd()).resolve(), config_file)
     beside = reading.folder / "config.yaml"
     if beside.exists() and not (config_file and config_file.exists() and config_file.samefile(beside)):
         reading.add_file(beside)

@@ -1,8 +1,8 @@
 """YAML as people mean it: plain values only, with the place of each, and every fault of a text at once.
 
-PyYAML follows YAML 1.1, where `on` is a boolean, `12:30` a number, `1e-3` a string, and the second of two equal keys wins in
-silence. Here the scalars are those of YAML 1.2's core schema, keys are always strings, and duplicate keys, tags and aliases are
-faults.
+PyYAML follows YAML 1.1, where `on` is a boolean, `12:30` a number, `1e-3` a string, and the second of two equal keys
+wins in silence. Here the scalars are those of YAML 1.2's core schema, keys are always strings, and duplicate keys, tags
+and aliases are faults.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _value(document: Document, node: yaml.Node, path: Path) -> Any:
         return _mapping(document, node, path)
     if isinstance(node, yaml.SequenceNode):
         return [_value(document, item, (*path, str(index))) for index, item in enumerate(node.value)]
-    scalar = cast(yaml.ScalarNode, node)
+    scalar = cast("yaml.ScalarNode", node)
     return scalar.value if scalar.style else scalar_value(scalar.value)
 
 
@@ -103,7 +103,7 @@ def _mapping(document: Document, node: yaml.MappingNode, path: Path) -> dict[str
             continue
         here = (*path, key_node.value)
         if key_node.value in value:
-            document.faults.append(Fault(here, line, f"the key stands here twice, before this in line {document.lines[here]}"))
+            document.faults.append(Fault(here, line, f"the key stands here twice, first in line {document.lines[here]}"))
             continue
         document.lines[here] = line
         value[key_node.value] = _value(document, value_node, here)

@@ -14,7 +14,8 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = []
     for row in [list(head), *body]:
         laid = zip(row, widths, numeric, strict=True)
-        lines.append("  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in laid).rstrip())
+        cells = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in laid]
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
