@@ -1,0 +1,211 @@
+"""The player process: one poll loop over the bridge's socket, the lifeline, MIDI input and the next deadline."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import gc
+import json
+import logging
+import os
+import pathlib
+import selectors
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, Final
+
+from bridge import limits, messages
+from bridge.player.bridge_link import BridgeLink, wake_pair
+from bridge.player.ledger import Ledger
+from bridge.player.lifeline import has_ended, watchable
+from bridge.player.outputs import Outputs, layout_for
+from bridge.player.performer import Performer
+from bridge.player.port_keeper import PortKeeper
+from bridge.player.ports import Backend, InnerBackend, PortError
+from bridge.player.record import PlayedWriter
+from bridge.timing.clocks import MachineClock, ask_for_fine_timers
+from bridge.timing.timekeeper import SOURCES, Timekeeper
+
+log = logging.getLogger(__name__)
+
+QUIET_NS: Final = 1_500_000  # housekeeping and the bridge's records wait while a note is due sooner than this,
+PATIENCE_NS: Final = 8_000_000  # but never longer than this
+LONGEST_WAIT_S: Final = 1.0
+HELD_FILE: Final = "held.bin"
+PLAYED_FILE: Final = "played.bin"
+
+
+class PlayerProcess:
+    """Builds the player from its init object and runs it until the lifeline or a signal ends it."""
+
+    def __init__(self, init: dict[str, Any]) -> None:
+        """Set everything up but the ports.
+
+        Raises:
+            KeyError, ValueError: the init object is not what the supervisor makes.
+            OSError: the session folder cannot be written.
+        """
+        midi, clock, folder = init["midi"], init["clock"], pathlib.Path(init["folder"])
+        voices = {
+            name: {int(part): int(channel) for part, channel in voice["channels"].items()}
+            for name, voice in init["voices"].items()
+        }
+        self.clock = MachineClock()
+        layout = layout_for(midi["name"], voices, bool(midi["clock_out"]))
+        self._ledger = Ledger(folder / HELD_FILE, layout.port_names)
+        self._record = PlayedWriter(folder / PLAYED_FILE, layout.port_names)
+        outputs = Outputs(layout, self._ledger, self._record, self.clock.now_ns)
+        source = clock["source"] if clock["source"] in SOURCES else "internal"
+        timekeeper = Timekeeper(source, clock["tempo"], clock["beats_per_bar"], clock["offset_ms"])
+        self.performer = Performer(timekeeper, {name: tuple(parts) for name, parts in voices.items()}, outputs)
+        self._selector = selectors.SelectSelector()  # epoll and poll round to whole ms, select does not
+        self._wake_reader, self._wake_writer = wake_pair()
+        self._selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
+        self.input_count = 0
+        self._received: collections.deque[tuple[int, Sequence[int]]] = collections.deque(maxlen=limits.MAX_MIDI_WAITING)
+        self._link = BridgeLink(self._selector, init["token"], self._handle, self._snapshot)
+        self._keeper = PortKeeper(
+            outputs, _backend_maker(midi["backend"]), _input_name(midi), self._receive, self.performer.outbox.append
+        )
+        self._ending = False
+        self._attended_ns = 0
+
+    @property
+    def port(self) -> int:
+        """The loopback port it listens on."""
+        return self._link.port
+
+    def run(self) -> None:
+        """Play until the lifeline ends or a signal comes; every note is closed on every way out."""
+        descriptor = sys.stdin.fileno()
+        watched = watchable(descriptor, self._wake_writer)
+        if watched is not None:
+            self._selector.register(watched, selectors.EVENT_READ, lambda _mask: self._lifeline(descriptor))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        ask_for_fine_timers()
+        try:
+            self._keeper.start(self.clock.now_ns())
+            self.clock.calibrate()
+            gc.collect()
+            gc.freeze()  # what is there now stays: a collection never has to walk it
+            while not self._ending:
+                self._turn()
+        finally:
+            self.performer.finish(self.clock.now_ns())
+            self._keeper.close()
+            self._tell()
+            self._link.close()
+
+    # -- one turn of the loop -----------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        performer, clock = self.performer, self.clock
+        performer.perform(clock.now_ns())
+        now_ns = clock.now_ns()
+        due_ns = performer.next_due_ns()
+        if due_ns - now_ns < QUIET_NS and now_ns - self._attended_ns < PATIENCE_NS:
+            self._wait_for_note(due_ns)
+            return
+        self._tell()
+        if now_ns >= self._keeper.next_look_ns:
+            self._keeper.look(now_ns)
+            self._link.send_strangers_away(now_ns / 1e9)
+        wake_ns = min(due_ns - QUIET_NS // 2, self._keeper.next_look_ns)
+        timeout_s = min(max(0.0, (wake_ns - clock.now_ns()) / 1e9), LONGEST_WAIT_S)
+        for key, mask in self._selector.select(timeout_s):
+            act: Callable[[int], None] = key.data
+            act(mask)
+        self._attended_ns = clock.now_ns()
+
+    def _wait_for_note(self, due_ns: int) -> None:
+        """Sleep to shortly before the deadline, then spin."""
+        nap_ns = due_ns - self.clock.margin_ns - self.clock.now_ns()
+        if nap_ns > 0:
+            self.clock.nap(nap_ns)
+        self.clock.spin_until(due_ns)
+
+    def _tell(self) -> None:
+        outbox = self.performer.outbox
+        if outbox:
+            self._link.tell(outbox)
+            outbox.clear()
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def _handle(self, record: Any) -> None:
+        self.performer.handle(record, self.clock.now_ns())
+
+    def _snapshot(self) -> list[object]:
+        self.performer.outbox.clear()  # told by the snapshot itself
+        clock_state, *voices = self.performer.snapshot()
+        return [clock_state, self._keeper.said, *voices, messages.SnapshotEnd(self.performer.fresh)]
+
+    def _receive(self, message: Sequence[int]) -> None:
+        """A MIDI message has come in, on the MIDI system's thread."""
+        self._received.append((self.clock.now_ns(), message))
+        with contextlib.suppress(OSError):
+            self._wake_writer.send(b"\0")
+
+    def _woken(self, _mask: int) -> None:
+        try:
+            if not self._wake_reader.recv(4096):
+                self._ending = True
+        except BlockingIOError:
+            return
+        while self._received:
+            self._received.popleft()
+            self.input_count += 1
+
+    def _lifeline(self, descriptor: int) -> None:
+        if has_ended(descriptor):
+            self._ending = True
+
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+        self._ending = True
+
+
+def _input_name(midi: dict[str, Any]) -> str | None:
+    """The input port's name; None where it is switched off."""
+    wanted = midi.get("input", "auto")
+    if wanted in (None, "none", ""):
+        return None
+    return f"{midi['name']} in" if wanted == "auto" else str(wanted)
+
+
+def _backend_maker(wanted: str) -> Callable[[], Backend]:
+    def make() -> Backend:
+        if wanted in ("none", "memory"):
+            return InnerBackend(wanted)
+        try:
+            from bridge.player import rtmidi_ports  # noqa: PLC0415 - a player without it plays on, and says so
+        except ImportError as fault:
+            raise PortError(f"python-rtmidi cannot be loaded ({fault})") from fault
+        reasons = []
+        for kind in rtmidi_ports.candidates(wanted):
+            try:
+                return rtmidi_ports.RtmidiBackend(kind)
+            except PortError as fault:
+                reasons.append(f"{kind}: {fault}")
+        raise PortError("; ".join(reasons))
+
+    return make
+
+
+def announce(port: int) -> None:
+    """Tell the supervisor where we listen."""
+    sys.stdout.write(json.dumps({"port": port}) + "\n")
+    sys.stdout.flush()
+
+
+def leave(code: int) -> None:
+    """End the process; without destructors where ports of a dead MIDI system would hang them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    module = sys.modules.get("bridge.player.rtmidi_ports")
+    if module is not None and module.has_left_alone_ports():
+        os._exit(code)
+    sys.exit(code)

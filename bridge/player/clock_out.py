@@ -1,0 +1,59 @@
+"""MIDI clock out: 24 ticks a beat with start, continue, stop and song position, from the player's own schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from bridge import limits
+from bridge.player.outputs import Outputs
+from bridge.timing.changes import Change, Shift
+from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
+
+TICK: Final = (0xF8,)
+START: Final = (0xFA,)
+CONTINUE: Final = (0xFB,)
+STOP: Final = (0xFC,)
+SONG_POSITION: Final = 0xF2
+SIXTEENTHS: Final = 4  # song position counts sixteenths
+LARGEST_POSITION: Final = 0x3FFF
+LATEST_NS: Final = 30_000_000  # ticks missed in a stall longer than this are not sent in a burst
+
+
+class ClockOut:
+    """Says to devices where the song is. After a move, ticks begin at the next sixteenth, where "continue" is sent."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        """Silent until the clock runs."""
+        self._outputs = outputs
+        self._tick = 0
+        self._continue_at: int | None = None
+
+    def next_due_ns(self, tempo_map: TempoMap) -> int | None:
+        """When the next tick is due; None while the clock stands."""
+        return tempo_map.ns_at_beat(self._tick / limits.CLOCK_TICKS_PER_BEAT) if tempo_map.playing else None
+
+    def advance(self, tempo_map: TempoMap, now_ns: int) -> None:
+        """Send the ticks that are due."""
+        while (due_ns := self.next_due_ns(tempo_map)) is not None and due_ns <= now_ns:
+            if self._continue_at == self._tick:
+                self._outputs.realtime(START if self._tick == 0 else CONTINUE, due_ns)
+                self._continue_at = None
+            if now_ns - due_ns <= LATEST_NS:
+                self._outputs.realtime(TICK, due_ns)
+            self._tick += 1
+
+    def change(self, change: Change, now_ns: int) -> None:
+        """Follow the clock's moves."""
+        if change.shift is Shift.SLIDE:
+            return
+        if change.shift in (Shift.STOP, Shift.LEAP):
+            self._outputs.realtime(STOP, now_ns)
+        if change.shift is Shift.STOP:
+            return
+        sixteenth = max(0, math.ceil((change.from_beats - NEARLY_BEATS) * SIXTEENTHS))
+        if sixteenth:
+            position = min(sixteenth, LARGEST_POSITION)
+            self._outputs.realtime((SONG_POSITION, position & 0x7F, position >> 7), now_ns)
+        self._tick = sixteenth * limits.CLOCK_TICKS_PER_BEAT // SIXTEENTHS
+        self._continue_at = self._tick

@@ -1,0 +1,93 @@
+"""A tiny JACK client that only looks: has the server died, is a port still there, is somebody connected to it.
+
+RtMidi tells none of this. It goes through the very libjack that RtMidi has loaded (the wheel carries its own), because two
+copies would be two different clients of the server's world. Nothing here asks the server anything: libjack answers from shared
+memory in microseconds, so the player's loop may call it. It never starts a server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import pathlib
+from typing import Any, Final
+
+_NO_START_SERVER: Final = 1
+_TEXT_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_SHUTDOWN_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@_TEXT_CALLBACK
+def _ignore(text: bytes) -> None:
+    """libjack's own words on stderr are about things this player reports in plain ones."""
+
+
+def _loaded_library() -> str:
+    """The path of the libjack that this process has mapped already, else its usual name."""
+    maps = pathlib.Path("/proc/self/maps")
+    listing = maps.read_text(encoding="utf-8", errors="replace") if maps.exists() else ""
+    for line in listing.splitlines():
+        path = line[line.find("/") :] if "/" in line else ""
+        if "libjack" in path:
+            return path
+    return "libjack.so.0"
+
+
+class JackWatch:
+    """One looking client. `alive` turns false when the server ends; then make a new watch."""
+
+    def __init__(self, name: str) -> None:
+        """Connect to the running server.
+
+        Raises:
+            OSError: no libjack, or no server runs.
+        """
+        self._library: Any = ctypes.CDLL(_loaded_library())
+        self._declare()
+        self._library.jack_set_error_function(_ignore)
+        self._library.jack_set_info_function(_ignore)
+        status = ctypes.c_int()
+        self._client = self._library.jack_client_open(name.encode(), _NO_START_SERVER, ctypes.byref(status))
+        if not self._client:
+            raise OSError("no JACK server runs")
+        self.alive = True
+        self._on_shutdown = _SHUTDOWN_CALLBACK(self._note_shutdown)
+        self._library.jack_on_shutdown(self._client, self._on_shutdown, None)
+
+    def _declare(self) -> None:
+        library, pointer, text = self._library, ctypes.c_void_p, ctypes.c_char_p
+        library.jack_client_open.restype = pointer
+        library.jack_client_open.argtypes = [text, ctypes.c_int, pointer]
+        library.jack_client_close.argtypes = [pointer]
+        library.jack_on_shutdown.argtypes = [pointer, _SHUTDOWN_CALLBACK, pointer]
+        library.jack_port_by_name.restype = pointer
+        library.jack_port_by_name.argtypes = [pointer, text]
+        library.jack_port_get_all_connections.restype = ctypes.POINTER(text)
+        library.jack_port_get_all_connections.argtypes = [pointer, pointer]
+        library.jack_free.argtypes = [pointer]
+
+    def _note_shutdown(self, _argument: int | None) -> None:
+        self.alive = False
+
+    def has_port(self, name: str) -> bool:
+        """Whether a port of that full name ("client:port") exists."""
+        return self.alive and bool(self._library.jack_port_by_name(self._client, name.encode()))
+
+    def connections(self, name: str) -> int:
+        """How many ports are connected to a port; 0 where it does not exist."""
+        port = self._library.jack_port_by_name(self._client, name.encode()) if self.alive else None
+        if not port:
+            return 0
+        names = self._library.jack_port_get_all_connections(self._client, port)
+        if not names:
+            return 0
+        count = 0
+        while names[count] is not None:
+            count += 1
+        self._library.jack_free(names)
+        return count
+
+    def close(self) -> None:
+        """Leave the server; when that has died there is nothing to leave: libjack frees the client at its next open."""
+        if self.alive:
+            self._library.jack_client_close(self._client)
+        self.alive = False

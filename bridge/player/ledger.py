@@ -1,0 +1,121 @@
+"""The ledger of held notes, `held.bin`: what is open on which port, in memory that survives the death of the process.
+
+A note is marked before its note-on is sent and cleared after its note-off is sent, so whatever a killed player left
+sounding is in the file (perhaps a note too many, never one too few). Its successor calls these notes *owed*: it
+closes them on the ports of the same names, and keeps owing them until a listener can have heard it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pathlib
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+MAGIC: Final = b"BLHELD1\0"
+_HEADER: Final = struct.Struct("<8sI52x")
+NAME_BYTES: Final = 128
+CHANNELS: Final = 16
+PITCHES: Final = 128
+PORT_BYTES: Final = NAME_BYTES + CHANNELS * PITCHES
+SOUNDING: Final = 1
+OWED: Final = 2
+
+
+class OpenNote(NamedTuple):
+    """A note on a port (by its place in the ledger), channel 0-15."""
+
+    port: int
+    channel: int
+    pitch: int
+
+
+class Ledger:
+    """One byte for each port, channel and pitch: bit 0 it sounds, bit 1 a predecessor left it open."""
+
+    def __init__(self, path: pathlib.Path, port_names: Sequence[str]) -> None:
+        """Open or make the file; what it says is open becomes owed, on the ports of the same names.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self._names = [name.encode()[:NAME_BYTES] for name in port_names]
+        owed = _left_open(path)
+        size = _HEADER.size + PORT_BYTES * len(self._names)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            os.ftruncate(descriptor, size)
+            self._map = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+        self._map[:] = bytes(size)
+        self._count = 0
+        self.owed: set[OpenNote] = set()
+        for port, name in enumerate(self._names):
+            at = _HEADER.size + port * PORT_BYTES
+            self._map[at : at + NAME_BYTES] = name.ljust(NAME_BYTES, b"\0")
+            for channel, pitch in owed.get(name, ()):
+                self._owe(OpenNote(port, channel, pitch))
+        self._map[: _HEADER.size] = _HEADER.pack(MAGIC, len(self._names))
+
+    def _at(self, note: OpenNote) -> int:
+        return _HEADER.size + note.port * PORT_BYTES + NAME_BYTES + note.channel * PITCHES + note.pitch
+
+    def mark(self, note: OpenNote) -> None:
+        """About to be switched on."""
+        self._map[self._at(note)] |= SOUNDING
+
+    def clear(self, note: OpenNote) -> None:
+        """Has been switched off, which also settles what was owed there."""
+        self._map[self._at(note)] = 0
+        self.owed.discard(note)
+
+    def lose(self, note: OpenNote) -> None:
+        """Its port has gone while it sounded: it is owed from now on."""
+        self._map[self._at(note)] = OWED
+        self.owed.add(note)
+
+    def settle(self, note: OpenNote) -> None:
+        """No longer owed; whether it sounds stays as it is."""
+        self._map[self._at(note)] &= SOUNDING
+        self.owed.discard(note)
+
+    def sounding(self) -> list[OpenNote]:
+        """Every note marked as sounding, by reading the file's bytes."""
+        found = []
+        for port in range(len(self._names)):
+            at = _HEADER.size + port * PORT_BYTES + NAME_BYTES
+            for offset, value in enumerate(self._map[at : at + CHANNELS * PITCHES]):
+                if value & SOUNDING:
+                    found.append(OpenNote(port, offset // PITCHES, offset % PITCHES))
+        return found
+
+    def close(self) -> None:
+        """Unmap the file; what is open in it stays written there."""
+        self._map.close()
+
+    def _owe(self, note: OpenNote) -> None:
+        self._map[self._at(note)] |= OWED
+        self.owed.add(note)
+
+
+def _left_open(path: pathlib.Path) -> dict[bytes, list[tuple[int, int]]]:
+    """(channel, pitch) pairs by port name of an earlier ledger; empty where there is none or it is not one."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    if len(content) < _HEADER.size:
+        return {}
+    magic, ports = _HEADER.unpack_from(content)
+    if magic != MAGIC or len(content) != _HEADER.size + ports * PORT_BYTES:
+        return {}
+    found: dict[bytes, list[tuple[int, int]]] = {}
+    for port in range(ports):
+        at = _HEADER.size + port * PORT_BYTES
+        name = content[at : at + NAME_BYTES].rstrip(b"\0")
+        keys = content[at + NAME_BYTES : at + PORT_BYTES]
+        found[name] = [divmod(offset, PITCHES) for offset, value in enumerate(keys) if value]
+    return found

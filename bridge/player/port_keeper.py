@@ -1,0 +1,126 @@
+"""Keeps the player's ports: opens them at the start, notices when they vanish, opens them again, says so in plain words.
+
+Everything here that may take long (opening takes some 40 ms a port on JACK) happens only when there are no ports to be late
+on. What is done while music plays, a look every quarter of a second, takes microseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from bridge import messages
+from bridge.player.outputs import Outputs
+from bridge.player.ports import Backend, InnerBackend, InputSink, PortError
+
+log = logging.getLogger(__name__)
+
+LOOK_NS: Final = 250_000_000
+RETRY_NS: Final = 1_000_000_000  # looking for a MIDI system that is not there costs some ms each time
+SETTLE_NS: Final = 50_000_000  # a listener that has just connected needs a cycle or two before it hears
+REPEATS_NS: Final = (250_000_000, 500_000_000, 1_000_000_000, 2_000_000_000, 4_000_000_000)
+BackendMaker = Callable[[], Backend]
+"""Makes the configured backend, or raises `PortError` with what is missing."""
+
+
+class PortKeeper:
+    """Owns the backend. Call `look` when `next_look_ns` has come and nothing is due."""
+
+    def __init__(
+        self, outputs: Outputs, make: BackendMaker, input_name: str | None, sink: InputSink, tell: Callable[[object], None]
+    ) -> None:
+        """Nothing is open yet; `start` opens."""
+        self._outputs = outputs
+        self._make = make
+        self._input_name = input_name
+        self._sink = sink
+        self._tell = tell
+        self._backend: Backend = InnerBackend("none")
+        self._missing = ""
+        self.said = messages.Ports("none", [])
+        self.next_look_ns = 0
+        self._opened_ns = 0
+        self._repeats: list[int] = []
+        self._heard_ns: dict[int, int] = {}
+
+    def start(self, now_ns: int) -> None:
+        """Open the ports, or say why not and go on without; then close what an earlier player left open."""
+        self._open(now_ns)
+
+    def look(self, now_ns: int) -> None:
+        """Notice what came and went; settle what is owed."""
+        self.next_look_ns = now_ns + LOOK_NS
+        if self._missing:
+            self._open(now_ns, again=True)
+        elif self._outputs.lost or self._backend.vanished():
+            log.warning("the MIDI ports have gone; opening them again")
+            self._outputs.unplug()
+            self._backend.close()
+            self._open(now_ns)
+        elif self._outputs.owed_ports:
+            self._settle(now_ns)
+
+    def close(self) -> None:
+        """Close the ports after what was sent has left."""
+        self._backend.close()
+
+    def _open(self, now_ns: int, again: bool = False) -> None:
+        layout = self._outputs.layout
+        try:
+            backend = self._make()
+        except PortError as fault:
+            self._go_without(str(fault), now_ns, again)
+            return
+        try:
+            ports = [backend.open_output(layout.client, name) for name in layout.names]
+            lines = [f"{name}: out to {port.name}" for name, port in zip(layout.names, ports, strict=True)]
+            if self._input_name is not None:
+                lines.append(f"in: {backend.open_input(self._input_name, self._sink)}")
+        except PortError as fault:
+            backend.close()
+            self._go_without(str(fault), now_ns, again)
+            return
+        self._backend, self._missing = backend, ""
+        self._outputs.plug(ports)
+        self._say(backend.kind, lines)
+        self._outputs.close_owed()
+        self._opened_ns, self._repeats, self._heard_ns = now_ns, list(REPEATS_NS), {}
+        self.next_look_ns = now_ns + SETTLE_NS
+
+    def _go_without(self, why: str, now_ns: int, again: bool) -> None:
+        """No MIDI system: the player goes on in silence and keeps looking."""
+        if not again:
+            self._backend = InnerBackend("none")
+            self._outputs.plug([self._backend.open_output(self._outputs.layout.client, n) for n in self._outputs.layout.names])
+        if why != self._missing:
+            self._missing = why
+            self._say("none", [f"no MIDI output: {why}; notes still reach subscribers as events; still looking"])
+        self.next_look_ns = now_ns + RETRY_NS
+
+    def _settle(self, now_ns: int) -> None:
+        """Close what is owed once more when somebody has come to hear it; where that cannot be known, a few times."""
+        self.next_look_ns = now_ns + SETTLE_NS
+        for port in sorted(self._outputs.owed_ports):
+            open_port = self._outputs.ports[port]
+            count = None if open_port is None else self._backend.listeners(open_port)
+            if count is None:
+                continue
+            if count and port not in self._heard_ns:
+                self._heard_ns[port] = now_ns
+            if port in self._heard_ns and now_ns - self._heard_ns[port] >= SETTLE_NS:
+                self._outputs.close_owed()
+                self._outputs.settle(port)
+        if self._repeats and now_ns - self._opened_ns >= self._repeats[0]:
+            self._repeats.pop(0)
+            self._outputs.close_owed()
+            for port in self._outputs.owed_ports if not self._repeats else ():
+                open_port = self._outputs.ports[port]
+                if open_port is None or self._backend.listeners(open_port) is None:
+                    self._outputs.settle(port)
+
+    def _say(self, kind: str, lines: list[str]) -> None:
+        self.said = messages.Ports(kind, lines)
+        for line in lines:
+            log.info("%s", line)
+        self._tell(self.said)

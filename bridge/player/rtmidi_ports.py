@@ -1,0 +1,213 @@
+"""MIDI ports of the system through python-rtmidi: ALSA, JACK, CoreMIDI (virtual ports) and Windows MM (existing ones).
+
+Client and port carry the same name, so that a listing shows ``Barline melody:Barline melody`` after every restart alike.
+A port whose system has died is left alone, not closed: on JACK closing waits a second for a server that is not there,
+holding Python's lock, and libjack frees such clients itself when the next one is opened.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import rtmidi
+
+from bridge.player.jack_watch import JackWatch
+from bridge.player.ports import InputSink, Port, PortError
+
+_APIS: Final = {
+    "alsa": rtmidi.API_LINUX_ALSA,
+    "jack": rtmidi.API_UNIX_JACK,
+    "coremidi": rtmidi.API_MACOSX_CORE,
+    "winmm": rtmidi.API_WINDOWS_MM,
+}
+_ALSA_DEVICE: Final = pathlib.Path("/dev/snd/seq")
+_ALSA_CLIENTS: Final = pathlib.Path("/proc/asound/seq/clients")
+_FAULTS: Final = (rtmidi.RtMidiError, SystemError, RuntimeError, OSError, ValueError)
+_left_alone: Final[list[Any]] = []  # ports of systems that died: their destructors must not run, see above
+
+
+def has_left_alone_ports() -> bool:
+    """Whether the process must end without running destructors (`os._exit`)."""
+    return bool(_left_alone)
+
+
+def candidates(wanted: str) -> list[str]:
+    """The systems to try for a configured backend, best first."""
+    if wanted != "auto":
+        return [wanted]
+    if sys.platform == "darwin":
+        return ["coremidi"]
+    if sys.platform == "win32":
+        return ["winmm"]
+    return ["alsa", "jack"] if _ALSA_DEVICE.exists() else ["jack"]
+
+
+class RtmidiPort:
+    """An open output."""
+
+    def __init__(self, name: str, out: Any) -> None:
+        """`out` is an open `rtmidi.MidiOut`."""
+        self.name = name
+        self.out = out
+        self.send_now = out.send_message
+
+    def send(self, message: Sequence[int]) -> None:
+        """Send one message.
+
+        Raises:
+            PortError: the system refused it.
+        """
+        try:
+            self.send_now(message)
+        except _FAULTS as fault:
+            raise PortError(f"MIDI port {self.name}: {fault}") from fault
+
+    def close(self) -> None:
+        """Close the port; what was sent before still leaves."""
+        self.out.close_port()
+        self.out.delete()
+
+
+class RtmidiBackend:
+    """One of the four systems."""
+
+    def __init__(self, kind: str) -> None:
+        """Connect to the system `kind`.
+
+        Raises:
+            PortError: it is not there (the text says what is missing).
+        """
+        self.kind = kind
+        api = _APIS[kind]
+        if api not in rtmidi.get_compiled_api():
+            raise PortError(f"this python-rtmidi knows no {kind}")
+        self._api = api
+        self._ports: list[RtmidiPort] = []
+        self._input: Any = None
+        self._watch: JackWatch | None = None
+        self._last_clients = ""
+        if kind == "alsa" and not _ALSA_DEVICE.exists():
+            raise PortError("no ALSA sequencer here (/dev/snd/seq is missing)")
+        if kind == "jack":
+            try:
+                self._watch = JackWatch("Barline watch")
+            except OSError as fault:
+                raise PortError(str(fault)) from fault
+
+    def open_output(self, client: str, voice: str) -> Port:
+        """A virtual port "CLIENT VOICE"; on Windows the existing port whose name contains that, else contains CLIENT.
+
+        Raises:
+            PortError: it cannot be had.
+        """
+        name = f"{client} {voice}"
+        try:
+            out = rtmidi.MidiOut(self._api, name)
+            if self.kind == "winmm":
+                number = _existing(out.get_ports(), name, client)
+                name = str(out.get_port_name(number))
+                twin = next((port for port in self._ports if port.name == name), None)
+                if twin is not None:
+                    return twin  # one loopback port serves several voices
+                out.open_port(number)
+            else:
+                out.open_virtual_port(name)
+        except _FAULTS as fault:
+            raise PortError(f"MIDI port {name}: {fault}") from fault
+        port = RtmidiPort(name, out)
+        self._ports.append(port)
+        return port
+
+    def open_input(self, name: str, sink: InputSink) -> str:
+        """The input port, MIDI clock included; `sink` is called on the system's thread.
+
+        Raises:
+            PortError: it cannot be had.
+        """
+        try:
+            self._input = rtmidi.MidiIn(self._api, name)
+            self._input.ignore_types(sysex=True, timing=False, active_sense=True)
+            self._input.set_callback(lambda event, _data: sink(event[0]))
+            if self.kind == "winmm":
+                number = _existing(self._input.get_ports(), name, name)
+                name = str(self._input.get_port_name(number))
+                self._input.open_port(number)
+            else:
+                self._input.open_virtual_port(name)
+        except _FAULTS as fault:
+            raise PortError(f"MIDI input {name}: {fault}") from fault
+        return name
+
+    def vanished(self) -> bool:
+        """Whether a port that was opened is gone from the system."""
+        if self._watch is not None:
+            return not all(self._watch.has_port(_full_name(port)) for port in self._ports)
+        if self.kind == "alsa":
+            clients = self._alsa_clients()
+            return not all(f'"{port.name}"' in clients for port in self._ports)
+        if self.kind == "winmm" and self._ports:
+            present = self._ports[0].out.get_ports()
+            return not all(port.name in present for port in self._ports)
+        return False
+
+    def listeners(self, port: Port) -> int | None:
+        """Connections of a port; None on systems that do not tell."""
+        if self._watch is not None and isinstance(port, RtmidiPort):
+            return self._watch.connections(_full_name(port))
+        if self.kind == "alsa":
+            return _alsa_connections(self._alsa_clients(), port.name)
+        return None
+
+    def close(self) -> None:
+        """Close all ports, or leave them alone where their system has died."""
+        if self.vanished():
+            _left_alone.extend([*self._ports, self._input, self._watch])
+        else:
+            for port in self._ports:
+                port.close()
+            if self._input is not None:
+                self._input.close_port()
+                self._input.delete()
+            if self._watch is not None:
+                self._watch.close()
+        self._ports, self._input, self._watch = [], None, None
+
+    def _alsa_clients(self) -> str:
+        try:
+            self._last_clients = _ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            self._last_clients = ""
+        return self._last_clients
+
+
+def _full_name(port: RtmidiPort) -> str:
+    return f"{port.name}:{port.name}"
+
+
+def _existing(present: Sequence[str], *wanted: str) -> int:
+    """The number of the first existing port whose name contains the first of `wanted` that any contains.
+
+    Raises:
+        PortError: none does.
+    """
+    for part in wanted:
+        for number, name in enumerate(present):
+            if part.lower() in name.lower():
+                return number
+    raise PortError(f"no MIDI port here is called {wanted[0]}: make one of that name, with loopMIDI for instance")
+
+
+def _alsa_connections(clients: str, name: str) -> int:
+    """Connections of the client `name` in the kernel's listing (``Connecting To: 20:0, 24:0`` lines)."""
+    count, mine = 0, False
+    for line in clients.splitlines():
+        if line.startswith("Client"):
+            mine = f'"{name}"' in line
+        elif mine and line.strip().startswith("Connecting To:"):
+            count += line.count(":") - 1
+    return count
+
+
