@@ -59,18 +59,17 @@ class Bridge:
         self._engine = PeerLink(
             loop, token, on_record=self._from_engine, on_open=lambda: None, on_gone=self._engine_gone
         )
+        self._address: tuple[str, int] = (init["osc"]["host"], init["osc"]["port"])
         self._server = OscServer(
-            host=init["osc"]["host"],
-            port=init["osc"]["port"],
-            voices=list(init["voices"]),
-            handler=lambda request: self._session.handle(request),
-            send_state=lambda origin: self._session.stage.send_whole_state(origin),
+            list(init["voices"]),
+            lambda request: self._session.handle(request),
             version=init["version"],
+            ready=lambda: self._session.stage.ready,
+            send_state=lambda origin: self._session.stage.send_whole_state(origin),
         )
         self._session = Session(
             folder=Path(init["folder"]),
             token=token,
-            version=init["version"],
             voices=init["voices"],
             clock=init["clock"],
             outbox=self._server,
@@ -84,11 +83,11 @@ class Bridge:
     async def run(self) -> int:
         """Bind, tell, and work until standard input ends or a signal comes; returns the exit code."""
         try:
-            host, port = self._server.start(self._loop)
+            self._server.start(*self._address)
         except PortTakenError as fault:
             tell({"osc_taken": str(fault)})
             return _EXIT_PORT_TAKEN
-        tell({"osc": f"{host}:{port}"})
+        tell({"osc": f"{self._server.host}:{self._server.port}"})
         if self._server.warning:
             tell({"say": self._server.warning})
         for name in ("SIGTERM", "SIGINT"):

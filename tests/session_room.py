@@ -103,7 +103,6 @@ class Room:
         self.session = Session(
             folder=folder,
             token=token,
-            version="0",
             voices=voices or {"melody": dict(VOICE), "drums": {**VOICE, "model": "drums-2bar", "channel": 10}},
             clock=CLOCK,
             outbox=self.words,

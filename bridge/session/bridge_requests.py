@@ -8,13 +8,11 @@ from bridge.session.stage import Stage
 
 
 class BridgeRequests:
-    """The verbs of `/bridge/…` and `/clock/…`, as far as the session answers them (subscriptions are the server's)."""
+    """The verbs of `/bridge/…` and `/clock/…`, as far as the session answers them (the server answers ping, state and subscriptions)."""
 
-    def __init__(self, stage: Stage, version: str) -> None:
-        """`version` is what pong tells."""
+    def __init__(self, stage: Stage) -> None:
+        """`stage` is shared with the other parts of the session."""
         self._stage = stage
-        self._version = version
-        self._started_ns = stage.timers.now_ns()
         self._last_panic_ns: int | None = None
 
     def handle(self, request: Request) -> None:
@@ -26,18 +24,6 @@ class BridgeRequests:
         getattr(self, f"{request.scope}_{request.verb}")(request)
 
     # -- /bridge ---------------------------------------------------------------------------------------------------
-
-    def bridge_ping(self, request: Request) -> None:
-        """Say that we live, which version, for how long, and whether ready."""
-        uptime_s = (self._stage.timers.now_ns() - self._started_ns) / 1e9
-        token = request.args.get("token") or 0
-        self._stage.outbox.reply(
-            request.origin, "/bridge/pong", token, self._version, uptime_s, int(self._stage.ready)
-        )
-
-    def bridge_state(self, request: Request) -> None:
-        """Tell the whole state."""
-        self._stage.send_whole_state(request.origin)
 
     def bridge_panic(self, request: Request) -> None:
         """Everything silent at once."""
@@ -105,16 +91,15 @@ class BridgeRequests:
     def clock_live(self, request: Request) -> None:
         """Live's transport as its device sees it."""
         args = request.args
-        bar, beat_in_bar = args.get("bar"), args.get("beat_in_bar")
         self._stage.player.send(
             messages.LiveReport(
                 request.arrival_ns,
-                bool(args["playing"]),
+                args["playing"],
                 args["tempo"],
                 args["beats"] + args["fraction"],
                 args["numerator"],
                 args["denominator"],
-                -1.0 if bar is None else bar,
-                0.0 if beat_in_bar is None else beat_in_bar,
+                float(args["bar"]),
+                args["beat_in_bar"],
             )
         )

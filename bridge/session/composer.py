@@ -89,7 +89,6 @@ class Composer:
         self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, *, loop_id: int, knob: bool
     ) -> int:
         number = next(self._numbers)
-        shaping = recipe.op in ("morph", "xy", "vary")
         record = Generate(
             job=number,
             voice=voice.name,
@@ -102,7 +101,7 @@ class Composer:
             x=voice.knobs.morph if recipe.op == "morph" else voice.knobs.x,
             y=voice.knobs.y,
             amount=recipe.amount,
-            temperature=voice.knobs.temperature * (SHAPING_TEMPERATURE if shaping else 1.0),
+            temperature=voice.knobs.temperature,
             seed=recipe.seed,
         )
         self._jobs[number] = _Job(voice, request, record, recipe, deliver, loop_id)
@@ -157,6 +156,3 @@ class Composer:
             else:
                 self._stage.engine.send(job.record)
 
-
-#: Contract 3.3: the temperature of new bars, scaled by this while morphing and varying.
-SHAPING_TEMPERATURE = 0.4

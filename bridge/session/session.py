@@ -34,7 +34,6 @@ class Session:
         *,
         folder: Path,
         token: str,
-        version: str,
         voices: dict[str, dict[str, Any]],
         clock: dict[str, Any],
         outbox: Outbox,
@@ -56,7 +55,7 @@ class Session:
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
-        self._bridge_requests = BridgeRequests(self.stage, version)
+        self._bridge_requests = BridgeRequests(self.stage)
         for voice in built.values():
             self._equip(voice, timers)
         self._restore()

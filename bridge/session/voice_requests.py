@@ -17,6 +17,7 @@ from bridge.session.stage import Stage
 from bridge.session.voice import Seed, Voice
 
 Rows = Sequence[Sequence[Any]]
+ALL_PARTS = -1
 
 
 class VoiceRequests:
@@ -173,7 +174,8 @@ class VoiceRequests:
     # -- the groove ------------------------------------------------------------------------------------------------
 
     def _set_groove(self, voice: Voice, request: Request) -> None:
-        setattr(voice.knobs, request.verb, request.args[request.verb])
+        (value,) = request.args.values()
+        setattr(voice.knobs, request.verb, value)
         if voice.groove_changes is not None:
             voice.groove_changes.trigger()
 
@@ -183,7 +185,7 @@ class VoiceRequests:
 
     def do_launch(self, voice: Voice, request: Request) -> None:
         """When the next changes sound."""
-        voice.knobs.launch = request.args["launch"]
+        voice.knobs.launch = request.args["when"]
 
     def do_play(self, voice: Voice, request: Request) -> None:
         """Sound again from the launch boundary on."""
@@ -195,16 +197,16 @@ class VoiceRequests:
 
     def do_mute(self, voice: Voice, request: Request) -> None:
         """Mute the voice, or one part of it."""
-        part, on = request.args.get("part"), request.args["mute"]
-        if part is not None and part not in voice.channels:
+        part, on = request.args["part"], request.args["on"]
+        if part != ALL_PARTS and part not in voice.channels:
             raise RefusedError(RANGE, f"part {part}: {voice.name} has only part {sorted(voice.channels)}")
-        parts = voice.parts if part is None else {part}
+        parts = voice.parts if part == ALL_PARTS else {part}
         voice.muted_parts = voice.muted_parts | parts if on else voice.muted_parts - parts
-        self._stage.player.send(messages.MuteVoice(voice.name, bool(on), -1 if part is None else part))
+        self._stage.player.send(messages.MuteVoice(voice.name, on, part))
 
     def do_loop(self, voice: Voice, request: Request) -> None:
         """Whether bars go round, or sound once."""
-        voice.knobs.loop = bool(request.args["loop"])
+        voice.knobs.loop = request.args["on"]
         self._stage.player.send(messages.LoopVoice(voice.name, voice.knobs.loop))
 
     def do_clear(self, voice: Voice, _request: Request) -> None:
@@ -304,5 +306,3 @@ MODEL_PARTS = {
     "drums-16bar": 1,
     "trio-16bar": 3,
 }
-
-

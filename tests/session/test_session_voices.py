@@ -160,7 +160,7 @@ def test_temperature_decodes_what_sounds_again_with_the_same_noise(room: Room) -
 def test_groove_is_applied_to_the_plain_bars_each_time(room: Room) -> None:
     room.new_loop()
     for transpose in (5, 5, 0):
-        room.ask("transpose", transpose=transpose)
+        room.ask("transpose", semitones=transpose)
         room.time.run(0.1)
     pitches = [reshape.notes[0][0] for reshape in room.player.take(messages.Reshape)]
     assert pitches == [65, 65, 60]
@@ -195,7 +195,7 @@ def test_recall_finds_bars_of_earlier_runs_of_the_folder_exactly(room: Room, tmp
     wanted = room.launch()
     later = Room(tmp_path, token="another run")
     assert later.refusal("recall", id=wanted + 100) == 5
-    later.ask("quantize", quantize=0.0)
+    later.ask("quantize", strength=0.0)
     later.ask("recall", id=wanted)
     launch = later.schedule()
     assert [row[1] for row in launch.notes] == [0.123, 1.0077]
@@ -209,7 +209,7 @@ def test_a_restarted_bridge_process_knows_its_knobs_corners_and_loop(room: Room,
     loop = room.new_loop()
     corners(room)
     room.ask("swing", swing=60.0)
-    room.ask("launch", launch="beat")
+    room.ask("launch", when="beat")
     room.time.run(1.0)
     again = Room(tmp_path)  # same token: the same run
     assert again.voice.knobs.swing == 60.0
@@ -233,7 +233,7 @@ def test_a_new_run_starts_from_the_config_but_keeps_corners_and_history(room: Ro
 
 def test_a_new_player_is_given_everything_back(room: Room) -> None:
     loop = room.new_loop()
-    room.ask("mute", mute=True)
+    room.ask("mute", on=True, part=-1)
     room.player.sent.clear()
     room.session.player_gone()
     room.session.player_came()

@@ -1,0 +1,39 @@
+"""What waits for the engine: a click beats a knob."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from bridge.messages import Generate
+
+
+class JobQueue:
+    """Clicks in order of arrival, then knob jobs in theirs. The session keeps at most one knob job a voice under way
+    (only the newest value waits there), so neither can grow beyond what the session's own bounds allow.
+    """
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._clicks: deque[Generate] = deque()
+        self._knobs: deque[Generate] = deque()
+
+    def put(self, job: Generate) -> None:
+        """Add a job."""
+        (self._knobs if job.knob else self._clicks).append(job)
+
+    def take(self, *, clicks_only: bool = False) -> Generate | None:
+        """The next job, or None."""
+        if self._clicks:
+            return self._clicks.popleft()
+        if clicks_only or not self._knobs:
+            return None
+        return self._knobs.popleft()
+
+    def clear(self) -> None:
+        """Forget everything: who asked has gone."""
+        self._clicks.clear()
+        self._knobs.clear()
+
+    def __len__(self) -> int:
+        """How many jobs wait."""
+        return len(self._clicks) + len(self._knobs)

@@ -1,0 +1,130 @@
+"""The models that are resident, and what each operation of a job does with them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bridge.messages import Generate, NoteRow
+from bridge.model import generation, morphing
+from bridge.model.compiled import CompiledModel
+from bridge.model.config import UnknownModelError
+from bridge.model.registry import ModelFileError, load_compiled
+from bridge.music.notes import BEATS_PER_BAR, Bars, Note, cut, in_order
+
+log = logging.getLogger(__name__)
+
+_NOT_NOW = 4
+_MORPHS_KEPT = 8  # one for every voice that is being morphed, and a few to come back to
+
+
+class JobError(Exception):
+    """A job that cannot be done, with its code of contract 3.5."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        """`reason` in plain words."""
+        super().__init__(reason)
+        self.code = code
+
+
+class Residents:
+    """Every model that is loaded and warmed up, on one device."""
+
+    def __init__(self, folder: Path, device: str, threads: int) -> None:
+        """`threads` is for torch; one never stalled a decode here, two on two busy cores did, for seconds."""
+        self._folder = folder
+        self._device = _usable(device)
+        self._models: dict[str, CompiledModel] = {}
+        self._morphs: dict[Any, morphing.Morph] = {}
+        torch.set_num_threads(threads)
+        torch.set_num_interop_threads(1)
+
+    def load(self, name: str) -> tuple[bool, str]:
+        """Make a model resident and warm it up; whether it is ready, and what the user should know."""
+        try:
+            model = load_compiled(name, self._device, self._folder)
+        except (ModelFileError, UnknownModelError) as fault:
+            return False, str(fault)
+        except RuntimeError as fault:  # torch: out of memory, no such device
+            log.exception("loading %s", name)
+            return False, f"{name} cannot be loaded on {self._device}: {fault}"
+        generation.warm_up(model)
+        self._models[name] = model
+        precision = "int8" if model.int8 else "float32"
+        return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread)"
+
+    def make(self, job: Generate, at_every_beat: Callable[[], None]) -> tuple[float, list[NoteRow]]:
+        """Do a job: the length in beats and the notes of the plain bars.
+
+        Raises:
+            JobError: the model is not resident.
+        """
+        model = self._models.get(job.model)
+        if model is None:
+            raise JobError(_NOT_NOW, f"the model {job.model} is not ready")
+        material = tuple(_from_json(value) for value in job.material)
+        if job.op in ("morph", "xy"):
+            bars = self._morphed(model, job, material, at_every_beat)
+        else:
+            bars = _bars_for(model, job, material)
+        return bars.length, [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
+
+    def _morphed(
+        self, model: CompiledModel, job: Generate, corners: tuple[Bars, ...], at_every_beat: Callable[[], None]
+    ) -> Bars:
+        """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
+        if not all(corner.notes for corner in corners):
+            raise JobError(_NOT_NOW, "a corner holds no notes: there is nothing to morph to")
+        key = (job.model, corners, job.seed, job.temperature)
+        morph = self._morphs.pop(key, None)
+        if morph is None:
+            morph = morphing.prepare_morph(
+                model, corners, job.seed, job.temperature, at_every_beat=at_every_beat
+            )
+        self._morphs[key] = morph
+        while len(self._morphs) > _MORPHS_KEPT:
+            del self._morphs[next(iter(self._morphs))]
+        return morphing.morph_at(model, morph, job.x, job.y if job.op == "xy" else 0.0, at_every_beat)
+
+    def remember(self, job: Generate, length_beats: float, notes: list[NoteRow]) -> None:
+        """Work out, while nothing else waits, where these bars lie: the next request will go on from there."""
+        model = self._models.get(job.model)
+        if model is not None and notes:
+            generation.encode_bars(model, _from_json([length_beats, notes]))
+
+
+def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...]) -> Bars:
+    length_beats = job.bars * job.beats_per_bar
+    whole_bars = math.ceil(length_beats / BEATS_PER_BAR - 1e-9)  # the models think in bars of four beats
+    match job.op:
+        case "sample":
+            made = generation.sample_bars(model, whole_bars, job.seed, job.temperature)
+        case "next":
+            made = generation.continue_bars(model, material[0], whole_bars, job.seed, job.temperature)
+        case "vary":
+            return generation.vary_bars(model, material[0], job.amount, job.seed, job.temperature)
+        case _:
+            raise JobError(_NOT_NOW, f"no operation {job.op}")
+    return made if made.length == length_beats else cut(made, 0.0, length_beats)
+
+
+def _from_json(value: Any) -> Bars:
+    length_beats, rows = value
+    return Bars(in_order(Note(*row) for row in rows), length_beats)
+
+
+def _usable(device: str) -> str:
+    """The device to use: what was asked for, or the CPU where it is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if (device.startswith("cuda") and not torch.cuda.is_available()) or (
+        device == "mps" and not torch.backends.mps.is_available()
+    ):
+        log.warning("engine.device %s is not there: using the CPU", device)
+        return "cpu"
+    return device
