@@ -47,23 +47,10 @@ class SessionLock:
         self._lock: IO[str] = (folder / "run.lock").open("a+", encoding="utf-8")
         if not _try_lock(self._lock):
             self._lock.close()
-            raise AlreadyRunningError(f"session.folder = {folder}: {self._holder()} is at work there")
+            raise AlreadyRunningError(f"session.folder = {folder}: {_who_runs(self._run_file)} is at work there")
         #: What a bridge that was killed left behind; its processes may still be ending.
         self.leftover = self._run_file.exists()
         self._run_file.unlink(missing_ok=True)
-
-    def _holder(self) -> str:
-        told = self._read()
-        if "supervisor" not in told:
-            return "another Barline, just starting,"
-        return f"another Barline (process {told['supervisor']}, OSC {told.get('osc')})"
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            told = json.loads(self._run_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return told if isinstance(told, dict) else {}
 
     def write(self, running: dict[str, int | str | None]) -> None:
         """Say in run.json what runs now: written beside and renamed, so that a reader never sees half of it."""
@@ -75,6 +62,26 @@ class SessionLock:
         """Remove run.json and let others have the folder."""
         self._run_file.unlink(missing_ok=True)
         self._lock.close()
+
+
+def folder_holder(folder: Path) -> str | None:
+    """The living bridge that has a session folder, in words; None where nobody has. Changes nothing.
+
+    Raises:
+        OSError: its lock cannot be opened.
+    """
+    if not (folder / "run.lock").exists():
+        return None
+    with (folder / "run.lock").open("a+", encoding="utf-8") as lock:
+        return None if _try_lock(lock) else _who_runs(folder / "run.json")
+
+
+def _who_runs(run_file: Path) -> str:
+    try:
+        told: Any = json.loads(run_file.read_text(encoding="utf-8"))
+        return f"another Barline (process {told['supervisor']}, OSC {told['osc']})"
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another Barline, just starting,"
 
 
 def _try_lock(file: IO[str]) -> bool:
@@ -157,5 +164,13 @@ def _process_on_port(port: int) -> int | None:
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
         with contextlib.suppress(OSError):
             if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
-                return int(process.name)
+                return _supervisor_of(int(process.name))
     return None
+
+
+def _supervisor_of(pid: int) -> int:
+    """The process to end if one wants to end a bridge: the parent of the one that has the port."""
+    with contextlib.suppress(OSError, ValueError):
+        if "bridge.main" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace"):
+            return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    return pid

@@ -38,7 +38,7 @@ class Residents:
     def __init__(self, folder: Path, device: str, threads: int) -> None:
         """`threads` is for torch; one never stalled a decode here, two on two busy cores did, for seconds."""
         self._folder = folder
-        self._device = _usable(device)
+        self._device = usable_device(device)
         self._models: dict[str, CompiledModel] = {}
         self._morphs: dict[Any, morphing.Morph] = {}
         torch.set_num_threads(threads)
@@ -118,7 +118,7 @@ def _from_json(value: Any) -> Bars:
     return Bars(in_order(Note(*row) for row in rows), length_beats)
 
 
-def _usable(device: str) -> str:
+def usable_device(device: str) -> str:
     """The device to use: what was asked for, or the CPU where it is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,156 @@
+"""`doctor`: what this machine has for Barline, and for each thing that is not well what to do about it.
+
+A check that is `essential` and not ok means that the bridge could not work here. MIDI, audio and the timer are not:
+without MIDI notes still reach OSC subscribers, audio is only the preview, and a coarse timer plays, late.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+import time
+from typing import Any, Final
+
+from bridge import paths
+from bridge.config import Settings
+from bridge.running import AddressError, can_bind, folder_holder, is_bridge, port_holder
+
+_NAPS: Final = 150  # of 2 ms: enough for a p99 in a third of a second
+_NAP_NS: Final = 2_000_000
+_LATE_NS: Final = 1_000_000  # a sleep that ends later than this is heard before the margin can save it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; `advice` is empty where it is well."""
+
+    name: str
+    ok: bool
+    value: str
+    advice: str = ""
+    essential: bool = False
+
+
+def examine(settings: Settings) -> dict[str, Any]:
+    """Look at everything: `{ok, checks: [{name, ok, value, advice, essential}]}`, `ok` if the bridge can work."""
+    checks = [
+        _python(),
+        _torch(settings),
+        *_models(settings),
+        _midi(settings),
+        _audio(settings),
+        _osc(settings),
+        _session(settings),
+        _timer(),
+    ]
+    ok = all(check.ok for check in checks if check.essential)
+    return {"ok": ok, "checks": [dataclasses.asdict(check) for check in checks]}
+
+
+def _python() -> Check:
+    ok = sys.version_info[:2] in ((3, 11), (3, 12))
+    value = f"{platform.python_version()} on {platform.system()} {platform.release()} ({sys.executable})"
+    return Check("Python", ok, value, "" if ok else "use Python 3.11 or 3.12", essential=True)
+
+
+def _torch(settings: Settings) -> Check:
+    try:
+        from bridge.engine.describe import torch_device
+    except (ImportError, OSError) as fault:
+        advice = "remove .venv and start run_bridge.py again: it makes a new one"
+        return Check("PyTorch", ok=False, value=f"cannot be imported: {fault}", advice=advice, essential=True)
+    wanted = settings.engine.device
+    ok, value = torch_device(wanted)
+    advice = "" if ok else f"engine.device = {wanted} is not to be had: set it to auto or cpu, or mend the driver"
+    return Check("PyTorch", ok, value, advice)
+
+
+def _models(settings: Settings) -> list[Check]:
+    try:
+        from bridge.model import registry
+    except (ImportError, OSError):
+        return []  # said under PyTorch
+    checks = []
+    for name in dict.fromkeys(voice.model for voice in settings.voices.values()):
+        voices = ", ".join(voice for voice, its in settings.voices.items() if its.model == name)
+        try:
+            loaded = registry.load_model(name, paths.models_folder())
+        except ValueError as fault:
+            advice = f"voice {voices} answers error 4 until it is there: get the whole repository again, or train it"
+            checks.append(Check(f"model {name}", ok=False, value=str(fault), advice=advice))
+        else:
+            checks.append(Check(f"model {name}", ok=True, value=f"whole, sha256 {loaded.card['sha256'][:12]}…"))
+    if not any(check.ok for check in checks):  # a bridge without any model has nothing to play
+        checks = [dataclasses.replace(check, essential=True) for check in checks]
+    return checks
+
+
+def _midi(settings: Settings) -> Check:
+    try:
+        from bridge.player.describe import midi_system
+    except ImportError as fault:
+        return Check("MIDI", ok=False, value=f"cannot be imported: {fault}", advice="notes still reach OSC subscribers")
+    ok, value = midi_system(settings.midi.backend, settings.midi.name, "doctor")
+    advice = {
+        "win32": f"install loopMIDI and make a port called {settings.midi.name}",
+        "darwin": "CoreMIDI should always be there: restart the computer's MIDI server (Audio MIDI Setup)",
+    }.get(sys.platform, "load the ALSA sequencer (sudo modprobe snd-seq) or start JACK; until then notes go out as OSC")
+    return Check("MIDI", ok, value, "" if ok else advice)
+
+
+def _audio(settings: Settings) -> Check:
+    from bridge.preview.devices import audio_output
+
+    ok, value, advice = audio_output(settings.audio.device)
+    return Check("audio", ok, value, advice)
+
+
+def _osc(settings: Settings) -> Check:
+    host, port = settings.osc.host, settings.osc.port
+    value, advice, ok = f"{host}:{port} is free", "", True
+    try:
+        if port == 0:
+            value = f"{host}, any free port"
+        elif not can_bind(host, port):
+            ok = is_bridge(host, port)
+            value = f"{port_holder(host, port)} has {host}:{port}"
+            advice = "" if ok else "end that program, or choose another with osc.port"
+    except AddressError as fault:
+        ok, value, advice = False, str(fault), "set osc.host to 127.0.0.1"
+    return Check("OSC port", ok, value, advice, essential=True)
+
+
+def _session(settings: Settings) -> Check:
+    folder = settings.session_folder()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    ok = there.is_dir() and os.access(there, os.W_OK)
+    value = f"{folder} can{'' if ok else 'not'} be written"
+    try:
+        holder = folder_holder(folder)
+    except OSError as fault:
+        ok, value, holder = False, str(fault), None
+    if holder:
+        value = f"{folder}: {holder} is at work there"
+    advice = "" if ok else "set session.folder to one that can be written"
+    return Check("session folder", ok, value, advice, essential=True)
+
+
+def _timer() -> Check:
+    from bridge.timing.clocks import MachineClock, ask_for_fine_timers
+
+    ask_for_fine_timers()
+    clock = MachineClock()
+    late_ns = []
+    for _ in range(_NAPS):
+        began_ns = time.perf_counter_ns()
+        clock.nap(_NAP_NS)
+        late_ns.append(time.perf_counter_ns() - began_ns - _NAP_NS)
+    late_ns.sort()
+    clock.calibrate()
+    p50_ms, p99_ms = (late_ns[int(share * _NAPS)] / 1e6 for share in (0.5, 0.99))
+    margin = f"the last {clock.margin_ns / 1e6:.2f} ms are spun"
+    value = f"sleeps end {p50_ms:.2f} ms late (p50), {p99_ms:.2f} ms (p99); {margin}"
+    ok = late_ns[int(0.99 * _NAPS)] < _LATE_NS
+    return Check("timer", ok, value, "" if ok else "other programs are keeping the processor busy: notes may be late")
