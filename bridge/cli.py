@@ -234,7 +234,7 @@ def _start(_: argparse.Namespace, settings: Callable[[], Settings]) -> int:
 def _demo(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     from bridge import demo
 
-    return demo.run(given.out, settings())
+    return demo.run(given.out, settings(), _say)
 
 
 def _doctor(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:

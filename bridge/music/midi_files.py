@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,12 +178,13 @@ def midi_bytes(
     track_name: str,
     tempo: float = 120.0,
     time_signature: tuple[int, int] = (4, 4),
+    tempo_changes: Sequence[tuple[float, float]] = (),
     remark: str = "",
 ) -> bytes:
     """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part.
 
-    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `remark`, when not
-    empty, goes in as a text event.
+    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `tempo_changes`
+    are (beat, BPM) after the first `tempo`, in order; `remark`, when not empty, goes in as a text event.
     """
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
     head = mido.MidiTrack()
@@ -194,7 +195,12 @@ def midi_bytes(
     head.append(mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator, time=0))
     head.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo), time=0))
     length_ticks = round(bars.length * TICKS_PER_BEAT)
-    head.append(mido.MetaMessage("end_of_track", time=length_ticks))
+    now = 0
+    for beat, bpm in tempo_changes:
+        tick = max(now, round(beat * TICKS_PER_BEAT))
+        head.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm), time=tick - now))
+        now = tick
+    head.append(mido.MetaMessage("end_of_track", time=max(0, length_ticks - now)))
     midi.tracks.append(head)
     for part in sorted({note.part for note in bars.notes} | set(channels)):
         notes = [note for note in bars.notes if note.part == part]
@@ -232,6 +238,7 @@ def write_midi(
     track_name: str,
     tempo: float = 120.0,
     time_signature: tuple[int, int] = (4, 4),
+    tempo_changes: Sequence[tuple[float, float]] = (),
     remark: str = "",
 ) -> None:
     """Write `bars` to `path` atomically; the folder is made when it is missing.
@@ -240,7 +247,13 @@ def write_midi(
         MidiFileError: the file cannot be written there.
     """
     data = midi_bytes(
-        bars, channels=channels, track_name=track_name, tempo=tempo, time_signature=time_signature, remark=remark
+        bars,
+        channels=channels,
+        track_name=track_name,
+        tempo=tempo,
+        time_signature=time_signature,
+        tempo_changes=tempo_changes,
+        remark=remark,
     )
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
