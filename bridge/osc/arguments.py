@@ -184,7 +184,7 @@ def _rows(run: Argument, flat: Sequence[object], length_beats: float) -> list[No
             rows.append(parse(flat[at : at + width], length_beats))
             at += width
     except RequestError as fault:
-        raise RequestError(fault.code, f"{run.name} {len(rows) + 1}: {fault.message}") from None
+        raise RequestError(fault.code, f"{run.name[:-1]} {len(rows) + 1}: {fault.message}") from None
     return rows
 
 

@@ -19,7 +19,7 @@ _NTP_UNIX_S: Final = 2_208_988_800  # seconds from 1900-01-01 to 1970-01-01
 _NTP_CYCLE: Final = 1 << 64
 _NTP_NEAR: Final = 86_400 << 32  # so near to now, a tag is taken for one across the turn of the NTP era (2036)
 _ZEROS: Final = (b"", b"\0", b"\0\0", b"\0\0\0", b"\0\0\0\0")
-_FIXED_BYTES: Final = {"i": 4, "f": 4, "h": 8, "d": 8, "t": 8, "c": 4, "r": 4, "m": 4, "N": 0, "I": 0, "[": 0, "]": 0}
+_FIXED_BYTES: Final = {"i": 4, "f": 4, "h": 8, "d": 8, "t": 8, "c": 4, "r": 4, "m": 4}
 _NUMBER: Final = {tag: struct.Struct(layout) for tag, layout in (("i", ">i"), ("f", ">f"), ("h", ">q"), ("d", ">d"))}
 _SIZE: Final = struct.Struct(">i")
 _TIME_TAG: Final = struct.Struct(">Q")
@@ -32,6 +32,9 @@ class Unsupported(NamedTuple):
 
 
 Value = int | float | str | bool | Unsupported
+
+
+_WITHOUT_BYTES: Final[dict[str, Value]] = {"T": True, "F": False, **{tag: Unsupported(tag) for tag in "NI[]"}}
 
 
 class Message(NamedTuple):
@@ -174,8 +177,8 @@ def _numbers(data: bytes, position: int, end: int, tags: str) -> tuple[Value, ..
 def _mixed(data: bytes, position: int, end: int, tags: str) -> tuple[Value, ...]:
     values: list[Value] = []
     for tag in tags:
-        if tag in "TF":
-            values.append(tag == "T")
+        if tag in _WITHOUT_BYTES:
+            values.append(_WITHOUT_BYTES[tag])
         elif tag in "sS":
             stop = data.find(b"\0", position, end)
             following = _padded(data, stop, end)
