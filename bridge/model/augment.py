@@ -6,12 +6,15 @@ cutting and turning it can never leave a token that means nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.model.config import ModelConfig
 from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, line_tokens, tokens_line
 from bridge.music.notes import STEPS_PER_BEAT
 
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _TRANSPOSE = 6
 _SHIFT_BEATS_CHANCE = 0.3
 _SPLICE_CHANCE = 0.1
@@ -27,9 +30,11 @@ def octave_shift(tokens: Ints, config: ModelConfig) -> Ints:
     low = np.where(onset, tokens, PITCHES).min(1) + LOWEST_PITCH
     high = np.where(onset, tokens, -1).max(1) + LOWEST_PITCH
     struck = onset.any(1)
-    room = (low >= config.lowest) & (high <= config.highest)
     away = (config.lowest + config.highest) / 2 - (low + high) / 2
-    return np.where(room | ~struck, 0, 12 * np.round(away / 12)).astype(np.int64)
+    fits = np.logical_and(low >= config.lowest, high <= config.highest)
+    octaves: Ints = 12 * np.round(away / 12).astype(np.int64)
+    octaves[np.logical_or(fits, ~struck)] = 0
+    return octaves
 
 
 def folded(tokens: Ints, shift: Ints, config: ModelConfig) -> Ints:
@@ -46,7 +51,7 @@ def augment_lines(tokens: Ints, other: Ints, config: ModelConfig, rng: np.random
     count, steps = tokens.shape
     tokens = folded(tokens, octave_shift(tokens, config) + _transposition(tokens, config, rng), config)
     sounding, struck = tokens_line(tokens)
-    splice = rng.random(count) < _SPLICE_CHANCE
+    splice: Flags = np.asarray(rng.random(count) < _SPLICE_CHANCE)
     partner = folded(other, octave_shift(other, config), config)
     other_sounding, other_struck = tokens_line(partner)
     half = np.arange(steps) >= steps // 2
@@ -66,13 +71,14 @@ def _transposition(tokens: Ints, config: ModelConfig, rng: np.random.Generator) 
     high = np.where(onset, tokens, -1).max(1) + LOWEST_PITCH + base
     down = np.clip(config.lowest - low, -_TRANSPOSE, 0)
     up = np.clip(config.highest - high, 0, _TRANSPOSE)
-    return rng.integers(down, up + 1)
+    shifts: Ints = rng.integers(down, up + 1)
+    return shifts
 
 
-def _gated(sounding: Ints, struck: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], rng: np.random.Generator) -> Ints:
+def _gated(sounding: Ints, struck: Flags, rng: np.random.Generator) -> Ints:
     """Some lines played shorter: a share of every note's length is silenced."""
     count, steps = sounding.shape
-    chosen = rng.random(count) < _GATE_CHANCE
+    chosen: Flags = np.asarray(rng.random(count) < _GATE_CHANCE)
     share = rng.choice([0.25, 0.5, 0.75], count)
     place = np.arange(steps)[None]
     began = np.maximum.accumulate(np.where(struck, place, 0), axis=1)

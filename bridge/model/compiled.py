@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from bridge.model.config import ModelConfig
 from bridge.model.prior import Mixture
-from bridge.model.vae import DRUM_FEATURES, DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias
-from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, VELOCITY_BINS
+from bridge.model.vae import DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias, weights_of
+from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS
 
 #: LSTM states lie in (-1, 1): one fixed scale serves every row, batch and chunk alike.
 _STATE_SCALE, _STATE_ZERO = 1.0 / 127.0, 128
@@ -60,9 +60,10 @@ class _Int8Product(nn.Module):
         self.zero: int = _STATE_ZERO
 
     def forward(self, gates: Tensor, h: Tensor) -> Tensor:
-        return gates + torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
+        product: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             h, self.scale, self.zero, self.packed
         )
+        return gates + product
 
 
 class _Resident(nn.Module):
@@ -70,16 +71,16 @@ class _Resident(nn.Module):
 
     def __init__(self, model: MusicVae, mixture: Mixture, int8: bool) -> None:
         super().__init__()
-        config, decoder, lstm = model.config, model.decoder, model.decoder.lstm
+        config, decoder, lstm = model.config, model.decoder, weights_of(model.decoder.lstm)
         wide = config.embedding_size
-        token_weights, latent_weights = lstm.weight_ih_l0[:, :wide], lstm.weight_ih_l0[:, wide:]
+        token_weights, latent_weights = lstm.input[:, :wide], lstm.input[:, wide:]
         self.drums: bool = config.part == "drums"
         self.size: int = config.decoder_size
         self.classes: int = config.classes
         self.token_gates = _kept(decoder.tokens.weight @ token_weights.T)
-        self.place_gates = _kept(decoder.places.weight @ token_weights.T + lstm.bias_ih_l0 + lstm.bias_hh_l0)
+        self.place_gates = _kept(decoder.places.weight @ token_weights.T + lstm.input_bias + lstm.recurrent_bias)
         self.latent_weights = _kept(latent_weights.T)
-        self.recurrent = _Int8Product(lstm.weight_hh_l0) if int8 else _Float32Product(lstm.weight_hh_l0)
+        self.recurrent = _Int8Product(lstm.recurrent) if int8 else _Float32Product(lstm.recurrent)
         self.first_weight, self.first_bias = _kept(decoder.first_state.weight.T), _kept(decoder.first_state.bias)
         self.out_weight = _kept(decoder.out.weight.T)
         self.out_bias = _kept(decoder.out.bias + allowed_bias(config).to(decoder.out.bias.device))
@@ -226,7 +227,8 @@ class CompiledModel:
         if self.config.part != "drums":
             mean, spread = self._module.encode_features(tokens.to(self.device))
             return mean, spread
-        assert velocities is not None and offsets is not None
+        assert velocities is not None
+        assert offsets is not None
         mean, spread = self._module.encode_features(drum_features(tokens, velocities, offsets).to(self.device))
         return mean, spread
 
@@ -300,9 +302,9 @@ class _DecodeGraph:
 
     def __init__(self, module: Any, state: DecodeState, gumbel: Tensor, temperature: Tensor, bias: Tensor) -> None:
         self._inputs = [x.clone() for x in (*state, gumbel, temperature, bias)]
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(side):
             for _ in range(3):
                 self._run(module)
         torch.cuda.current_stream().wait_stream(side)
@@ -329,6 +331,4 @@ def drum_features(tokens: Tensor, velocities: Tensor, offsets: Tensor) -> Tensor
     hits = (tokens.unsqueeze(-1) >> torch.arange(DRUM_CLASSES, device=tokens.device) & 1).float()
     loud = torch.where(velocities > 0, velocities, NEUTRAL_VELOCITY).float() / 127.0
     moved = (offsets.float() - OFFSET_BINS // 2) / (OFFSET_BINS // 2)
-    features = torch.cat([hits, loud * hits, moved * hits], dim=-1)
-    assert features.shape[-1] == DRUM_FEATURES and VELOCITY_BINS + OFFSET_BINS == DYNAMICS
-    return features
+    return torch.cat([hits, loud * hits, moved * hits], dim=-1)

@@ -27,6 +27,7 @@ from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, parse_m
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR
 from bridge.music.roles import Roles, roles_of
 
+Array = np.ndarray[Any, Any]
 _COMMON_TIME = ((4, 4), (2, 2))
 MIDI_SUFFIXES = (".mid", ".midi")
 _MIN_LINE_ONSETS = 3
@@ -149,11 +150,11 @@ class Windows:
     begins in beats (n,), and for drums the velocities and offset bins (n, steps, 9).
     """
 
-    tokens: Ints
-    off_grid: np.ndarray[Any, np.dtype[np.float64]]
-    start_beats: np.ndarray[Any, np.dtype[np.float64]]
-    velocities: Ints | None = None
-    offsets: Ints | None = None
+    tokens: Array
+    off_grid: Array
+    start_beats: Array
+    velocities: Array | None = None
+    offsets: Array | None = None
 
 
 def windows_of(piece: Piece, config: ModelConfig) -> list[Windows]:

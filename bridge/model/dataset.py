@@ -201,4 +201,4 @@ def _save(dataset: Dataset, folder: Path) -> None:
         np.save(beside / f"{name}.npy", getattr(dataset, name))
     (beside / "groups.json").write_text(json.dumps(dataset.groups))
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(beside, folder)
+    beside.replace(folder)

@@ -73,7 +73,8 @@ class WindowDecode:
         bias = self._bias[:, self.step : self.step + steps]
         tokens, chances, hidden, self._state = self._model.decode(self._state, gumbel, self._temperature, bias)
         if config.part == "drums":
-            grain = self._noise(noise.VELOCITIES, steps, DRUM_CLASSES * DYNAMICS).unflatten(-1, (DRUM_CLASSES, DYNAMICS))
+            grain = self._noise(noise.DYNAMICS, steps, DRUM_CLASSES * DYNAMICS)
+            grain = grain.view(-1, steps, DRUM_CLASSES, DYNAMICS)
             velocities, offsets = self._model.dynamics(hidden, self._state, tokens, grain, self._temperature)
             self._velocities.append(velocities.cpu())
             self._offsets.append(offsets.cpu())

@@ -97,7 +97,10 @@ def evaluate_split(model: MusicVae, dataset: Dataset, split: str, seed: int, per
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Scores as a Markdown table, one model a line."""
-    head = "| model | songs | windows | forced | sampled | argmax | shuffled z | chance | note F1 | shuffled | KL bits | active |"
+    head = (
+        "| model | songs | windows | forced | sampled | argmax | shuffled z | chance "
+        "| note F1 | shuffled | KL bits | active |"
+    )
     lines = [head, "|---" * 12 + "|"]
     for row in rows:
         steps = row["step_accuracy"]

@@ -72,7 +72,7 @@ def export(
         raise ModelFileError(f"{path}: expected the best weights of a training run")
     with safe_open(path, framework="pt") as file:
         facts = file.metadata() or {}
-        weights = {key: file.get_tensor(key).half().float() for key in file.keys()}
+        weights = {key: file.get_tensor(key).half().float() for key in file.keys()}  # noqa: SIM118 - it is no dict
     model = MusicVae(config)
     model.load_state_dict(weights)
     model.eval()

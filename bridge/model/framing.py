@@ -1,4 +1,4 @@
-"""Bars as the model's windows and back: what the grid takes away (register, velocities, length) is kept and returned."""
+"""Bars as the model's windows and back: what the grid takes away (register, velocities, length) is kept."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from torch import Tensor
 from bridge.model.augment import folded, octave_shift
 from bridge.model.config import ModelConfig
 from bridge.music.grids import (
-    DRUM_CLASSES,
-    OFFSET_BINS,
     PITCHES,
+    VELOCITY_BINS,
     DrumGrid,
     Ints,
     bin_velocity,
@@ -103,7 +102,8 @@ def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, 
     pieces = []
     for window in windows:
         if config.part == "drums":
-            assert window.velocities is not None and window.offsets is not None
+            assert window.velocities is not None
+            assert window.offsets is not None
             pieces.append(decode_drums(DrumGrid(window.tokens, window.velocities, window.offsets)))
         else:
             pieces.append(decode_line(window.tokens, frame_velocity(frame)))
@@ -123,6 +123,7 @@ class Velocity:
     accents: tuple[int, ...] | None
 
     def __call__(self, step: int) -> int:
+        """The velocity at a step."""
         return metric_velocity(step) if self.accents is None else self.accents[step % STEPS_PER_BAR]
 
 
@@ -138,6 +139,12 @@ def transposed(bars: Bars, semitones: int) -> Bars:
     return Bars(in_order(notes), bars.length)
 
 
+def is_heard(window: WindowTokens, config: ModelConfig) -> bool:
+    """Whether anything is struck in a window."""
+    struck = window.tokens > 0 if config.part == "drums" else window.tokens < PITCHES
+    return bool(struck.any())
+
+
 def as_tensors(windows: Sequence[WindowTokens]) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Windows as a batch: tokens (W, T), velocities and offsets (W, T, 9) or None."""
     tokens = torch.from_numpy(np.stack([w.tokens for w in windows]).astype(np.int64))
@@ -150,6 +157,5 @@ def as_tensors(windows: Sequence[WindowTokens]) -> tuple[Tensor, Tensor | None, 
 
 def drum_window(tokens: Ints, velocity_bins: Ints, offsets: Ints) -> WindowTokens:
     """A window from decoded classes: velocity bins (T, 9) become velocities."""
-    table = np.array([bin_velocity(b) for b in range(8)])
-    assert velocity_bins.shape[-1] == DRUM_CLASSES and int(offsets.max(initial=0)) < OFFSET_BINS
+    table = np.array([bin_velocity(b) for b in range(VELOCITY_BINS)])
     return WindowTokens(tokens, table[velocity_bins], offsets)

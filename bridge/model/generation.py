@@ -11,14 +11,22 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bridge.model import noise
 from bridge.model.compiled import WARM_UP_RUNS, CompiledModel
 from bridge.model.decoding import Decoded, WindowDecode
-from bridge.model.framing import Frame, WindowTokens, as_tensors, frame_of, to_bars, to_windows, windows_needed
+from bridge.model.framing import (
+    Frame,
+    WindowTokens,
+    as_tensors,
+    frame_of,
+    is_heard,
+    to_bars,
+    to_windows,
+    windows_needed,
+)
 from bridge.model.steering import PLAIN, Steering, steered_bias, token_bonus
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars
 
@@ -27,6 +35,7 @@ MORPH_TEMPERATURE = 0.4
 #: How much of the last window's place in the latent space a following window keeps (1: all, 0: none).
 _FOLLOW = 0.55
 _VARY_BONUS_NATS = 4.0
+_ATTEMPTS = 4
 _ENCODED_KEPT = 64
 
 
@@ -99,10 +108,11 @@ def sample_bars(
     length = float(bars * BEATS_PER_BAR)
     point = prior_point(model, noise.derived(seed, 0))
     bias = steered_bias(steering, (), config, 0)
-    windows = [decode_point(model, _offset(point, steering), noise.derived(seed, 0, 1), temperature, bias).window]
+    windows = [_heard_at(model, _offset(point, steering), noise.derived(seed, 0, 1), temperature, bias)]
     while len(windows) < windows_needed(length, config):
+        if len(windows) > 1:
+            point = _mean_of(model, windows[-1])
         windows += _following(model, point, windows, Frame(), noise.derived(seed, len(windows)), temperature, steering)
-        point = _mean_of(model, windows[-1])
     return to_bars(windows, Frame(), config, length)
 
 
@@ -118,10 +128,11 @@ def continue_bars(
     point = source.means[-1]
     windows: list[WindowTokens] = []
     while len(windows) < windows_needed(length, config):
+        if windows:
+            point = _mean_of(model, windows[-1])
         step_seed = noise.derived(seed, len(windows))
         heard = [*source.windows, *windows]
         windows += _following(model, point, heard, source.frame, step_seed, temperature, steering)
-        point = _mean_of(model, windows[-1])
     return to_bars(windows, source.frame, config, length)
 
 
@@ -137,7 +148,16 @@ def _following(
     """One more window after those heard, the last of which lies at `point`."""
     bias = steered_bias(steering, heard, model.config, frame.shift)
     z = towards_prior(model, point, _FOLLOW, noise.derived(seed, 2))
-    return [decode_point(model, _offset(z, steering), noise.derived(seed, 1), temperature, bias).window]
+    return [_heard_at(model, _offset(z, steering), noise.derived(seed, 1), temperature, bias)]
+
+
+def _heard_at(model: CompiledModel, z: Tensor, seed: int, temperature: float, bias: Tensor) -> WindowTokens:
+    """The window at a point (Z,), decoded anew (a few times at most) when there is not one note in it."""
+    for attempt in range(_ATTEMPTS):
+        window = decode_point(model, z, noise.derived(seed, attempt), temperature, bias).window
+        if is_heard(window, model.config):
+            break
+    return window
 
 
 def _mean_of(model: CompiledModel, window: WindowTokens) -> Tensor:
@@ -181,11 +201,6 @@ def reconstruct_bars(model: CompiledModel, bars: Bars, seed: int, temperature: f
         z = source.means[index] + source.spreads[index] * white
         windows.append(decode_point(model, z, row_seed, temperature).window)
     return to_bars(windows, source.frame, model.config, bars.length)
-
-
-def same_share(a: Sequence[WindowTokens], b: Sequence[WindowTokens]) -> float:
-    """The share of steps at which two loops have the same token."""
-    return float(np.mean([np.mean(x.tokens == y.tokens) for x, y in zip(a, b, strict=True)]))
 
 
 def warm_up(model: CompiledModel) -> None:

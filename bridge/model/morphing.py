@@ -1,9 +1,10 @@
-"""Between loops: two on a knob, four on a pad. A pure function of (corners, x, y, temperature, seed), never of the path.
+"""Between loops: two on a knob, four on a pad. A pure function of (corners, x, y, temperature, seed), not of the path.
 
-Two things keep it calm under the hand. The noise belongs to (seed, step, class) and stays while a knob moves. And every
+Three things keep it calm under the hand. The noise belongs to (seed, step, class) and stays while a knob moves. Every
 step leans on reference loops, `anchors`: the corners themselves and what lies half-way, decoded once; each anchor's
-tokens get a bonus that falls off linearly with the distance, so that between two anchors a token changes only where
-the model finds the change worth it.
+tokens get a bonus that falls off linearly with the distance. And every step has a place of its own on the way from one
+anchor to the next at which it changes over, beat by beat in an order of the seed's: a small turn of the knob lets go of
+a step or two, and what follows them in the loop stays where it was instead of falling over with them.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from bridge.model.decoding import WindowDecode
 from bridge.model.framing import Frame, WindowTokens, frame_of, to_bars
 from bridge.model.generation import MORPH_TEMPERATURE, Encoded, encode_bars
 from bridge.model.steering import PLAIN, Steering, key_bias
-from bridge.music.grids import DRUM_CLASSES, Ints
-from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, Bars, join, repeated_to
+from bridge.music.grids import DRUM_CLASSES, Floats, Ints
+from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, join, repeated_to
 
 _ANCHOR_NATS = 4.0
 _MIDDLE_NATS = 1.0
+_PIN_NATS = 6.0
 _MAX_BEATS = 16 * BEATS_PER_BAR
 _Pause = Callable[[], None] | None
 
@@ -113,13 +115,28 @@ def morph_at(
         return corner
     shares = [(anchor, _tent(anchor.x, x) * _tent(anchor.y, y)) for anchor in morph.anchors]
     live = [(anchor, share) for anchor, share in shares if share > 0.0]
-    count = len(morph.encoded[0].windows)
-    bias = torch.stack([_leaning(morph.bias, live, index) for index in range(count)])
+    bias = _leaning(morph, live, _PIN_NATS)
     windows = [
         _blended(window, [(anchor.windows[index], share) for anchor, share in live])
         for index, window in enumerate(_decode(model, morph, x, y, bias, at_every_beat))
     ]
     return to_bars(windows, _frame_at(morph, x, y), model.config, morph.length)
+
+
+def interpolated(
+    model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float
+) -> list[Bars]:
+    """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, each
+    leaning on the anchors by its distance alone.
+    """
+    morph = prepare_morph(model, (a, b), seed, temperature)
+    loops = []
+    for index in range(steps):
+        x = index / (steps - 1)
+        live = [(anchor, _tent(anchor.x, x)) for anchor in morph.anchors]
+        windows = _decode(model, morph, x, 0.0, _leaning(morph, live, 0.0), None)
+        loops.append(to_bars(windows, _frame_at(morph, x, 0.0), model.config, morph.length))
+    return loops
 
 
 def _corner_at(morph: Morph, x: float, y: float) -> Bars | None:
@@ -133,9 +150,7 @@ def _corner_at(morph: Morph, x: float, y: float) -> Bars | None:
 def _middle(model: CompiledModel, morph: Morph, x: float, y: float, at_every_beat: _Pause) -> list[WindowTokens]:
     """What lies half-way: decoded where it is, leaning a little on the corners it lies between."""
     near = [(a, _MIDDLE_NATS / _ANCHOR_NATS) for a in morph.anchors if abs(a.x - x) <= 0.5 and abs(a.y - y) <= 0.5]
-    count = len(morph.encoded[0].windows)
-    bias = torch.stack([_leaning(morph.bias, near, index) for index in range(count)])
-    return _decode(model, morph, x, y, bias, at_every_beat)
+    return _decode(model, morph, x, y, _leaning(morph, near, 0.0), at_every_beat)
 
 
 def _decode(
@@ -154,14 +169,30 @@ def _tent(centre: float, place: float) -> float:
     return max(0.0, 1.0 - 2.0 * abs(place - centre))
 
 
-def _leaning(plain: Tensor, shares: Sequence[tuple[_Anchor, float]], index: int) -> Tensor:
-    """The bias (T, C) of one window: the plain one and every anchor's bonus on its tokens."""
-    bias = plain.clone()
+def _leaning(morph: Morph, shares: Sequence[tuple[_Anchor, float]], pin_nats: float) -> Tensor:
+    """The bias (W, T, C): the plain one, every anchor's bonus on its tokens by its share, and `pin_nats` more for the
+    one anchor whose turn it is at each step.
+    """
+    tokens = torch.from_numpy(
+        np.stack([np.concatenate([w.tokens for w in anchor.windows]) for anchor, _ in shares]).astype(np.int64)
+    )
+    bias = morph.bias.repeat(len(morph.encoded[0].windows), 1)
     steps = torch.arange(len(bias))
-    for anchor, share in shares:
-        tokens = torch.from_numpy(anchor.windows[index].tokens.astype(np.int64))
-        bias[steps, tokens] += _ANCHOR_NATS * share
-    return bias
+    for row, (_, share) in zip(tokens, shares, strict=True):
+        bias[steps, row] += _ANCHOR_NATS * share
+    bounds = torch.tensor([share for _, share in shares], dtype=torch.float64).cumsum(0)[:-1]
+    turn = torch.bucketize(torch.from_numpy(_turns(len(bias), morph.seed)), bounds, right=True)
+    bias[steps, tokens[turn, steps]] += pin_nats
+    return bias.view(-1, *morph.bias.shape)
+
+
+def _turns(steps: int, seed: int) -> Floats:
+    """Where between anchors (0 to 1) each step (n,) changes over: beat by beat, in an order of the seed's."""
+    beats = steps // STEPS_PER_BEAT
+    order = np.argsort(noise.normal(seed, noise.TURNS, beats), kind="stable")
+    rank = np.empty(beats)
+    rank[order] = np.arange(beats)
+    return ((rank[:, None] * STEPS_PER_BEAT + np.arange(STEPS_PER_BEAT) + 0.5) / steps).reshape(-1)
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

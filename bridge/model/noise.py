@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 #: What noise is for: one stream each, so that no two uses of a seed are correlated.
-TOKENS, VELOCITIES, OFFSETS, LATENT, MIXTURE = range(5)
+TOKENS, DYNAMICS, LATENT, MIXTURE, TURNS = range(5)
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
@@ -60,7 +60,8 @@ def gumbel(seed: int, stream: int, first_step: int, steps: int, classes: int) ->
 def normal(seed: int, stream: int, size: int) -> Floats:
     """Standard normal noise (size,), by Box-Muller."""
     uniform = _uniform(seed, stream, 0, (2, size))
-    return (np.sqrt(-2.0 * np.log(uniform[0])) * np.cos(2.0 * np.pi * uniform[1])).astype(np.float32)
+    values: Floats = (np.sqrt(-2.0 * np.log(uniform[0])) * np.cos(2.0 * np.pi * uniform[1])).astype(np.float32)
+    return values
 
 
 def uniform(seed: int, stream: int) -> float:

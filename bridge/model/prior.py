@@ -27,9 +27,10 @@ class Mixture:
 
     def log_likelihood(self, z: Tensor) -> Tensor:
         """Log density (n,) in nats of points (n, Z)."""
-        return torch.logsumexp(self._joint(z), dim=1)
+        return torch.logsumexp(self.joint(z), dim=1)
 
-    def _joint(self, z: Tensor) -> Tensor:
+    def joint(self, z: Tensor) -> Tensor:
+        """Log density (n, K) of points with each component, its weight included."""
         size = z.shape[1]
         terms = []
         for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
@@ -60,7 +61,7 @@ def _fitted(z: Tensor, components: int, generator: torch.Generator) -> Mixture:
     share = torch.softmax(-torch.cdist(z, seeds).square() / z.shape[1], dim=1)
     mixture = _maximised(z, share)
     for _ in range(_ITERATIONS if components > 1 else 0):
-        joint = mixture._joint(z)
+        joint = mixture.joint(z)
         mixture = _maximised(z, torch.softmax(joint, dim=1))
     return mixture
 

@@ -19,6 +19,7 @@ from bridge.model.compiled import CompiledModel
 from bridge.model.config import CONFIGS, config_of
 from bridge.model.prior import Mixture
 from bridge.model.vae import MusicVae
+from bridge.paths import models_folder
 
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 _PRIOR_KEYS = ("prior.weights", "prior.means", "prior.factors")
@@ -35,13 +36,6 @@ class Loaded:
     model: MusicVae
     mixture: Mixture
     card: Mapping[str, Any]
-
-
-def models_folder() -> Path:
-    """Where models are: the checkout's `models/`, or what was installed beside the package."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "models"
-    return checkout if checkout.is_dir() else package / "models"
 
 
 def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
@@ -136,4 +130,4 @@ def write_model(
 def _replace(path: Path, data: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     beside.write_bytes(data)
-    os.replace(beside, path)
+    beside.replace(path)

@@ -84,7 +84,7 @@ def schedule(fraction: float, step: int) -> tuple[float, float, float]:
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 matrix products are clearly faster than float32 here (measured on a CPU, not guessed)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":
         return False
     seconds = {}
@@ -110,6 +110,7 @@ class Optimiser:
         self._adam = torch.optim.AdamW(self.master, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))
 
     def step(self, rate: float, steps_done: int) -> None:
+        """One update of the master weights from the model's gradients; the model gets the result."""
         for master, live in zip(self.master, self._live, strict=True):
             assert live.grad is not None
             master.grad = live.grad.float()
@@ -132,10 +133,12 @@ class Optimiser:
         return dict(zip(self.names, self.ema, strict=True))
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
         return {"master": [p.detach() for p in self.master], "ema": self.ema, "adam": self._adam.state_dict()}
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
+        """Take up where `state` left off."""
         for ours, theirs in zip(self.master + self.ema, state["master"] + state["ema"], strict=True):
             ours.copy_(theirs)
         self._adam.load_state_dict(state["adam"])
@@ -229,7 +232,7 @@ class Run:
 def _atomically(path: Path, write: Callable[[Path], None]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     write(beside)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def train(

@@ -117,7 +117,7 @@ def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig) -> Batch:
 
 
 def evaluation_rows(dataset: Dataset, split: str, per_group: int = _VALIDATION_PER_GROUP) -> Ints:
-    """Fixed windows of a split: up to `per_group` of each group, evenly spaced; those that evaluate nothing left out."""
+    """Fixed windows of a split: up to `per_group` of each group, evenly spaced; none of `NOT_EVALUATED`."""
     rows = dataset.indices(split)
     group = np.asarray(dataset.group)[rows]
     chosen = []

@@ -7,6 +7,7 @@ layer, in training); embeddings, latent heads and every loss stay in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,13 @@ class Batch:
     offsets: Tensor | None = None
     has_dynamics: Tensor | None = None
 
+    def dynamics(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Velocities and offset bins (B, T, 9), and which windows have real ones as 0 or 1 (B, 1, 1); drums only."""
+        assert self.velocities is not None
+        assert self.offsets is not None
+        assert self.has_dynamics is not None
+        return self.velocities, self.offsets, self.has_dynamics.view(-1, 1, 1).long()
+
     def rows(self, index: Tensor | slice) -> Batch:
         """Some of the windows."""
         pick = [x if x is None else x[index] for x in (self.velocities, self.offsets, self.has_dynamics)]
@@ -46,6 +54,21 @@ class Batch:
 def hit_bits(tokens: Tensor) -> Tensor:
     """Hit masks (...) to nine flags (..., 9)."""
     return tokens.unsqueeze(-1) >> torch.arange(DRUM_CLASSES, device=tokens.device) & 1
+
+
+class LstmWeights(NamedTuple):
+    """The weights of the first layer of an LSTM: (4H, E), (4H, H), (4H,), (4H,)."""
+
+    input: Tensor
+    recurrent: Tensor
+    input_bias: Tensor
+    recurrent_bias: Tensor
+
+
+def weights_of(lstm: nn.LSTM) -> LstmWeights:
+    """The weights of an LSTM by name."""
+    named = dict(lstm.named_parameters())
+    return LstmWeights(*(named[name] for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")))
 
 
 class Encoder(nn.Module):
@@ -67,18 +90,17 @@ class Encoder(nn.Module):
         if not self.drums:
             embedded: Tensor = self.features(batch.tokens)
             return embedded
-        assert batch.velocities is not None and batch.offsets is not None and batch.has_dynamics is not None
+        velocities, offsets, known = batch.dynamics()
         hits = hit_bits(batch.tokens).float()
-        known = batch.has_dynamics.view(-1, 1, 1).float()
-        velocities = (batch.velocities.float() * known + NEUTRAL_VELOCITY * (1 - known)) / 127.0
-        offsets = (batch.offsets.float() - 5.0) / 5.0 * known
-        embedded = self.features(torch.cat([hits, velocities * hits, offsets * hits], dim=-1))
-        return embedded
+        loud = (velocities.float() * known + NEUTRAL_VELOCITY * (1 - known)) / 127.0
+        moved = (offsets.float() - 5.0) / 5.0 * known
+        joined: Tensor = self.features(torch.cat([hits, loud * hits, moved * hits], dim=-1))
+        return joined
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B, Z) of the posterior, in float32."""
         x = self.inputs(batch)
-        _, (last, _) = self.lstm(x.to(self.lstm.weight_hh_l0.dtype))
+        _, (last, _) = self.lstm(x.to(weights_of(self.lstm).recurrent.dtype))
         state = torch.cat([last[0], last[1]], dim=-1).float()
         return self.mean(state), functional.softplus(self.spread(state) + 0.5) + 1e-3
 
@@ -96,7 +118,7 @@ class Decoder(nn.Module):
         self.lstm = nn.LSTM(embedding + config.latent_size, size, batch_first=True)
         self.out = nn.Linear(size, config.classes)
         with torch.no_grad():  # gates that remember at first
-            self.lstm.bias_ih_l0[size : 2 * size] = 1.0
+            weights_of(self.lstm).input_bias[size : 2 * size] = 1.0
 
     def states(self, previous: Tensor, z: Tensor, dropout: float) -> Tensor:
         """Hidden states (B, T, H) given the tokens before each step (B, T)."""
@@ -105,7 +127,7 @@ class Decoder(nn.Module):
             embedded = embedded * (torch.rand_like(embedded[..., :1]) >= dropout)
         embedded = embedded + self.places.weight[None, : previous.shape[1]]
         joined = torch.cat([embedded, z[:, None].expand(-1, previous.shape[1], -1)], dim=-1)
-        dtype = self.lstm.weight_hh_l0.dtype
+        dtype = weights_of(self.lstm).recurrent.dtype
         h, c = torch.tanh(self.first_state(z)).to(dtype).chunk(2, dim=-1)
         hidden, _ = self.lstm(joined.to(dtype), (h[None].contiguous(), c[None].contiguous()))
         result: Tensor = hidden
@@ -213,12 +235,12 @@ def _with_own_tokens(model: MusicVae, previous: Tensor, z: Tensor, mix: float, d
 
 
 def _dynamics_loss(dynamics: Dynamics, hidden: Tensor, z: Tensor, batch: Batch) -> Tensor:
-    assert batch.velocities is not None and batch.offsets is not None and batch.has_dynamics is not None
+    velocities, offsets, known = batch.dynamics()
     velocity_logits, offset_logits = dynamics(hidden, z, batch.tokens)
-    played = (hit_bits(batch.tokens) * batch.has_dynamics.view(-1, 1, 1)).bool()
-    velocity_bins = (batch.velocities[played] // 16).clamp(0, VELOCITY_BINS - 1)
+    played = (hit_bits(batch.tokens) * known).bool()
+    velocity_bins = (velocities[played] // 16).clamp(0, VELOCITY_BINS - 1)
     velocity = functional.cross_entropy(velocity_logits[played], velocity_bins, reduction="sum")
-    offset = functional.cross_entropy(offset_logits[played], batch.offsets[played], reduction="sum")
+    offset = functional.cross_entropy(offset_logits[played], offsets[played], reduction="sum")
     return (velocity + offset) / batch.tokens.shape[0]
 
 
@@ -234,12 +256,12 @@ def decode_eagerly(
     decoder = model.decoder
     h, c = torch.tanh(decoder.first_state(z)).chunk(2, dim=-1)
     token = torch.full((z.shape[0],), decoder.start_token, device=z.device)
-    weights = decoder.lstm
+    weights = weights_of(decoder.lstm)
     sampled, best, states = [], [], []
     for step in range(noise.shape[1]):
         x = torch.cat([decoder.tokens(token) + decoder.places.weight[step], z], dim=-1)
-        gates = functional.linear(x, weights.weight_ih_l0, weights.bias_ih_l0)
-        gates = gates + functional.linear(h, weights.weight_hh_l0, weights.bias_hh_l0)
+        gates = functional.linear(x, weights.input, weights.input_bias)
+        gates = gates + functional.linear(h, weights.recurrent, weights.recurrent_bias)
         i, f, g, o = gates.chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)

@@ -1,0 +1,1 @@
+"""Pure values and functions of music. Imports nothing: the player process lives on this floor and must stay small."""

@@ -152,9 +152,8 @@ def decode_line(
         limit = onsets[index + 1] if index + 1 < len(onsets) else n
         quiet = np.flatnonzero(sounding[step:limit] == SILENT)
         end = step + int(quiet[0]) if len(quiet) else limit
-        notes.append(
-            Note(int(tokens[step]) + LOWEST_PITCH, step * STEP_BEATS, (end - step) * STEP_BEATS, velocity_at(step), part)
-        )
+        pitch, beats = int(tokens[step]) + LOWEST_PITCH, (end - step) * STEP_BEATS
+        notes.append(Note(pitch, step * STEP_BEATS, beats, velocity_at(step), part))
     return Bars(in_order(notes), length)
 
 

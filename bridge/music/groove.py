@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import pickle
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from bridge.limits import MIN_NOTE_BEATS, TICKS_PER_BEAT
 from bridge.music import kernels_plain
 from bridge.music.groove_settings import GRIDS, GrooveSettings
+from bridge.music.kernel_cache import discard_cache
 from bridge.music.notes import Bars, Note, in_order
 
 Floats = NDArray[np.float64]
@@ -33,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _TIMING_RANGE_BEATS: Final = 0.02 * math.sqrt(12.0)
 _VELOCITY_RANGE: Final = 12.0
 _CLIP_STEPS: Final = 0.25
+#: What a cache that was cut short shows as: a pickle that does not load, or machine code that does not.
+_DAMAGE: Final = (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, LookupError, RuntimeError)
 _DRUM_PART: Final = 2  # of a trio (contract section 3)
 _TOUCH_BEATS: Final = MIN_NOTE_BEATS / 2  # two notes of a line that are nearer than this are played legato
 
@@ -48,6 +52,7 @@ class _Kernels(Protocol):
         self,
         start_beats: Floats,
         velocities: Ints,
+        lines: Ints,
         onset_keys: Ints,
         note_keys: Ints,
         seed: int,
@@ -87,17 +92,24 @@ _kernels: _Kernels = kernels_plain
 def warm_up() -> bool:
     """Bring the compiled kernels in (seconds the first time ever, half a second after): True when they are.
 
-    Thread: any, once at the start; `apply_groove` works before, during and after. Where numba cannot be imported, the
-    plain twins go on and the log says so.
+    Thread: any, once at the start; `apply_groove` works before, during and after. Files of the cache that
+    were cut short (a full disk, a power failure) are made anew. Where numba cannot work at all, the plain twins go on
+    and the log says so.
     """
     global _kernels  # noqa: PLW0603 - the one switch of this module, thrown once
-    try:
-        from bridge.music import kernels
-    except ImportError as fault:
-        _LOG.warning("groove: no compiled kernels, the plain ones stay: %s", fault)
-        return False
-    _kernels = kernels
-    return True
+    for attempt in ("kept", "fresh"):
+        try:
+            from bridge.music import kernels
+        except ImportError as fault:
+            _LOG.warning("groove: no compiled kernels, the plain ones stay: %s", fault)
+            return False
+        except _DAMAGE as fault:
+            _LOG.warning("groove: the %s compiled kernels cannot be read: %r", attempt, fault)
+            discard_cache()
+        else:
+            _kernels = kernels
+            return True
+    return False
 
 
 def is_warm() -> bool:
@@ -139,7 +151,7 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
     order = np.lexsort((~wrapped, starts))  # round the loop, what came over the end is before what was there
     starts, durations, velocities = starts[order], durations[order], velocities[order]
     if settings.humanize > 0.0:
-        starts, velocities = _humanized(plain, order, starts, velocities, settings, seed, length)
+        starts, velocities = _humanized(plain, lines, order, starts, velocities, settings, seed, length)
         again = np.argsort(starts, kind="stable")
         order, starts, durations, velocities = order[again], starts[again], durations[again], velocities[again]
     starts, durations = _kernels.repair(starts, durations, lines[order], tied[order], length, MIN_NOTE_BEATS)
@@ -168,6 +180,7 @@ def place_played(
 
 def _humanized(
     plain: Sequence[Note],
+    lines: Ints,
     order: NDArray[np.int64],
     starts: Floats,
     velocities: Ints,
@@ -181,6 +194,7 @@ def _humanized(
     return _kernels.humanize(
         starts,
         velocities,
+        lines[order],
         ticks,
         ticks * 512 + names,
         seed & 0xFFFFFFFF,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -34,6 +35,13 @@ def settle_cache() -> Path:
         folder = Path(tempfile.mkdtemp(prefix="barline-numba-"))
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return folder
+
+
+def discard_cache() -> None:
+    """Remove what is kept of the groove kernels; they are compiled again at the next import."""
+    for kept in settle_cache().glob(f"{Path(__file__).parent.name}_*/kernels.*.nb?"):
+        with contextlib.suppress(OSError):  # another process has just done the same
+            kept.unlink()
 
 
 def _in_user_cache() -> Path | None:

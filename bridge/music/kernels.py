@@ -109,11 +109,12 @@ def _noise(key: int, seed: int, stream: int) -> float:
 
 @_compiled(
     "Tuple((float64[::1], int64[::1]))"
-    "(float64[::1], int64[::1], int64[::1], int64[::1], int64, float64, float64, float64, float64)"
+    "(float64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64, float64, float64, float64, float64)"
 )
 def humanize(
     start_beats: Floats,
     velocities: Ints,
+    lines: Ints,
     onset_keys: Ints,
     note_keys: Ints,
     seed: int,
@@ -125,12 +126,15 @@ def humanize(
     """Sorted onsets and their velocities with small deviations that depend on nothing but `seed` and the keys.
 
     Half of a deviation comes from the onset's key, half from the note's: what is struck together stays nearly
-    together. Timing stays within `timing_beats` and `clip_beats`, and short of half way to a neighbour's onset, so
-    order is kept; velocities move by at most `velocity_range` and are not clipped here.
+    together, and what meets on one line stays together. Timing stays within `timing_beats` and `clip_beats`, and short
+    of half way to a neighbour's onset, so order is kept; velocities move by at most `velocity_range`, unclipped.
     """
     out = start_beats.copy()
     loud = velocities.copy()
     n = len(out)
+    if n == 0:
+        return out, loud
+    met_at = np.full(lines.max() + 1, -1, dtype=np.int64)
     before = 0.0
     for i in range(n):
         here = start_beats[i]
@@ -140,12 +144,17 @@ def humanize(
         while j < n and start_beats[j] <= here:
             j += 1
         after = start_beats[j] if j < n else length_beats
-        together = _noise(onset_keys[i], seed, 1)
-        alone = _noise(note_keys[i], seed, 2)
+        together = _noise(int(onset_keys[i]), seed, 1)
+        alone = _noise(int(note_keys[i]), seed, 2)
         deviation = 0.5 * (together + alone) * timing_beats
         deviation = min(max(deviation, -clip_beats), clip_beats)
-        out[i] = here + min(max(deviation, -0.45 * (here - before)), 0.45 * (after - here))
-        accent = 0.5 * (_noise(onset_keys[i], seed, 3) + _noise(note_keys[i], seed, 4))
+        first = met_at[lines[i]]
+        if first >= 0 and start_beats[first] == here:
+            out[i] = out[first]
+        else:
+            out[i] = here + min(max(deviation, -0.45 * (here - before)), 0.45 * (after - here))
+            met_at[lines[i]] = i
+        accent = 0.5 * (_noise(int(onset_keys[i]), seed, 3) + _noise(int(note_keys[i]), seed, 4))
         loud[i] = velocities[i] + math.floor(accent * velocity_range + 0.5)
     return out, loud
 

@@ -79,6 +79,7 @@ def _noise(key: int, seed: int, stream: int) -> float:
 def humanize(
     start_beats: Floats,
     velocities: Ints,
+    lines: Ints,
     onset_keys: Ints,
     note_keys: Ints,
     seed: int,
@@ -93,12 +94,13 @@ def humanize(
     room_before = {onset: onset - before for before, onset in zip([0.0, *onsets], onsets, strict=False)}
     room_after = {onset: after - onset for onset, after in zip(onsets, [*onsets[1:], length_beats], strict=False)}
     moved, loud = [], []
-    for start, velocity, onset_key, note_key in zip(
-        starts, velocities.tolist(), onset_keys.tolist(), note_keys.tolist(), strict=True
-    ):
+    met: dict[tuple[int, float], float] = {}
+    columns = (starts, velocities.tolist(), lines.tolist(), onset_keys.tolist(), note_keys.tolist())
+    for start, velocity, line, onset_key, note_key in zip(*columns, strict=True):
         deviation = 0.5 * (_noise(onset_key, seed, 1) + _noise(note_key, seed, 2)) * timing_beats
         deviation = min(max(deviation, -clip_beats), clip_beats)
-        moved.append(start + min(max(deviation, -0.45 * room_before[start]), 0.45 * room_after[start]))
+        place = start + min(max(deviation, -0.45 * room_before[start]), 0.45 * room_after[start])
+        moved.append(met.setdefault((line, start), place))
         accent = 0.5 * (_noise(onset_key, seed, 3) + _noise(note_key, seed, 4))
         loud.append(velocity + math.floor(accent * velocity_range + 0.5))
     return _floats(moved), np.array(loud, dtype=np.int64)

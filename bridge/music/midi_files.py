@@ -259,7 +259,7 @@ def write_midi(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(data)
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise MidiFileError(f"{path}: expected a place to write to ({error.strerror or error})") from error
