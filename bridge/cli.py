@@ -307,10 +307,11 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
 
 
 def _bench(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    from bridge import bench, tables
+    from bridge import tables
+    from bridge.bench import runner
 
     with _clean_stdout():
-        report = bench.run(settings(), given.soak)
+        report = runner.run(settings(), given.soak, _say)
     _show(report, given.json, tables.of_bench)
     return 0
 

@@ -1,6 +1,6 @@
-"""MIDI ports of the system through python-rtmidi: ALSA, JACK, CoreMIDI (virtual ports) and Windows MM (existing ones).
+"""MIDI ports of the system through python-rtmidi: ALSA, JACK and CoreMIDI (virtual ports), Windows MM (existing ones).
 
-Client and port carry the same name, so that a listing shows ``Barline melody:Barline melody`` after every restart alike.
+Client and port carry the same name, so that after every restart a listing shows ``Barline melody:Barline melody``.
 A port whose system has died is left alone, not closed: on JACK closing waits a second for a server that is not there,
 holding Python's lock, and libjack frees such clients itself when the next one is opened.
 """
@@ -17,7 +17,7 @@ import rtmidi
 from bridge.player.jack_watch import JackWatch
 from bridge.player.ports import InputSink, Port, PortError
 
-_APIS: Final = {
+APIS: Final = {
     "alsa": rtmidi.API_LINUX_ALSA,
     "jack": rtmidi.API_UNIX_JACK,
     "coremidi": rtmidi.API_MACOSX_CORE,
@@ -81,7 +81,7 @@ class RtmidiBackend:
             PortError: it is not there (the text says what is missing).
         """
         self.kind = kind
-        api = _APIS[kind]
+        api = APIS[kind]
         if api not in rtmidi.get_compiled_api():
             raise PortError(f"this python-rtmidi knows no {kind}")
         self._api = api
@@ -209,5 +209,3 @@ def _alsa_connections(clients: str, name: str) -> int:
         elif mine and line.strip().startswith("Connecting To:"):
             count += line.count(":") - 1
     return count
-
-
