@@ -7,6 +7,8 @@ import sys
 
 from bridge.player import app, lifeline
 
+log = logging.getLogger(__name__)
+
 
 def main() -> int:
     """Run the player; the exit code: 0 told to end, 1 failed (logged, notes closed), 2 started wrongly."""
@@ -14,13 +16,13 @@ def main() -> int:
     try:
         process = app.PlayerProcess(lifeline.read_init(sys.stdin.fileno()))
     except (lifeline.LifelineError, KeyError, ValueError, OSError) as fault:
-        logging.error("cannot start: %s: %s", type(fault).__name__, fault)
+        log.warning("cannot start: %s: %s", type(fault).__name__, fault)
         return 2
     app.announce(process.port)
     try:
         process.run()
     except Exception:  # the loop's boundary: its notes are closed by now, the supervisor starts another
-        logging.exception("the player failed")
+        log.exception("the player failed")
         return 1
     return 0
 

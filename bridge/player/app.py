@@ -181,7 +181,7 @@ def _backend_maker(wanted: str) -> Callable[[], Backend]:
         if wanted in ("none", "memory"):
             return InnerBackend(wanted)
         try:
-            from bridge.player import rtmidi_ports  # noqa: PLC0415 - a player without it plays on, and says so
+            from bridge.player import rtmidi_ports  # without it the player plays on, and says so
         except ImportError as fault:
             raise PortError(f"python-rtmidi cannot be loaded ({fault})") from fault
         reasons = []

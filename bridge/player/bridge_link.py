@@ -95,11 +95,11 @@ class BridgeLink:
         except channel.ChannelClosedError as fault:
             self._drop(caller, str(fault))
         except messages.MalformedRecordError as fault:
-            log.error("%s", fault)
+            log.warning("%s", fault)
             self._drop(caller, "it speaks something else")
 
     def _admit(self, caller: channel.Channel, record: Any) -> bool:
-        """The first record of a connection: only a bridge of our supervisor stays. A newer one replaces an older one."""
+        """The first record of a connection: only a bridge of our supervisor stays; a newer one replaces an older."""
         known = isinstance(record, messages.Hello) and record.role == "bridge"
         if not known or not hmac.compare_digest(str(record.token).encode(), self._token.encode()):
             self._drop(caller, "it is not a bridge of ours")

@@ -1,8 +1,8 @@
 """A tiny JACK client that only looks: has the server died, is a port still there, is somebody connected to it.
 
-RtMidi tells none of this. It goes through the very libjack that RtMidi has loaded (the wheel carries its own), because two
-copies would be two different clients of the server's world. Nothing here asks the server anything: libjack answers from shared
-memory in microseconds, so the player's loop may call it. It never starts a server.
+RtMidi tells none of this. It goes through the very libjack that RtMidi has loaded (the wheel carries its own), because
+two copies in one process would each have a state of their own. Nothing here asks the server anything: libjack answers
+from shared memory in microseconds, so the player's loop may call it. It never starts a server.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ _TEXT_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 _SHUTDOWN_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-@_TEXT_CALLBACK
-def _ignore(text: bytes) -> None:
-    """libjack's own words on stderr are about things this player reports in plain ones."""
+def _say_nothing(_text: bytes) -> None:
+    """What libjack would write on stderr, this player says in plain words."""
+
+
+_ignore: Final = _TEXT_CALLBACK(_say_nothing)
 
 
 def _loaded_library() -> str:

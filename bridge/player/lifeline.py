@@ -49,14 +49,14 @@ def watchable(descriptor: int, wake: socket.socket) -> int | None:
     """The descriptor to watch for the end of standard input; on Windows, where a pipe cannot be watched, None, and a
     thread closes `wake` when it ends.
     """
-    if sys.platform != "win32":
-        os.set_blocking(descriptor, False)
-        return descriptor
+    if sys.platform == "win32":
+        threading.Thread(target=_close_at_end, args=(descriptor, wake), daemon=True, name="lifeline").start()
+        return None
+    os.set_blocking(descriptor, False)
+    return descriptor
 
-    def wait() -> None:
-        while os.read(descriptor, 4096):
-            pass
-        wake.close()
 
-    threading.Thread(target=wait, daemon=True, name="lifeline").start()
-    return None
+def _close_at_end(descriptor: int, wake: socket.socket) -> None:
+    while os.read(descriptor, 4096):
+        pass
+    wake.close()

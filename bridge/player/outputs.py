@@ -1,8 +1,8 @@
 """The output side of the player: every message goes through here, so the note-off invariant is kept here.
 
-For each port, channel and pitch at most one note is open, and it has an owner. A stroke on an open key closes it first; an
-off by anyone but the owner is not sent. The ledger is marked before a note-on leaves and cleared after its note-off has; the
-record gets every message with the moment it was meant for and the moment the send returned.
+For each port, channel and pitch at most one note is open, and it has an owner. A stroke on an open key closes it first;
+an off by anyone but the owner is not sent. The ledger is marked before a note-on leaves and cleared after its note-off
+has; the record gets every message with the moment it was meant for and the moment the send returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bridge.player.ledger import Ledger, OpenNote
-from bridge.player.ports import Port, PortError
+from bridge.player.ports import Port, PortError, SilentPort
 from bridge.player.record import PlayedWriter
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Outputs:
         self._now_ns = now_ns
         self._open: dict[OpenNote, Owner] = {}
         self._same_port = list(range(len(layout.names)))
+        self._silent = [False] * len(layout.names)
 
     @property
     def sounding(self) -> int:
@@ -92,7 +93,8 @@ class Outputs:
             return
         if key in self._open:
             self._close(key, intended_ns)
-        self._ledger.mark(key)
+        if not self._silent[key.port]:  # what nobody can hear need not be closed by anybody
+            self._ledger.mark(key)
         self._open[key] = owner
         if not self._send(key.port, (NOTE_ON | key.channel, pitch, velocity), intended_ns):
             self._unplug_one(key.port)
@@ -131,25 +133,25 @@ class Outputs:
 
     def plug(self, ports: Sequence[Port]) -> None:
         """These are the ports from now on, one for each of the layout's names (one port may serve several)."""
+        self.unplug()
         self.ports = list(ports)
         self.lost = False
+        self._silent = [isinstance(port, SilentPort) for port in ports]
         self._same_port = [next(i for i, twin in enumerate(ports) if twin is port) for port in ports]
 
     def unplug(self) -> None:
         """The ports are gone; what was open on them is owed until they are back."""
-        for key in list(self._open):
-            self._ledger.lose(key)
-        self._open.clear()
+        for port in range(len(self.ports)):
+            self._lose_notes(port)
         self.ports = [None] * len(self.layout.names)
 
-    def close_owed(self) -> int:
-        """Note-offs for all that is owed, except for keys that sound now; how many were sent. It stays owed."""
+    def close_owed(self, port: int) -> int:
+        """Note-offs for all that is owed on a port, except for keys that sound now; how many were sent. It stays owed
+        until `settle`.
+        """
         now_ns = self._now_ns()
-        sent = 0
-        for key in sorted(self._ledger.owed):
-            if key not in self._open and self._send(key.port, (NOTE_OFF | key.channel, key.pitch, 0), now_ns):
-                sent += 1
-        return sent
+        keys = sorted(key for key in self._ledger.owed if key.port == port and key not in self._open)
+        return sum(self._send(port, (NOTE_OFF | key.channel, key.pitch, 0), now_ns) for key in keys)
 
     @property
     def owed_ports(self) -> set[int]:
@@ -169,18 +171,23 @@ class Outputs:
 
     def _close(self, key: OpenNote, intended_ns: int) -> None:
         if self._send(key.port, (NOTE_OFF | key.channel, key.pitch, 0), intended_ns):
-            self._open.pop(key, None)
-            self._ledger.clear(key)
+            del self._open[key]
+            if not self._silent[key.port]:
+                self._ledger.clear(key)
         else:
             self._unplug_one(key.port)
 
     def _unplug_one(self, port: int) -> None:
         """A port refused a message: it has gone, and its notes are owed."""
-        for key in [key for key in self._open if key.port == port]:
-            del self._open[key]
-            self._ledger.lose(key)
+        self._lose_notes(port)
         self.ports[port] = None
         self.lost = True
+
+    def _lose_notes(self, port: int) -> None:
+        for key in [key for key in self._open if key.port == port]:
+            del self._open[key]
+            if not self._silent[port]:
+                self._ledger.lose(key)
 
     def _send(self, port: int, message: Sequence[int], intended_ns: int) -> bool:
         out = self.ports[port]

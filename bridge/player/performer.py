@@ -1,7 +1,7 @@
 """The player's logic as one object that is told the time: clock, voices, outputs.
 
-The process (`app`) drives it with the machine's clock, `offline` with one that runs an hour in seconds. It opens nothing
-and waits for nothing.
+The process (`app`) drives it with the machine's clock, `offline` with one that runs an hour in seconds. It opens
+nothing and waits for nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Performer:
         try:
             self._handle(record, now_ns)
         except (ValueError, TypeError) as fault:
-            log.error("refused %s: %s", type(record).__name__, fault)
+            log.warning("refused %s: %s", type(record).__name__, fault)
             return
         self.perform(now_ns)
 

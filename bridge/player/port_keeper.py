@@ -1,7 +1,7 @@
-"""Keeps the player's ports: opens them at the start, notices when they vanish, opens them again, says so in plain words.
+"""Keeps the player's ports: opens them, notices when they vanish, opens them again, says so in plain words.
 
-Everything here that may take long (opening takes some 40 ms a port on JACK) happens only when there are no ports to be late
-on. What is done while music plays, a look every quarter of a second, takes microseconds.
+Everything here that may take long (opening takes some 40 ms a port on JACK) happens only when there are no ports to be
+late on. What is done while music plays, a look every quarter of a second, takes microseconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ class PortKeeper:
     """Owns the backend. Call `look` when `next_look_ns` has come and nothing is due."""
 
     def __init__(
-        self, outputs: Outputs, make: BackendMaker, input_name: str | None, sink: InputSink, tell: Callable[[object], None]
+        self,
+        outputs: Outputs,
+        make: BackendMaker,
+        input_name: str | None,
+        sink: InputSink,
+        tell: Callable[[object], None],
     ) -> None:
         """Nothing is open yet; `start` opens."""
         self._outputs = outputs
@@ -84,7 +89,8 @@ class PortKeeper:
         self._backend, self._missing = backend, ""
         self._outputs.plug(ports)
         self._say(backend.kind, lines)
-        self._outputs.close_owed()
+        for port in self._outputs.owed_ports:
+            self._outputs.close_owed(port)
         self._opened_ns, self._repeats, self._heard_ns = now_ns, list(REPEATS_NS), {}
         self.next_look_ns = now_ns + SETTLE_NS
 
@@ -92,7 +98,8 @@ class PortKeeper:
         """No MIDI system: the player goes on in silence and keeps looking."""
         if not again:
             self._backend = InnerBackend("none")
-            self._outputs.plug([self._backend.open_output(self._outputs.layout.client, n) for n in self._outputs.layout.names])
+            layout = self._outputs.layout
+            self._outputs.plug([self._backend.open_output(layout.client, name) for name in layout.names])
         if why != self._missing:
             self._missing = why
             self._say("none", [f"no MIDI output: {why}; notes still reach subscribers as events; still looking"])
@@ -101,23 +108,23 @@ class PortKeeper:
     def _settle(self, now_ns: int) -> None:
         """Close what is owed once more when somebody has come to hear it; where that cannot be known, a few times."""
         self.next_look_ns = now_ns + SETTLE_NS
-        for port in sorted(self._outputs.owed_ports):
-            open_port = self._outputs.ports[port]
-            count = None if open_port is None else self._backend.listeners(open_port)
-            if count is None:
-                continue
-            if count and port not in self._heard_ns:
-                self._heard_ns[port] = now_ns
-            if port in self._heard_ns and now_ns - self._heard_ns[port] >= SETTLE_NS:
-                self._outputs.close_owed()
-                self._outputs.settle(port)
+        counts = {port: self._listeners(port) for port in sorted(self._outputs.owed_ports)}
+        for port, count in counts.items():
+            if count:
+                heard_ns = self._heard_ns.setdefault(port, now_ns)
+                if now_ns - heard_ns >= SETTLE_NS:
+                    self._outputs.close_owed(port)
+                    self._outputs.settle(port)
         if self._repeats and now_ns - self._opened_ns >= self._repeats[0]:
             self._repeats.pop(0)
-            self._outputs.close_owed()
-            for port in self._outputs.owed_ports if not self._repeats else ():
-                open_port = self._outputs.ports[port]
-                if open_port is None or self._backend.listeners(open_port) is None:
+            for port in [port for port, count in counts.items() if count is None]:
+                self._outputs.close_owed(port)
+                if not self._repeats:
                     self._outputs.settle(port)
+
+    def _listeners(self, port: int) -> int | None:
+        open_port = self._outputs.ports[port]
+        return 0 if open_port is None else self._backend.listeners(open_port)
 
     def _say(self, kind: str, lines: list[str]) -> None:
         self.said = messages.Ports(kind, lines)

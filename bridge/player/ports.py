@@ -109,7 +109,7 @@ class InnerBackend:
         self.opened.append(MemoryPort(f"{client} {voice}"))
         return self.opened[-1]
 
-    def open_input(self, name: str, sink: InputSink) -> str:
+    def open_input(self, name: str, sink: InputSink) -> str:  # noqa: ARG002 - the protocol's
         """Nothing ever comes in."""
         return name
 
@@ -117,7 +117,7 @@ class InnerBackend:
         """Never."""
         return False
 
-    def listeners(self, port: Port) -> int | None:
+    def listeners(self, port: Port) -> int | None:  # noqa: ARG002 - the protocol's
         """Nobody has to connect here."""
         return 1
 

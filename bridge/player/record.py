@@ -1,8 +1,8 @@
 """The player's own record, `played.bin`: every message it sent, when it was meant and when the send had returned.
 
 A ring in a mapped file. One process writes (`PlayedWriter`); any number read (`PlayedReader`) without the writer
-knowing: bench, demo, tests and the note events of the bridge. The file keeps its inode and its count over restarts of the
-player, so that a reader reads on.
+knowing: bench, demo and tests. The file keeps its inode and its count over restarts of the player, so that a reader
+reads on.
 
 Layout, little-endian: header of 4096 bytes (magic, slots, count, names as JSON), then slots of 24 bytes
 (intended_ns, sent_ns, port, status, data1, data2, length, padding).
@@ -117,9 +117,8 @@ class PlayedReader:
         """Messages from number `first` on that are still in the ring, and the number to go on from."""
         count = self.count
         start = max(first, count - self._slots + 1)  # the oldest slot is the one being written next
-        found = []
-        for number in range(start, count):
-            found.append(Played(*_SLOT.unpack_from(self._map, HEADER_BYTES + number % self._slots * _SLOT.size)))
+        places = [HEADER_BYTES + number % self._slots * _SLOT.size for number in range(start, count)]
+        found = [Played(*_SLOT.unpack_from(self._map, place)) for place in places]
         overwritten = max(0, self.count - self._slots + 1 - start)  # while we read: their slots may be of a later round
         return found[overwritten:], count
 

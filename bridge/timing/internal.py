@@ -33,7 +33,7 @@ def with_tempo(present: TempoMap, tempo_bpm: float, now_ns: int) -> TempoMap:
     Raises:
         ValueError: outside the range of contract 3.2.
     """
-    return present.rebased(now_ns, tempo_bpm=checked_tempo(tempo_bpm))
+    return dataclasses.replace(present.rebased(now_ns), tempo_bpm=checked_tempo(tempo_bpm))
 
 
 def moved(present: TempoMap, action: str, now_ns: int) -> tuple[TempoMap, Change | None]:
@@ -43,14 +43,13 @@ def moved(present: TempoMap, action: str, now_ns: int) -> tuple[TempoMap, Change
         ValueError: another action.
     """
     if action == "play":
-        from_zero = dataclasses.replace(
-            present, anchor_ns=now_ns, anchor_beats=0.0, playing=True, bar_origin_beats=0.0
-        )
+        from_zero = dataclasses.replace(present, anchor_ns=now_ns, anchor_beats=0.0, playing=True, bar_origin_beats=0.0)
         return from_zero, Change(Shift.LEAP if present.playing else Shift.START, 0.0)
     if action == "stop":
-        return present.rebased(now_ns, playing=False), Change(Shift.STOP) if present.playing else None
+        stopped = dataclasses.replace(present.rebased(now_ns), playing=False)
+        return stopped, Change(Shift.STOP) if present.playing else None
     if action == "continue":
         if present.playing:
             return present, None
-        return present.rebased(now_ns, playing=True), Change(Shift.START, present.anchor_beats)
+        return dataclasses.replace(present.rebased(now_ns), playing=True), Change(Shift.START, present.anchor_beats)
     raise ValueError(f"transport {action!r}: one of {', '.join(ACTIONS)}")

@@ -106,8 +106,10 @@ class LiveFollower:
         lateness_ms = -sum(residual.ahead_ms for residual in self._residuals) / max(1, len(self._residuals))
         missed_ns = max(0.0, lateness_ms) * 1e6 + min(interval_ns, WINDOW_NS) / 2
         missed_beats = missed_ns * (report.tempo_bpm - before.tempo_bpm) / NS_PER_MINUTE
-        rebased = before.rebased(report.arrival_ns, tempo_bpm=report.tempo_bpm)
-        self.map = dataclasses.replace(rebased, anchor_beats=rebased.anchor_beats + missed_beats)
+        rebased = before.rebased(report.arrival_ns)
+        self.map = dataclasses.replace(
+            rebased, tempo_bpm=report.tempo_bpm, anchor_beats=rebased.anchor_beats + missed_beats
+        )
 
     def _leap(self, report: LiveReport, expected: float, distance: float) -> Change:
         for step in (1.0, STEP_BEATS):
@@ -127,7 +129,7 @@ class LiveFollower:
         reach = LANDING_MS * report.tempo_bpm / 60_000
         if 0.0 <= here - stood_at <= reach:
             here = stood_at
-        line = math.floor(here + 1e-9)
+        line = math.floor(here + PUNCTUAL_MS * report.tempo_bpm / 60_000)
         return float(line) if here - line <= reach else here
 
     def _anchor(self, report: LiveReport, beats: float, before: TempoMap | None) -> None:
@@ -165,8 +167,6 @@ class LiveFollower:
     def _slide(self, now_ns: int, by_ms: float) -> None:
         assert self.map is not None
         rebased = self.map.rebased(now_ns)
-        self.map = dataclasses.replace(
-            rebased, anchor_beats=rebased.anchor_beats + by_ms * rebased.tempo_bpm / 60_000
-        )
+        self.map = dataclasses.replace(rebased, anchor_beats=rebased.anchor_beats + by_ms * rebased.tempo_bpm / 60_000)
         for residual in self._residuals:
             residual.ahead_ms -= by_ms

@@ -43,9 +43,9 @@ class TempoMap:
         """The moment of a song position, to the nearest ns, on the line the map draws while it plays."""
         return self.anchor_ns + round((beats - self.anchor_beats) * NS_PER_MINUTE / self.tempo_bpm)
 
-    def rebased(self, now_ns: int, **changes: float | bool) -> TempoMap:
-        """The same position at `now_ns`, with other values from there on (tempo, metre, playing)."""
-        return dataclasses.replace(self, anchor_ns=now_ns, anchor_beats=self.beat_at_ns(now_ns), **changes)
+    def rebased(self, now_ns: int) -> TempoMap:
+        """The same line, anchored at `now_ns`, so that it may bend from there on."""
+        return dataclasses.replace(self, anchor_ns=now_ns, anchor_beats=self.beat_at_ns(now_ns))
 
     def later(self, shift_ns: int) -> TempoMap:
         """Every position `shift_ns` later (earlier when negative)."""

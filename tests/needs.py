@@ -1,0 +1,27 @@
+"""What a test needs of the machine: it skips where that is missing, which `conftest` makes a failure in CI."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+PACKAGES = {
+    "jackd": "jackd2",
+    "jack_lsp": "jackd2",
+    "jack_connect": "jackd2",
+    "jack_midi_clock": "jack-midi-clock",
+    "jack_mclk_dump": "jack-midi-clock",
+    "pd": "puredata-core",
+    "oscsend": "liblo-tools",
+    "oscdump": "liblo-tools",
+    "fluidsynth": "fluidsynth",
+}
+
+
+def need(program: str) -> str:
+    """The path of a program; skips the test where it is not installed, naming the Debian package."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"needs {program} (apt install {PACKAGES.get(program, program)})")
+    return path
