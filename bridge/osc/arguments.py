@@ -19,13 +19,15 @@ from bridge.limits import (
     MAX_NOTES_PER_MESSAGE,
     NUMBER_SLACK,
 )
-from bridge.osc.requests import OUT_OF_RANGE, WRONG_ARGUMENTS, RequestError
+from bridge.session.outside import RANGE, RefusedError
 
 NoteRow = tuple[int, float, float, int, int]
 """pitch 0-127, start in beats, duration in beats, velocity 1-127, part 0-2."""
 ChordRow = tuple[float, int, str]
 """beat from the start of the chord loop, root 0-11, quality."""
 
+WRONG_ARGUMENTS: Final = 2
+"""The code of contract 3.5 for a wrong number or type of arguments."""
 QUALITIES: Final = ("maj", "min", "dim", "aug", "7", "maj7", "min7", "m7b5", "sus2", "sus4")
 _NAME_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "-_ ")
 _SHOWN_CHARS: Final = 40  # of a sender's own text in an error message
@@ -60,7 +62,7 @@ class Argument:
     values: tuple[int, ...] = ()
     choices: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
-    code: int = OUT_OF_RANGE
+    code: int = RANGE
 
     @property
     def is_run(self) -> bool:
@@ -89,7 +91,7 @@ def check(arguments: Sequence[object], specs: Sequence[Argument], together: bool
     """The arguments by name, typed, defaults filled in; `together`: the optional ones come all or none.
 
     Raises:
-        RequestError: 2 for a wrong number or type, 3 out of range (5 where the argument says so).
+        RefusedError: 2 for a wrong number or type, 3 out of range (5 where the argument says so).
     """
     run = specs[-1] if specs and specs[-1].is_run else None
     fixed = specs[:-1] if run else specs
@@ -97,7 +99,7 @@ def check(arguments: Sequence[object], specs: Sequence[Argument], together: bool
     least = sum(not spec.optional for spec in fixed)
     most = len(fixed)
     if count < least or (count > most and run is None) or (together and least < count < most):
-        raise RequestError(WRONG_ARGUMENTS, f"takes {signature(specs) or 'no arguments'}; {count} came")
+        raise RefusedError(WRONG_ARGUMENTS, f"takes {signature(specs) or 'no arguments'}; {count} came")
     values: dict[str, Any] = {}
     for index, spec in enumerate(fixed):
         values[spec.name] = _single(spec, arguments[index]) if index < count else spec.default
@@ -135,9 +137,9 @@ def _single(spec: Argument, value: object) -> Any:
         raise _wrong_type(spec.name, value, _KIND_NAMES[kind])
     if kind == "choice":
         if value not in spec.choices:
-            raise RequestError(spec.code, f"{spec.name} is {_show(value)}, allowed {spec.allowed()}")
+            raise RefusedError(spec.code, f"{spec.name} is {_show(value)}, allowed {spec.allowed()}")
     elif not 0 < len(value) <= MAX_NAME_CHARS or not _NAME_CHARACTERS.issuperset(value):
-        raise RequestError(OUT_OF_RANGE, f"{spec.name} is {_show(value)}, allowed {spec.allowed()}")
+        raise RefusedError(RANGE, f"{spec.name} is {_show(value)}, allowed {spec.allowed()}")
     return value
 
 
@@ -172,19 +174,19 @@ def _rows(run: Argument, flat: Sequence[object], length_beats: float) -> list[No
     width, most = _ROWS[run.kind]
     parse: Callable[[Sequence[object], float], Any] = _note if run.kind == "notes" else _chord
     if len(flat) > width * most:
-        raise RequestError(OUT_OF_RANGE, f"more than {most} {run.name} in one message")
+        raise RefusedError(RANGE, f"more than {most} {run.name} in one message")
     if len(flat) % width or len(flat) < run.low * width:
         least = f", at least {run.low:g} of them" if run.low else ""
         wanted = f"{run.name} are runs of {width} ({run.allowed()}){least}"
-        raise RequestError(WRONG_ARGUMENTS, f"{wanted}; {len(flat)} values came")
+        raise RefusedError(WRONG_ARGUMENTS, f"{wanted}; {len(flat)} values came")
     rows: list[Any] = []
     at = 0
     try:
         while at < len(flat):
             rows.append(parse(flat[at : at + width], length_beats))
             at += width
-    except RequestError as fault:
-        raise RequestError(fault.code, f"{run.name[:-1]} {len(rows) + 1}: {fault.message}") from None
+    except RefusedError as fault:
+        raise RefusedError(fault.code, f"{run.name[:-1]} {len(rows) + 1}: {fault.message}") from None
     return rows
 
 
@@ -195,9 +197,9 @@ def _note(row: Sequence[object], length_beats: float) -> NoteRow:
     velocity = _int("velocity", row[3], 1, 127)
     part = _int("part", row[4], 0, 2)
     if start_beats >= length_beats:
-        raise RequestError(OUT_OF_RANGE, f"start is {start_beats:g}, allowed 0 to below {length_beats:g} beats")
+        raise RefusedError(RANGE, f"start is {start_beats:g}, allowed 0 to below {length_beats:g} beats")
     if duration_beats <= 0.0:
-        raise RequestError(OUT_OF_RANGE, f"duration is {duration_beats:g}, allowed above 0 beats")
+        raise RefusedError(RANGE, f"duration is {duration_beats:g}, allowed above 0 beats")
     return pitch, start_beats, duration_beats, velocity, part
 
 
@@ -208,19 +210,19 @@ def _chord(row: Sequence[object], length_beats: float) -> ChordRow:
     if type(quality) is not str:
         raise _wrong_type("quality", quality, "a string")
     if quality not in QUALITIES:
-        raise RequestError(OUT_OF_RANGE, f"quality is {_show(quality)}, allowed {', '.join(QUALITIES)}")
+        raise RefusedError(RANGE, f"quality is {_show(quality)}, allowed {', '.join(QUALITIES)}")
     if beat >= length_beats:
-        raise RequestError(OUT_OF_RANGE, f"beat is {beat:g}, allowed 0 to below {length_beats:g} beats")
+        raise RefusedError(RANGE, f"beat is {beat:g}, allowed 0 to below {length_beats:g} beats")
     return beat, root, quality
 
 
-def _wrong_type(name: str, value: object, wanted: str) -> RequestError:
-    return RequestError(WRONG_ARGUMENTS, f"{name} is {_show(value)}, wanted {wanted}")
+def _wrong_type(name: str, value: object, wanted: str) -> RefusedError:
+    return RefusedError(WRONG_ARGUMENTS, f"{name} is {_show(value)}, wanted {wanted}")
 
 
-def _out_of_range(name: str, value: float, low: float, high: float, spec: Argument | None) -> RequestError:
+def _out_of_range(name: str, value: float, low: float, high: float, spec: Argument | None) -> RefusedError:
     allowed = spec.allowed() if spec else f"{low:g} to {high:g}"
-    return RequestError(OUT_OF_RANGE, f"{name} is {_show(value)}, allowed {allowed}")
+    return RefusedError(RANGE, f"{name} is {_show(value)}, allowed {allowed}")
 
 
 def _show(value: object) -> str:

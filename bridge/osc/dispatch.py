@@ -16,18 +16,19 @@ from bridge.limits import (
 )
 from bridge.osc.decoder import Bundle, Malformed, Message, decode
 from bridge.osc.patterns import is_pattern
-from bridge.osc.requests import (
-    BUSY,
-    FAILED_INSIDE,
-    NO_SUCH_ADDRESS,
-    OUT_OF_RANGE,
-    Origin,
-    Request,
-    RequestError,
-)
 from bridge.osc.table import AddressTable, Target
 from bridge.osc.waiting import WaitingBundles
+from bridge.session.outside import (
+    BUSY,
+    INSIDE,
+    RANGE,
+    Origin,
+    RefusedError,
+    Request,
+)
 
+NO_SUCH_ADDRESS: Final = 1
+"""The code of contract 3.5 for an address or a pattern that nothing answers to."""
 _LOG: Final = logging.getLogger(__name__)
 _AHEAD_NS: Final = round(MAX_BUNDLE_AHEAD_S * 1e9)
 
@@ -64,7 +65,7 @@ class _Work:
 class Dispatcher:
     """Turns datagrams into calls of `handler`, one for each concrete address, in the order of the messages.
 
-    A handler may raise `RequestError`; anything else it raises is answered with error 7 and logged once per kind.
+    A handler may raise `RefusedError`; anything else it raises is answered with error 7 and logged once per kind.
     Nothing here blocks, waits or reads a clock: the caller says what time it is.
     """
 
@@ -129,7 +130,7 @@ class Dispatcher:
         if due_ns - arrival_ns > _AHEAD_NS:
             ahead_s = (due_ns - arrival_ns) / 1e9
             text = f"time tag is {ahead_s:.3f} s ahead, allowed up to {MAX_BUNDLE_AHEAD_S:g} s"
-            self._refuse(origin, OUT_OF_RANGE, address, text)
+            self._refuse(origin, RANGE, address, text)
         elif not self.waiting.add(due_ns, messages, origin):
             self._refuse(origin, BUSY, address, f"{len(self.waiting)} bundles are waiting for their time already")
 
@@ -163,11 +164,11 @@ class Dispatcher:
             request = Request(address, scope, route.verb, route.check(message.arguments), origin, arrival_ns)
             self.counters.requests += 1
             self._handler(request)
-        except RequestError as refusal:
+        except RefusedError as refusal:
             self._refuse(origin, refusal.code, address, refusal.message)
         except Exception as fault:  # the named boundary: no handler's failure may end the server
             self._failed(fault, address)
-            self._refuse(origin, FAILED_INSIDE, address, "failed inside; it is logged")
+            self._refuse(origin, INSIDE, address, "failed inside; it is logged")
 
     def _refuse(self, origin: Origin, code: int, address: str, message: str) -> None:
         self.counters.errors += 1

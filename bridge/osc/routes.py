@@ -19,7 +19,7 @@ from bridge.limits import (
     MIN_TEMPO_BPM,
 )
 from bridge.osc.arguments import Argument, check, signature
-from bridge.osc.requests import NO_SUCH_THING, NOT_NOW, RequestError
+from bridge.session.outside import NO_SUCH, NOT_NOW, RefusedError
 
 VOICE: Final = "VOICE"
 """Scope of the routes that every voice has under its own name."""
@@ -58,14 +58,14 @@ class Route:
         """The arguments by name, typed, in range, defaults filled in.
 
         Raises:
-            RequestError: 2 or 3 (5 for a slot) when they are not right; 4 when they are, but this version cannot.
+            RefusedError: 2 or 3 (5 for a slot) when they are not right; 4 when they are, but this version cannot.
         """
         values = check(arguments, self.arguments, self.together)
         if self.later:
-            raise RequestError(NOT_NOW, self.later)
+            raise RefusedError(NOT_NOW, self.later)
         for spec in self.arguments:
             if spec.later and values[spec.name] in spec.later:
-                raise RequestError(NOT_NOW, f"{spec.name} {values[spec.name]} comes in a later version")
+                raise RefusedError(NOT_NOW, f"{spec.name} {values[spec.name]} comes in a later version")
         return values
 
 
@@ -177,7 +177,7 @@ _VOICE_BARS: Final = (
           (dataclasses.replace(_NOTES, low=1),), example="/melody/seed/notes 60 0.0 1.0 100 0"),
     Route(VOICE, "seed/end", "The seed is complete."),
     Route(VOICE, "store", "Put the present loop, or these notes, in a corner.",
-          (Argument("slot", "choice", choices=("a", "b", "c", "d"), code=NO_SUCH_THING), _LENGTH_OR_NONE, _NOTES),
+          (Argument("slot", "choice", choices=("a", "b", "c", "d"), code=NO_SUCH), _LENGTH_OR_NONE, _NOTES),
           example="/melody/store a"),
     Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty.",
           (_float("x", 0, 1),), _BARS_COMING, "/melody/morph 0.25"),

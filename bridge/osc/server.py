@@ -18,8 +18,8 @@ from typing import Final
 from bridge.limits import DATAGRAMS_PER_WAKE, HEARTBEAT_S, MAX_DATAGRAM_BYTES, WAKE_BUDGET_NS
 from bridge.osc.dispatch import Counters, Dispatcher, Handler
 from bridge.osc.encoder import Sendable, encode
-from bridge.osc.requests import Origin, Request
 from bridge.osc.subscribers import Subscribers
+from bridge.session.outside import Origin, Request
 
 _RECEIVE_BUFFER_BYTES: Final = 1 << 20  # what the system keeps while we do something else: a second of busy knobs
 _INT32: Final = 0x7FFFFFFF
@@ -38,7 +38,7 @@ class OscServer:
     """Everything of OSC for one bridge.
 
     `ping`, `subscribe`, `unsubscribe` and `state` are answered here; all other valid requests go to `handler`, which
-    may raise `RequestError`. Called on the event loop's thread only; nothing blocks.
+    may raise `RefusedError`. Called on the event loop's thread only; nothing blocks.
 
     Args:
         voices: names of the voices.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bridge.limits import MAX_SENDERS_PER_SUBSCRIBER, MAX_SUBSCRIBERS, SUBSCRIPTION_S
-from bridge.osc.requests import BUSY, Origin, RequestError
+from bridge.session.outside import BUSY, Origin, RefusedError
 
 _LIFE_NS: Final = round(SUBSCRIPTION_S * 1e9)
 
@@ -44,14 +44,14 @@ class Subscribers:
         """Subscribe the sender, its events and answers going to `port` (None: the one it sends from); its target.
 
         Raises:
-            RequestError: 6 when there are as many as there may be.
+            RefusedError: 6 when there are as many as there may be.
         """
         self.drop_lapsed(now_ns)
         target = (sender[0], sender[1] if port is None else port)
         former = self._target_of.get(sender)
         replaces = former is not None and former != target and self._targets[former].senders == [sender]
         if target not in self._targets and len(self._targets) - replaces >= MAX_SUBSCRIBERS:
-            raise RequestError(BUSY, f"there are {MAX_SUBSCRIBERS} subscribers already")
+            raise RefusedError(BUSY, f"there are {MAX_SUBSCRIBERS} subscribers already")
         if former is not None:
             self.remove(sender)
         subscriber = self._targets.setdefault(target, _Subscriber())

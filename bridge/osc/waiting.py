@@ -6,7 +6,7 @@ import heapq
 
 from bridge.limits import MAX_WAITING_BUNDLES
 from bridge.osc.decoder import Message
-from bridge.osc.requests import Origin
+from bridge.session.outside import Origin
 
 
 class WaitingBundles:

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.osc.dispatch import Dispatcher
 from bridge.osc.encoder import encode
-from bridge.osc.requests import Origin, Request
+from bridge.session.outside import Origin, Request
 
 CLIENT = ("127.0.0.1", 40000)
 WALL_NS = 1_795_000_000_000_000_000  # November 2026
@@ -24,7 +24,9 @@ class Rig:
     raises: Exception | None = None
 
     def __post_init__(self) -> None:
-        self.dispatcher = Dispatcher(("melody", "bass", "drums"), self._handle, lambda *error: self.errors.append(error))
+        self.dispatcher = Dispatcher(
+            ("melody", "bass", "drums"), self._handle, lambda *error: self.errors.append(error)
+        )
 
     def _handle(self, request: Request) -> None:
         self.requests.append(request)

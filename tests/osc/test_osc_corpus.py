@@ -76,8 +76,8 @@ NOT_OSC: dict[str, bytes] = {
     "OSC with a TCP length before it": sized(PING),
     "JSON": b'{"address": "/bridge/ping"} \0',
     "an mDNS answer": b"\0\0\x84\0\0\0\0\1\0\0\0\0\4_osc\4_udp\5local\0\0\0",
-    "a camera's discovery (SuperCollider 7326)": b"<?xml version=\"1.0\" encoding=\"utf-8\"?><Envelope/>\0\0\0\0"[:48],
-    "an SSDP search": b"M-SEARCH * HTTP/1.1\r\nMAN: \"ssdp:discover\"\r\n\r\n\0\0\0",
+    "a camera's discovery (SuperCollider 7326)": b'<?xml version="1.0" encoding="utf-8"?><Envelope/>\0\0',
+    "an SSDP search": b'M-SEARCH * HTTP/1.1\r\nMAN: "ssdp:discover"\r\n\r\n\0\0\0',
     "PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
     # -- addresses
     "no slash at the front": b"bridge/ping\0,\0\0\0",

@@ -7,7 +7,7 @@ import pytest
 
 from bridge import limits
 from bridge.osc.encoder import encode
-from bridge.osc.requests import Request, RequestError
+from bridge.session.outside import RefusedError, Request
 
 CLIENT = ("127.0.0.1", 40000)
 SECOND_NS = 10**9
@@ -33,7 +33,13 @@ def test_floats_of_both_sizes_are_numbers(rig, number):
 
 @pytest.mark.parametrize(
     ("tags", "data"),
-    [(b"i", b"\0\0\0\1"), (b"f", struct.pack(">f", 1)), (b"h", b"\0" * 7 + b"\1"), (b"d", struct.pack(">d", 1)), (b"T", b"")],
+    [
+        (b"i", b"\0\0\0\1"),
+        (b"f", struct.pack(">f", 1)),
+        (b"h", b"\0" * 7 + b"\1"),
+        (b"d", struct.pack(">d", 1)),
+        (b"T", b""),
+    ],
 )
 def test_truth_in_all_its_types(rig, tags, data):
     rig.send(b"/melody/mute\0\0\0\0," + tags + b"\0\0" + data)
@@ -105,7 +111,8 @@ def test_one_datagram_may_bring_a_bounded_amount_of_new_patterns(rig):
     ("address", "words"),
     [
         ("/bridge/nothing", "REFERENCE"), ("/piano/next", "melody, bass, drums"), ("/melody", "no such address"),
-        ("/", "no such address"), ("/VOICE/next", "melody, bass, drums"), ("/bridge/ping/", "no such"), ("/Melody/next", "bass"),
+        ("/", "no such address"), ("/VOICE/next", "melody, bass, drums"), ("/bridge/ping/", "no such"),
+        ("/Melody/next", "bass"),
     ],
 )  # fmt: skip
 def test_an_unknown_address_is_error_1_in_words(rig, address, words):
@@ -131,7 +138,7 @@ def test_an_error_sent_to_us_is_never_answered(rig):
 
 
 def test_what_a_handler_refuses_is_answered(rig):
-    rig.raises = RequestError(5, "corner b is empty")
+    rig.raises = RefusedError(5, "corner b is empty")
     rig.say("/melody/morph", 0.5)
     assert rig.errors == [(CLIENT, 5, "/melody/morph", "corner b is empty")]
     assert rig.dispatcher.counters.faults == 0

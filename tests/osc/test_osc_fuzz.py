@@ -1,4 +1,4 @@
-"""Two hundred thousand packets made by spoiling good ones: nothing is thrown, nothing grows, the good ones still work."""
+"""Two hundred thousand spoiled packets: nothing is thrown, nothing grows, none takes long."""
 
 import random
 import struct
@@ -8,7 +8,7 @@ from bridge import limits
 from bridge.osc.encoder import encode
 
 PACKETS = 200_000
-NASTY = (0, 1, 4, 0x7F, 0x80, 0xFC, 0xFF, ord("/"), ord(","), ord("*"), ord("["), ord("{"), ord("#"), ord("b"), ord("s"))
+NASTY = b"\0\1\4\x7f\x80\xfc\xff/,*[{#bs"
 
 
 def seeds(rig):

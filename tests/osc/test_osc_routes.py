@@ -5,14 +5,14 @@ import math
 import pytest
 
 from bridge.osc.arguments import QUALITIES
-from bridge.osc.requests import RequestError
 from bridge.osc.routes import ERROR_CODES, EVENTS, ROUTES
+from bridge.session.outside import RefusedError
 
 NOTE = (60, 0.0, 1.0, 100, 0)
 LIVE = {"playing": True, "tempo": 120.0, "beats": 16, "fraction": 0.25, "numerator": 7, "denominator": 8}
 MODES = (
-    "major minor dorian phrygian lydian mixolydian locrian harmonic_minor melodic_minor pentatonic_major pentatonic_minor "
-    "blues chromatic"
+    "major minor dorian phrygian lydian mixolydian locrian harmonic_minor melodic_minor pentatonic_major "
+    "pentatonic_minor blues chromatic"
 )
 
 # address, arguments as a client sends them, what the session gets (None: the request is refused with error 4 for now)
@@ -145,10 +145,19 @@ WRONG = [
     *(
         ("/clock/live", values, 3)
         for values in (
-            (2, 120.0, 16, 0.25, 4, 4), (1, 19.0, 16, 0.25, 4, 4), (1, 120.0, 10**8, 0.25, 4, 4), (1, 120.0, 1, 1.1, 4, 4),
-            (1, 120.0, 1, math.nan, 4, 4), (1, 120.0, 1, 0.25, 0, 4), (1, 120.0, 1, 0.25, 100, 4),
-            (1, 120.0, 1, 0.25, 4, 3), (1, 120.0, 1, 0.25, 4, 32), (1, 120.0, 1, 0.25, 4, 4, -2, 0.0),
-            (1, 120.0, 1, 0.25, 4, 4, 0, 401.0), (1, math.nan, 1, 0.25, 4, 4), (1, 120.0, math.inf, 0.25, 4, 4),
+            (2, 120.0, 16, 0.25, 4, 4),
+            (1, 19.0, 16, 0.25, 4, 4),
+            (1, 120.0, 10**8, 0.25, 4, 4),
+            (1, 120.0, 1, 1.1, 4, 4),
+            (1, 120.0, 1, math.nan, 4, 4),
+            (1, 120.0, 1, 0.25, 0, 4),
+            (1, 120.0, 1, 0.25, 100, 4),
+            (1, 120.0, 1, 0.25, 4, 3),
+            (1, 120.0, 1, 0.25, 4, 32),
+            (1, 120.0, 1, 0.25, 4, 4, -2, 0.0),
+            (1, 120.0, 1, 0.25, 4, 4, 0, 401.0),
+            (1, math.nan, 1, 0.25, 4, 4),
+            (1, 120.0, math.inf, 0.25, 4, 4),
         )
     ),
     *(("/bridge/ping", (token,), 3) for token in (2**31, -(2**31) - 1, math.nan)),
@@ -160,8 +169,15 @@ WRONG = [
     *(
         ("/bridge/chords", values, 3)
         for values in (
-            (0.2, 0.0, 0, "maj"), (257.0, 0.0, 0, "maj"), (4.0, 4.0, 0, "maj"), (4.0, -1.0, 0, "maj"), (4.0, 0.0, 12, "maj"),
-            (4.0, 0.0, -1, "maj"), (4.0, 0.0, 0, "major"), (4.0, math.nan, 0, "maj"), (256.0, *(0.0, 0, "maj") * 65),
+            (0.2, 0.0, 0, "maj"),
+            (257.0, 0.0, 0, "maj"),
+            (4.0, 4.0, 0, "maj"),
+            (4.0, -1.0, 0, "maj"),
+            (4.0, 0.0, 12, "maj"),
+            (4.0, 0.0, -1, "maj"),
+            (4.0, 0.0, 0, "major"),
+            (4.0, math.nan, 0, "maj"),
+            (256.0, *(0.0, 0, "maj") * 65),
         )
     ),
     *(("/VOICE/seed", (length, *NOTE), 3) for length in (0.24, 0, -1, 256.1, math.nan, math.inf)),
@@ -171,10 +187,21 @@ WRONG = [
         (address, (*head, *NOTE, *note), 3)
         for address, head in (("/VOICE/seed", (LENGTH,)), ("/VOICE/seed/notes", ()), ("/VOICE/store", ("b", LENGTH)))
         for note in (
-            (128, 0.0, 1.0, 100, 0), (-1, 0.0, 1.0, 100, 0), (60, -0.1, 1.0, 100, 0), (60, 256.0, 1.0, 100, 0),
-            (60, 0.0, 0.0, 100, 0), (60, 0.0, -1.0, 100, 0), (60, 0.0, 257.0, 100, 0), (60, 0.0, 1.0, 0, 0),
-            (60, 0.0, 1.0, 128, 0), (60, 0.0, 1.0, 100, 3), (60, 0.0, 1.0, 100, -1), (60, math.nan, 1.0, 100, 0),
-            (60, 0.0, math.nan, 100, 0), (math.nan, 0.0, 1.0, 100, 0), (60, 0.0, math.inf, 100, 0),
+            (128, 0.0, 1.0, 100, 0),
+            (-1, 0.0, 1.0, 100, 0),
+            (60, -0.1, 1.0, 100, 0),
+            (60, 256.0, 1.0, 100, 0),
+            (60, 0.0, 0.0, 100, 0),
+            (60, 0.0, -1.0, 100, 0),
+            (60, 0.0, 257.0, 100, 0),
+            (60, 0.0, 1.0, 0, 0),
+            (60, 0.0, 1.0, 128, 0),
+            (60, 0.0, 1.0, 100, 3),
+            (60, 0.0, 1.0, 100, -1),
+            (60, math.nan, 1.0, 100, 0),
+            (60, 0.0, math.nan, 100, 0),
+            (math.nan, 0.0, 1.0, 100, 0),
+            (60, 0.0, math.inf, 100, 0),
         )
     ),
     ("/VOICE/seed", (LENGTH, 60, 8.0, 1.0, 100, 0), 3),
@@ -200,10 +227,16 @@ WRONG = [
     ("/VOICE/seed", (LENGTH, 60, 0.0, 1.0, 99.5, 0), 2),
     ("/VOICE/seed", (LENGTH, 60, "0", 1.0, 100, 0), 2),
     # -- error 2: wrong numbers
-    *((address, (1, 1, 1), 2) for address in ("/VOICE/next", "/VOICE/morph", "/VOICE/xy", "/VOICE/mute", "/VOICE/vary")),
+    *(
+        (address, (1, 1, 1), 2)
+        for address in ("/VOICE/next", "/VOICE/morph", "/VOICE/xy", "/VOICE/mute", "/VOICE/vary")
+    ),
     *((address, (), 2) for address in ("/VOICE/morph", "/VOICE/xy", "/VOICE/mute", "/VOICE/seed", "/VOICE/seed/notes")),
     *((address, (), 2) for address in ("/VOICE/store", "/VOICE/recall", "/VOICE/grid", "/clock/tempo", "/clock/live")),
-    *((address, (1,), 2) for address in ("/VOICE/play", "/VOICE/undo", "/clock/play", "/bridge/panic", "/bridge/state")),
+    *(
+        (address, (1,), 2)
+        for address in ("/VOICE/play", "/VOICE/undo", "/clock/play", "/bridge/panic", "/bridge/state")
+    ),
     ("/VOICE/xy", (0.5,), 2),
     ("/clock/live", (1, 120.0, 16, 0.25, 4), 2),
     ("/clock/live", (1, 120.0, 16, 0.25, 4, 4, 4), 2),
@@ -222,7 +255,7 @@ def route(address):
 
 
 def refusal(address, arguments):
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RefusedError) as caught:
         route(address).check(arguments)
     return caught.value
 
@@ -334,7 +367,8 @@ def test_no_address_takes_a_path():
 def test_errors_and_events_of_the_contract_are_listed():
     assert list(ERROR_CODES) == [1, 2, 3, 4, 5, 6, 7]
     assert [event.address for event in EVENTS] == [
-        "/error", "/bridge/pong", "/bridge/welcome", "/bridge/bye", "/bridge/ready", "/bridge/heartbeat", "/bridge/panicked",
+        "/error", "/bridge/pong", "/bridge/welcome", "/bridge/bye", "/bridge/ready", "/bridge/heartbeat",
+        "/bridge/panicked",
         "/clock/beat", "/clock/state", "/VOICE/bars/begin", "/VOICE/bars/notes", "/VOICE/bars/end", "/VOICE/launched",
         "/VOICE/late", "/VOICE/state",
     ]  # fmt: skip

@@ -15,8 +15,8 @@ from bridge import limits
 from bridge.osc import server as server_module
 from bridge.osc.decoder import Message, decode
 from bridge.osc.encoder import encode
-from bridge.osc.requests import RequestError
 from bridge.osc.server import OscServer, PortTakenError
+from bridge.session.outside import RefusedError
 
 VOICES = ("melody", "drums")
 
@@ -26,6 +26,7 @@ class Session:
 
     def __init__(self, **clocks):
         self.requests = []
+        self.asked = asyncio.Semaphore(0)
         self.raises = None
         self.server = OscServer(
             VOICES, self.handle, version="9.8.7", ready=lambda: True, send_state=self.send_state, **clocks
@@ -33,8 +34,14 @@ class Session:
 
     def handle(self, request):
         self.requests.append(request)
+        self.asked.release()
         if self.raises is not None:
             raise self.raises
+
+    async def heard(self, count):
+        async with asyncio.timeout(5):
+            for _ in range(count):
+                await self.asked.acquire()
 
     def send_state(self, origin):
         self.server.reply(origin, "/clock/state", "internal", 0, 120.0, 0.0, 4, 4, 0.0)
@@ -170,8 +177,7 @@ def test_an_event_reaches_a_requester_that_has_not_subscribed_and_nobody_else():
             await stranger.hear("/bridge/pong")
             for client in (requester, subscriber):
                 client.say("/melody/next", 2)
-            while len(session.requests) < 2:
-                await asyncio.sleep(0.001)
+            await session.heard(2)
             for request in session.requests:
                 session.server.publish("/melody/launched", 1, 4.0, also=request.origin)
             session.server.publish("/clock/beat", 1, 120.0, 1)
@@ -189,7 +195,7 @@ def test_what_the_session_refuses_and_where_it_fails_is_answered(caplog):
     async def test():
         session = Session()
         with serving(session) as client:
-            session.raises = RequestError(5, "corner b is empty")
+            session.raises = RefusedError(5, "corner b is empty")
             client.say("/melody/morph", 0.5)
             assert (await client.hear("/error"))[0].arguments == (5, "/melody/morph", "corner b is empty")
             session.raises = KeyError("inside")
@@ -215,8 +221,7 @@ def test_a_bundle_acts_at_its_time_while_others_act_at_once():
             client.raw(b"#bundle\0" + ntp.to_bytes(8, "big") + len(element).to_bytes(4, "big") + element)
             sent_ns = time.perf_counter_ns()
             client.say("/melody/stop")
-            while len(session.requests) < 2:
-                await asyncio.sleep(0.001)
+            await session.heard(2)
             acted_ns = time.perf_counter_ns()
             stop, play = session.requests
             assert (stop.verb, play.verb) == ("stop", "play")
@@ -243,15 +248,22 @@ def test_a_client_whose_port_has_gone_harms_nothing():
     run(test)
 
 
-def test_ipv6_loopback():
+def has_ipv6():
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             probe.bind(("::1", 0))
     except OSError:
-        pytest.skip("this machine has no IPv6 loopback")
+        return False
+    return True
 
+
+def test_ipv6_loopback_where_there_is_one_and_a_plain_fault_where_there_is_none():
     async def test():
         session = Session()
+        if not has_ipv6():
+            with pytest.raises(OSError):
+                session.server.start("::1", 0)
+            return
         with serving(session, "::1") as client:
             assert session.server.warning == ""
             client.say("/bridge/subscribe")
@@ -346,26 +358,39 @@ while time.monotonic() < until:
 """
 
 
-def test_a_flood_does_not_starve_a_10_ms_timer():
+def flooded(port, packets):
+    return subprocess.Popen([sys.executable, "-c", FLOOD, str(port), "1.0", *(packet.hex() for packet in packets)])
+
+
+def test_a_flood_does_not_starve_a_10_ms_timer(monkeypatch):
+    """A timer waits for two wakes at most, and a wake is bounded (above): so much is ours, the rest the system's."""
+    wakes_at = []
+    readable = OscServer._readable
+
+    def counted(server):
+        wakes_at.append(asyncio.get_running_loop().time())
+        readable(server)
+
+    monkeypatch.setattr(OscServer, "_readable", counted)
+
     async def test():
         session = Session()
         with serving(session) as client:
             packets = [encode("/melody/morph", (0.5,)), encode("/*/xy", (0.1, 0.2)), b"junk", encode("/nope", ())]
-            words = [packet.hex() for packet in packets]
-            flood = subprocess.Popen([sys.executable, "-c", FLOOD, str(session.server.port), "1.0", *words])
+            flood = flooded(session.server.port, packets)
+            waited_for = []
             try:
-                while session.server.counters.packets < 100:
-                    await asyncio.sleep(0.001)
-                delays_ms = []
                 while flood.poll() is None:
-                    before_ns = time.perf_counter_ns()
+                    due = asyncio.get_running_loop().time() + 0.01
+                    wakes_at.clear()
                     await asyncio.sleep(0.01)
-                    delays_ms.append((time.perf_counter_ns() - before_ns) / 1e6 - 10)
+                    waited_for.append(sum(at > due for at in wakes_at))
             finally:
                 flood.kill()
                 flood.wait()
             assert session.server.counters.packets > 2000
-            assert sorted(delays_ms)[len(delays_ms) // 2] < 10
+            assert len(waited_for) > 5
+            assert max(waited_for) <= 2
             client.say("/bridge/ping", 5)
             assert (await client.hear("/bridge/pong"))[0].arguments[0] == 5
 
@@ -393,7 +418,10 @@ class Wire:
         self.session = Session(now_ns=self.clock, wall_ns=lambda: 1_795_000_000_000_000_000 + self.clock.ns)
         self.server = self.session.server
         self.sent = []
-        monkeypatch.setattr(self.server, "_send", lambda datagram, target: self.sent.append((target, decode(datagram, 0, 0))))
+        monkeypatch.setattr(self.server, "_send", self.send)
+
+    def send(self, datagram, target):
+        self.sent.append((target, decode(datagram, 0, 0)))
 
     def say(self, origin, address, *arguments):
         self.sent.clear()
@@ -455,7 +483,11 @@ def test_uptime_counts_from_the_start_of_the_bridge(wire):
 
 
 def test_a_pattern_over_the_bridges_own_addresses_works_too(wire):
-    assert wire.say(ANN, "/bridge/{ping,state}") == [(ANN, "/bridge/pong"), (ANN, "/clock/state"), (ANN, "/bridge/ready")]
+    assert wire.say(ANN, "/bridge/{ping,state}") == [
+        (ANN, "/bridge/pong"),
+        (ANN, "/clock/state"),
+        (ANN, "/bridge/ready"),
+    ]
 
 
 def test_panic_goes_to_the_session(wire):
@@ -474,6 +506,14 @@ def test_a_cold_start_is_quick():
     """asyncio alone is most of it; the floor itself must not bring python-osc's servers, numpy or pydantic along."""
     code = "import sys, bridge.osc.server; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    unwanted = {"numpy", "torch", "numba", "pydantic", "pythonosc.osc_server", "pythonosc.dispatcher", "bridge.messages"}
+    unwanted = {
+        "numpy",
+        "torch",
+        "numba",
+        "pydantic",
+        "pythonosc.osc_server",
+        "pythonosc.dispatcher",
+        "bridge.messages",
+    }
     assert not unwanted & set(loaded)
     assert "pythonosc.parsing.osc_types" in loaded

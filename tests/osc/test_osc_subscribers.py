@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import limits
-from bridge.osc.requests import RequestError
 from bridge.osc.subscribers import Subscribers
+from bridge.session.outside import RefusedError
 
 MAX = ("127.0.0.1", 7400)
 LIFE_NS = round(limits.SUBSCRIPTION_S * 1e9)
@@ -51,7 +51,7 @@ def test_sixteen_and_no_more():
     subscribers = Subscribers()
     for number in range(limits.MAX_SUBSCRIBERS):
         subscribers.add(("127.0.0.1", 5000 + number), None, 0)
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(RefusedError) as caught:
         subscribers.add(MAX, None, 1)
     assert caught.value.code == 6
     assert MAX not in subscribers
@@ -67,7 +67,7 @@ def test_one_that_shares_its_target_cannot_move_when_all_are_taken():
     for number in range(limits.MAX_SUBSCRIBERS):
         subscribers.add(("127.0.0.1", 5000 + number), None, 0)
     subscribers.add(MAX, 5000, 0)
-    with pytest.raises(RequestError):
+    with pytest.raises(RefusedError):
         subscribers.add(MAX, 9000, 0)
     assert subscribers.target_of(MAX) == ("127.0.0.1", 5000)
 
@@ -114,7 +114,9 @@ def test_a_shared_target_stays_while_one_of_its_senders_does():
 
 senders = st.tuples(st.sampled_from(["127.0.0.1", "10.0.0.2", "10.0.0.3"]), st.integers(1, 12))
 steps = st.lists(
-    st.tuples(st.sampled_from(["add", "remove", "touch", "drop"]), senders, st.none() | st.integers(1, 30), st.integers(0, 40)),
+    st.tuples(
+        st.sampled_from(["add", "remove", "touch", "drop"]), senders, st.none() | st.integers(1, 30), st.integers(0, 40)
+    ),
     max_size=80,
 )
 
@@ -131,7 +133,7 @@ def test_whatever_happens_only_hosts_that_asked_are_targets_and_the_tables_agree
             try:
                 subscribers.add(sender, port, now_ns)
                 assert subscribers.target_of(sender) == (sender[0], port or sender[1])
-            except RequestError:
+            except RefusedError:
                 assert len(subscribers) == limits.MAX_SUBSCRIBERS
         elif what == "remove":
             subscribers.remove(sender)
