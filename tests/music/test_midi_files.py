@@ -1,0 +1,127 @@
+"""MIDI files: what is written comes back, what is broken is refused in one line, and nothing half-written is left."""
+
+import io
+
+import mido
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.music.midi_files import MidiFileError, midi_bytes, parse_midi, read_midi, write_midi
+from bridge.music.notes import Bars, Note, in_order
+
+
+def loop(found):
+    """Notes that do not overlap on one pitch: a MIDI file cannot tell such notes apart."""
+    kept = []
+    for note in sorted(found, key=lambda n: (n.start, n.pitch)):
+        if not any(o.pitch == note.pitch and o.start < note.end and note.start < o.end for o in kept):
+            kept.append(note)
+    return Bars(in_order(kept), 8.0)
+
+
+loops = st.lists(
+    st.builds(
+        Note,
+        pitch=st.integers(0, 127),
+        start=st.integers(0, 3839).map(lambda tick: tick / 480),
+        duration=st.integers(1, 960).map(lambda tick: tick / 480),
+        velocity=st.integers(1, 127),
+    ),
+    min_size=1,
+    max_size=20,
+).map(loop)
+
+
+@given(loops, st.sampled_from([0, 1, 9, 15]), st.floats(20, 300))
+def test_what_is_written_comes_back(bars, channel, tempo):
+    score = parse_midi(midi_bytes(bars, channels={0: channel}, track_name="x", tempo=tempo), "x.mid")
+    (track,) = score.tracks
+    assert track.channel == channel
+    assert score.tempo == pytest.approx(tempo, rel=1e-4)
+    assert [(s.numerator, s.denominator) for s in score.time_signatures] == [(4, 4)]
+    assert len(track.notes) == len(bars.notes)
+    for ours, theirs in zip(track.notes, bars.notes, strict=True):
+        assert (ours.pitch, ours.velocity) == (theirs.pitch, theirs.velocity)
+        assert ours.start == pytest.approx(theirs.start, abs=1e-9)
+        assert ours.duration == pytest.approx(theirs.duration, abs=1e-9)
+
+
+def test_written_files_have_480_ppq_and_the_loop_length():
+    data = midi_bytes(Bars((Note(60, 0, 1, 64),), 8.0), channels={0: 0}, track_name="x")
+    midi = mido.MidiFile(file=io.BytesIO(data))
+    assert midi.ticks_per_beat == 480
+    assert max(sum(message.time for message in track) for track in midi.tracks) == 8 * 480
+
+
+def test_parts_have_tracks_and_channels_of_their_own():
+    bars = Bars((Note(60, 0, 1, 64, 0), Note(36, 0, 1, 64, 1), Note(38, 1, 0.1, 99, 2)), 4.0)
+    score = parse_midi(midi_bytes(bars, channels={0: 0, 1: 1, 2: 9}, track_name="trio"), "x")
+    assert [(track.channel, track.notes[0].pitch) for track in score.tracks] == [(0, 60), (1, 36), (9, 38)]
+
+
+def test_a_note_struck_again_ends_the_one_before():
+    track = mido.MidiTrack()
+    for time, kind in ((0, "note_on"), (480, "note_on"), (480, "note_off"), (0, "note_off")):
+        track.append(mido.Message(kind, note=60, velocity=64, time=time))
+    midi = mido.MidiFile(ticks_per_beat=480)
+    midi.tracks.append(track)
+    out = io.BytesIO()
+    midi.save(file=out)
+    notes = parse_midi(out.getvalue(), "x").tracks[0].notes
+    assert [(n.start, n.duration) for n in notes] == [(0.0, 1.0), (1.0, 1.0)]
+
+
+GOOD = midi_bytes(Bars((Note(60, 0, 1, 64),), 4.0), channels={0: 0}, track_name="x")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"MThd",
+        GOOD[:20],
+        GOOD[: len(GOOD) - 7],
+        b"RIFF" + b"\0" * 40,
+        midi_bytes(Bars((), 4.0), channels={0: 0}, track_name="x"),
+        GOOD[:12] + b"\xe7\x28" + GOOD[14:],
+    ],
+)
+def test_broken_files_are_refused_by_name(data, tmp_path):
+    path = tmp_path / "broken.mid"
+    path.write_bytes(data)
+    with pytest.raises(MidiFileError, match=r"broken\.mid: expected") as caught:
+        read_midi(path)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
+def test_no_damaged_byte_escapes_as_another_error(place, value):
+    data = bytearray(GOOD)
+    data[place] = value
+    try:
+        parse_midi(bytes(data), "x.mid")
+    except MidiFileError as error:
+        assert "x.mid" in str(error)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(MidiFileError, match=r"nothing\.mid: expected a readable MIDI file"):
+        read_midi(tmp_path / "nothing.mid")
+
+
+def test_writing_leaves_the_old_file_or_the_new_one(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "a.mid"
+    bars = Bars((Note(60, 0, 1, 64),), 4.0)
+    write_midi(path, bars, channels={0: 0}, track_name="x")
+    old = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(MidiFileError, match="No space left"):
+        write_midi(path, Bars((Note(61, 0, 1, 64),), 4.0), channels={0: 0}, track_name="x")
+    assert path.read_bytes() == old
+    assert [p.name for p in path.parent.iterdir()] == ["a.mid"]
