@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Barline's front door: needs nothing but a stock Python 3.11 or 3.12.
 
-Where the packages of pyproject.toml are missing it makes `.venv` beside itself (once, marked finished only when it is) and
-goes on in there; then it hands over to `bridge.cli`. One command is its own: `run_bridge.py setup [EXTRA ...]` makes the set-up
-and nothing else. This file is kept readable to older Pythons, so that they get a sentence and not a syntax error.
+Where the packages of pyproject.toml are missing it makes `.venv` beside itself (once, marked finished only when it is)
+and goes on in there; then it hands over to `bridge.cli`. One command is its own: `run_bridge.py setup [EXTRA ...]`
+makes the set-up and nothing else. This file is kept readable to older Pythons, so that they get a sentence and not a
+syntax error.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from pathlib import Path
 if sys.version_info[:2] not in ((3, 11), (3, 12)):
     sys.exit(
         "barline: this is Python {}.{} ({}); Python 3.11 or 3.12 is needed: run it with `python3.11 run_bridge.py` or "
-        "`python3.12 run_bridge.py` (from python.org or your system's packages)".format(*sys.version_info[:2], sys.executable)
+        "`python3.12 run_bridge.py` (from python.org or your system's packages)".format(
+            *sys.version_info[:2], sys.executable
+        )
     )
 
 import tomllib
@@ -133,7 +136,8 @@ def only_one():
     try:
         lock = (ROOT / ".venv.lock").open("a+")
     except OSError as fault:
-        raise SetupError(f"cannot write in {ROOT} ({fault.strerror}): the packages are to be installed there, in .venv") from fault
+        why = f"cannot write in {ROOT} ({fault.strerror}): the packages are to be installed there, in .venv"
+        raise SetupError(why) from fault
     with lock:
         told = False
         while not try_lock(lock):
@@ -177,7 +181,7 @@ def set_up(requirements: Requirements) -> None:
             return
         if BEGUN.exists() or (VENV.exists() and not VENV_PYTHON.exists()):
             if Path(sys.prefix).resolve() == VENV.resolve():
-                raise SetupError("the set-up of .venv was interrupted: run run_bridge.py with the system's Python to begin it again")
+                raise SetupError("the set-up of .venv was interrupted: run this with the system's Python")
             say("an earlier set-up was interrupted; beginning again")
             shutil.rmtree(VENV)
         if not VENV.exists():
@@ -195,8 +199,9 @@ def make_venv() -> None:
     version = "{}.{}".format(*sys.version_info[:2])
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         raise SetupError(
-            f"this Python {version} comes without venv: install the system package python{version}-venv (Debian, Ubuntu: "
-            f"`sudo apt install python{version}-venv`; elsewhere a Python from python.org has it), then run this again"
+            f"this Python {version} comes without venv: install the system package python{version}-venv (Debian and "
+            f"Ubuntu: `sudo apt install python{version}-venv`; elsewhere a Python from python.org has it), then run this "
+            "again"
         )
     say("first run: setting up .venv, once. PyTorch is large: this takes some minutes and 1 to 2 GB of disk")
     VENV.mkdir()
@@ -212,9 +217,8 @@ def install(requirements: list[str]) -> None:
         BEGUN.touch()  # ours, finished once and now to be changed: if this is interrupted, begin anew
     command = [str(VENV_PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *requirements]
     lines = []
-    with LOG.open("w", encoding="utf-8") as log, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
-    ) as pip:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
+    with LOG.open("w", encoding="utf-8") as log, subprocess.Popen(command, **options) as pip:
         for line in pip.stdout:
             log.write(line)
             lines.append(line)
@@ -223,20 +227,21 @@ def install(requirements: list[str]) -> None:
                 say(told)
     if pip.returncode:
         offline = any("Retrying" in line or "establish a new connection" in line for line in lines)
-        why = "the package index cannot be reached; is there a network?" if offline else "pip could not install the packages."
-        raise SetupError(f"set-up stopped: {why} Run this again afterwards. ({last_line(''.join(lines), 'ERROR')}; more in {LOG})")
+        why = "the package index cannot be reached (no network?)" if offline else "pip could not install all packages"
+        said = last_line("".join(lines), "ERROR")
+        raise SetupError(f"set-up stopped: {why}. Mend that and run this again. (pip: {said}; more in {LOG})")
 
 
 def progress_of(line: str) -> str:
     """What a line of pip's output means to the user; empty where it means nothing."""
-    collecting = re.match(r"Collecting ([\w.-]+)", line)
+    collecting = re.match(r"(?:Collecting |Processing \S*[/\\])([\w.+-]+)", line)
     if collecting:
         return f"  fetching {collecting.group(1)}"
     size = re.search(r"Downloading \S*?([\w.]+-[\w.+]+?)-\S* \(([\d.]+ [MG]B)\)", line)
     if size:
         return f"  downloading {size.group(1)}, {size.group(2)}"
     if line.startswith("Installing collected packages:"):
-        return f"  installing {line.count(',') + 1} packages"
+        return "  installing: " + line.partition(":")[2].strip()
     return ""
 
 
@@ -253,7 +258,7 @@ def go_on_in_venv(arguments: list[str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name != "nt":
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606 - our own Python, our own file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console tells the child too; it ends, and we pass on how
     return subprocess.run(command, check=False).returncode
 

@@ -111,7 +111,7 @@ _SEED: Final = _number(int, 0, 2**31 - 1)
 _TEMPERATURE: Final = _number(float, 0.05, 2.0)
 
 
-def _parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _parser(shared: _Parser) -> _Parser:
     name = "run_bridge.py" if sys.argv[0].endswith("run_bridge.py") else "barline"
     parser = _Parser(
         prog=name,
@@ -124,8 +124,8 @@ def _parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.set_defaults(run=_start)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
-    def command(word: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = commands.add_parser(word, help=text, description=text, parents=[shared])
+    def command(word: str, run: Callable[..., int], text: str) -> _Parser:
+        made = commands.add_parser(word, help=text, description=text, parents=[shared])
         made.set_defaults(run=run)
         return made
 
@@ -143,7 +143,7 @@ def _parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+def _add_model_commands(command: Callable[..., _Parser]) -> None:
     """The commands that work on files with a model, and training."""
     sample = command("sample", _sample, "write new bars from a model's prior")
     go_on = command("continue", _continue, "write the bars that follow a MIDI file")
@@ -157,7 +157,7 @@ def _add_model_commands(command: Callable[..., argparse.ArgumentParser]) -> None
         for name in names:
             made.add_argument(name, type=Path, metavar=f"{name.removesuffix('_path').upper()}.mid")
     evaluate.add_argument("path", type=Path, metavar="PATH", help="a folder or .zip of MIDI files")
-    train.add_argument("--data", type=Path, nargs="+", metavar="PATH", help="folders or .zips of MIDI files")
+    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
     train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
@@ -177,18 +177,12 @@ def _add_model_commands(command: Callable[..., argparse.ArgumentParser]) -> None
 
 
 def _seed_of(given: argparse.Namespace) -> int:
-    if given.seed is not None:
-        return int(given.seed)
-    seed = secrets.randbelow(2**31)
-    print(f"barline: --seed {seed} gives this again", file=sys.stderr)
-    return seed
+    return secrets.randbelow(2**31) if given.seed is None else int(given.seed)
 
 
-def _temperature_of(given: argparse.Namespace, default: float | None = None) -> float:
+def _temperature_of(given: argparse.Namespace) -> float:
     if given.temperature is not None:
         return float(given.temperature)
-    if default is not None:
-        return default
     from bridge.config import MODEL_PARTS, Voice, default_knobs
 
     knobs = default_knobs(MODEL_PARTS.get(given.model, ()))
@@ -215,9 +209,12 @@ def _show(result: Any, as_json: bool, table: Callable[[Any], str]) -> None:
     print(json.dumps(result, indent=2, ensure_ascii=False) if as_json else table(result))
 
 
-def _wrote(paths: Sequence[Path]) -> int:
+def _wrote(paths: Sequence[Path], given: argparse.Namespace | None = None, seed: int = 0) -> int:
+    """Name the files; and the seed, where chance chose it."""
     for path in paths:
         print(path)
+    if given is not None and given.seed is None:
+        print(f"barline: --seed {seed} gives this again", file=sys.stderr)
     return 0
 
 
@@ -261,30 +258,34 @@ def _sample(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
 
-    temperature = _temperature_of(given)
-    return _wrote(file_commands.sample_files(given.model, given.count, _seed_of(given), temperature, given.out))
+    seed = _seed_of(given)
+    made = file_commands.sample_files(given.model, given.count, seed, _temperature_of(given), given.out)
+    return _wrote(made, given, seed)
 
 
 def _continue(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
 
-    return _wrote([file_commands.continue_file(given.model, given.in_path, given.bars, _seed_of(given), given.out)])
+    seed = _seed_of(given)
+    return _wrote([file_commands.continue_file(given.model, given.in_path, given.bars, seed, given.out)], given, seed)
 
 
 def _interpolate(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
 
-    return _wrote(file_commands.interpolate_files(given.model, given.a, given.b, given.steps, given.out))
+    seed = given.seed or 0
+    return _wrote(file_commands.interpolate_files(given.model, given.a, given.b, given.steps, given.out, seed))
 
 
 def _reconstruct(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
 
-    temperature = _temperature_of(given)
-    return _wrote([file_commands.reconstruct_file(given.model, given.in_path, temperature, _seed_of(given), given.out)])
+    seed, temperature = _seed_of(given), _temperature_of(given)
+    made = file_commands.reconstruct_file(given.model, given.in_path, temperature, seed, given.out)
+    return _wrote([made], given, seed)
 
 
 def _evaluate(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
@@ -300,10 +301,10 @@ def _evaluate(given: argparse.Namespace, settings: Callable[[], Settings]) -> in
 
 def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
-    from bridge.model import training
+    from bridge.model import file_commands
 
-    training.train(given.model, given.data, minutes=given.minutes, resume=given.resume)
-    return 0
+    logging.getLogger("bridge").setLevel(logging.INFO)
+    return _wrote([file_commands.train_model(given.model, given.data, given.minutes, resume=given.resume)])
 
 
 def _bench(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:

@@ -103,7 +103,7 @@ def _mapping(document: Document, node: yaml.MappingNode, path: Path) -> dict[str
             continue
         here = (*path, key_node.value)
         if key_node.value in value:
-            document.faults.append(Fault(here, line, f"the key stands here twice, first in line {document.lines[here]}"))
+            document.faults.append(Fault(here, line, f"the key is here twice, first in line {document.lines[here]}"))
             continue
         document.lines[here] = line
         value[key_node.value] = _value(document, value_node, here)

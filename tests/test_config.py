@@ -152,7 +152,7 @@ def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(tmp_pa
     text = "osc:\n  prot: 9100\n  port: 70000\nclock: {source: quartz}\nosc: {host: x}\nvoices:\n  bridge: {}\n"
     told = faults(tmp_path, "clock.tempo=1000", text=text)
     file = tmp_path / "given.yaml"
-    assert f"{file}:5: osc: the key stands here twice, first in line 1" in told
+    assert f"{file}:5: osc: the key is here twice, first in line 1" in told
     assert f'{file}:4: clock.source = "quartz": expected one of auto, internal, live, midi, link' in told
     assert "--set: clock.tempo = 1000: expected a number from 20 to 999" in told
     assert any(line.startswith(f"{file}:7: voices.bridge: a voice's name") for line in told)
@@ -237,7 +237,7 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
         settings.osc.port = 1  # type: ignore[misc]
 
 
-_keys = st.sampled_from(["osc", "port", "voices", "melody", "model", "parts", "channel", "midi", "a", "", "é", "on", "1"])
+_keys = st.sampled_from(["osc", "port", "voices", "melody", "model", "parts", "channel", "midi", "", "é", "on", "1"])
 _words = st.text(max_size=8) | st.sampled_from(["trio-16bar", "now"])
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | _words,

@@ -263,7 +263,8 @@ def test_a_player_that_cannot_start_is_told_and_ends_the_bridge(start: Callable[
     bridge = start("player:cannot start")
     _, told = bridge.process.communicate(timeout=20)
     assert "no such device" in told
-    assert told.strip().splitlines()[-1].startswith("CannotRunError: the player cannot start on this machine (exit code 1)")
+    last = told.strip().splitlines()[-1]
+    assert last.startswith("CannotRunError: the player cannot start on this machine (exit code 1)")
 
 
 def test_an_engine_that_cannot_start_ends_nothing(start: Callable[..., Running]) -> None:
