@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.limits import MIN_NOTE_BEATS
@@ -250,11 +251,12 @@ def test_played_notes_are_placed_now_or_ahead() -> None:
 
 
 @given(BARS, KNOBS)
+@example(Bars(tuple(Note(60, at, 0.1, 90) for at in (0.0, 0.125, 0.75)), 1.0), GrooveSettings(grid="1/4", humanize=1.0))
 def test_order_is_kept_round_the_loop(bars: Bars, knobs: GrooveSettings) -> None:
     """One line of notes that do not meet comes out in its order, but for what quantising led over the end."""
     onsets = sorted({note.start for note in bars.notes})
     plain = Bars(tuple(Note(i + 30, onset, 1e-3, 90) for i, onset in enumerate(onsets)), bars.length)
-    out = [note.pitch for note in apply_groove(plain, knobs, 1, False).notes]
+    out = [note.pitch for note in apply_groove(plain, replace(knobs, transpose=0), 1, False).notes]
     if not out:
         return
     turn = out.index(min(out))

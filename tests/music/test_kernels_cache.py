@@ -57,7 +57,8 @@ def test_the_users_own_setting_stands(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert kernel_cache.settle_cache() == tmp_path / "mine"
 
 
-def test_kernels_are_kept_on_disk_and_the_groove_module_does_not_import_numba(tmp_path: Path) -> None:
+def warmed_up(cache: Path) -> int:
+    """Warm up in a process of its own, with `cache`; how many of the repair kernel's signatures came from there."""
     script = (
         "import sys; from bridge.music import groove\n"
         "assert 'numba' not in sys.modules\n"
@@ -65,12 +66,14 @@ def test_kernels_are_kept_on_disk_and_the_groove_module_does_not_import_numba(tm
         "from bridge.music import kernels\n"
         "print(sum(kernels.repair.stats.cache_hits.values()))\n"
     )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    hits = [
-        subprocess.run(
-            [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
-        ).stdout
-        for _ in range(2)
-    ]
-    assert [int(line) for line in hits] == [0, 1]
-    assert list(tmp_path.rglob("*.nbi"))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def test_kernels_are_kept_on_disk_and_made_anew_when_what_is_kept_was_cut_short(tmp_path: Path) -> None:
+    assert warmed_up(tmp_path) == 0
+    (damaged,) = tmp_path.rglob("kernels.repair*.nbi")
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    assert warmed_up(tmp_path) == 0
+    assert warmed_up(tmp_path) == 1
