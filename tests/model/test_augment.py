@@ -1,0 +1,69 @@
+"""Augmentation: nothing it makes is out of range or means nothing, and it only does what it says."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.model.augment import augment_drums, augment_lines, folded, octave_shift
+from bridge.model.config import CONFIGS
+from bridge.music.grids import LINE_CLASSES, LOWEST_PITCH, NO_EVENT, PITCHES, line_tokens, tokens_line
+
+MELODY = CONFIGS["melody-2bar"]
+lines = st.lists(
+    st.lists(st.integers(0, LINE_CLASSES - 1), min_size=32, max_size=32), min_size=2, max_size=6
+).map(lambda rows: line_tokens(*tokens_line(np.array(rows))))
+
+
+def in_range(tokens):
+    pitches = tokens[tokens < PITCHES] + LOWEST_PITCH
+    return bool(((pitches >= MELODY.lowest) & (pitches <= MELODY.highest)).all())
+
+
+@given(lines, st.integers(0, 1000))
+def test_augmented_lines_are_lines_in_range(rows, seed):
+    made = augment_lines(rows, rows[::-1], MELODY, np.random.default_rng(seed))
+    assert in_range(made)
+    assert np.array_equal(line_tokens(*tokens_line(made)), made)
+
+
+@given(lines)
+def test_folding_keeps_pitch_classes_and_rhythm(rows):
+    made = folded(rows, octave_shift(rows, MELODY), MELODY)
+    struck = rows < PITCHES
+    assert in_range(made)
+    assert np.array_equal(made[~struck], rows[~struck])
+    assert np.array_equal(made[struck] % 12, rows[struck] % 12)
+
+
+def test_a_line_that_fits_is_left_where_it_is():
+    row = np.full((1, 32), NO_EVENT)
+    row[0, :8:2] = np.array([60, 64, 67, 72]) - LOWEST_PITCH
+    assert octave_shift(row, MELODY).tolist() == [0]
+    assert octave_shift(np.where(row < PITCHES, row - 24, row), MELODY)[0] in (12, 24)
+
+
+def test_most_lines_are_transposed_and_many_keep_their_rhythm():
+    row = np.full((500, 32), NO_EVENT)
+    row[:, ::4] = np.array([60, 62, 64, 65, 67, 65, 64, 62]) - LOWEST_PITCH
+    made = augment_lines(row, row, MELODY, np.random.default_rng(0))
+    moved = made[:, 0].astype(int) - row[:, 0]
+    kept = ((made < PITCHES) == (row < PITCHES)).all(1)
+    assert set(np.unique(moved[kept])) >= set(range(-6, 7))
+    gated = (made == PITCHES).any(1)
+    assert 0.1 < gated.mean() < 0.3
+
+
+def test_drums_lose_a_class_change_hats_and_never_fall_silent():
+    rng = np.random.default_rng(1)
+    hits = rng.integers(0, 512, (400, 32))
+    hits[0] = 0
+    hits[0, 0] = 1
+    velocities = rng.integers(20, 120, (400, 32, 9)) * (hits[:, :, None] >> np.arange(9) & 1)
+    made, louder, order = augment_drums(hits, velocities, np.random.default_rng(2))
+    bits = made[:, :, None] >> np.arange(9) & 1
+    assert (bits.any((1, 2))).all()
+    assert ((louder > 0) == (bits > 0)).all()
+    exchanged = order[:, 2] == 8
+    assert 0.05 < exchanged.mean() < 0.15
+    same = (made == hits).all(1)
+    assert 0.5 < same.mean() < 0.9
