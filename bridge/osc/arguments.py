@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import string
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ ChordRow = tuple[float, int, str]
 WRONG_ARGUMENTS: Final = 2
 """The code of contract 3.5 for a wrong number or type of arguments."""
 QUALITIES: Final = ("maj", "min", "dim", "aug", "7", "maj7", "min7", "m7b5", "sus2", "sus4")
-_NAME_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "-_ ")
+_NAME_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_ ")
 _SHOWN_CHARS: Final = 40  # of a sender's own text in an error message
 _KIND_NAMES: Final = {
     "int": "a whole number",
@@ -100,6 +99,10 @@ def check(arguments: Sequence[object], specs: Sequence[Argument], together: bool
     most = len(fixed)
     if count < least or (count > most and run is None) or (together and least < count < most):
         raise RefusedError(WRONG_ARGUMENTS, f"takes {signature(specs) or 'no arguments'}; {count} came")
+    if run is not None:  # first, for of a message with very many arguments the decoder keeps only their number
+        width, rows = _ROWS[run.kind]
+        if count - most > width * rows:
+            raise RefusedError(RANGE, f"more than {rows} {run.name} in one message")
     values: dict[str, Any] = {}
     for index, spec in enumerate(fixed):
         values[spec.name] = _single(spec, arguments[index]) if index < count else spec.default
@@ -171,10 +174,8 @@ def _int(name: str, value: object, low: float, high: float, spec: Argument | Non
 
 
 def _rows(run: Argument, flat: Sequence[object], length_beats: float) -> list[NoteRow] | list[ChordRow]:
-    width, most = _ROWS[run.kind]
+    width = _ROWS[run.kind][0]
     parse: Callable[[Sequence[object], float], Any] = _note if run.kind == "notes" else _chord
-    if len(flat) > width * most:
-        raise RefusedError(RANGE, f"more than {most} {run.name} in one message")
     if len(flat) % width or len(flat) < run.low * width:
         least = f", at least {run.low:g} of them" if run.low else ""
         wanted = f"{run.name} are runs of {width} ({run.allowed()}){least}"

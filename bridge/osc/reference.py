@@ -30,6 +30,7 @@ then.
   ({", ".join(f"`{name}`" for name in QUALITIES)}); at most {limits.MAX_CHORDS}.
 - **Address patterns** `? * [a-z] [!a] {{a,b}}` speak to every address they match: `/*/morph 0.5`,
   `/{{melody,bass}}/mute 1`. One packet may come to {limits.MAX_REQUESTS_PER_DATAGRAM} requests.
+  A `*` in place of a voice matches `bridge` and `clock` too: `/*/stop` also stops the clock.
 - **Bundles**: a time tag up to {limits.MAX_BUNDLE_AHEAD_S:g} s ahead is kept, past and immediate ones act at once.
   At most {limits.MAX_WAITING_BUNDLES} wait.
 - **One datagram**: {limits.MAX_DATAGRAM_BYTES} bytes, {limits.MAX_BUNDLE_ELEMENTS} elements,

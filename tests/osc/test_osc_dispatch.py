@@ -51,6 +51,15 @@ def test_false_is_false(rig):
     assert rig.requests[0].args["on"] is False
 
 
+@pytest.mark.parametrize("notes", [31, 51, 52, 100, 300])
+def test_too_many_notes_are_out_of_range_however_many(rig, notes):
+    rig.say("/melody/seed", 8.0, *(60, 0.0, 1.0, 100, 0) * notes)
+    rig.say("/melody/seed/notes", *(60, 0.0, 1.0, 100, 0) * notes)
+    rig.say("/melody/store", "a", 8.0, *(60, 0.0, 1.0, 100, 0) * notes)
+    assert rig.codes == [3, 3, 3]
+    assert {error[3] for error in rig.errors} == {"more than 30 notes in one message"}
+
+
 # -- patterns ---------------------------------------------------------------------------------------------------------
 
 

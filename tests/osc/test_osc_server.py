@@ -317,7 +317,9 @@ def test_a_host_that_others_can_reach_is_warned_about():
 # -- bounded work -----------------------------------------------------------------------------------------------------
 
 
-def test_one_wake_reads_a_bounded_batch():
+def test_one_wake_reads_a_bounded_batch(monkeypatch):
+    monkeypatch.setattr(server_module, "WAKE_BUDGET_NS", 10**12)
+
     async def test():
         session = Session()
         with serving(session) as client:
