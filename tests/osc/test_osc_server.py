@@ -393,6 +393,10 @@ def test_a_flood_does_not_starve_a_10_ms_timer(monkeypatch):
             assert session.server.counters.packets > 2000
             assert len(waited_for) > 5
             assert max(waited_for) <= 2
+            packets_before = -1
+            while session.server.counters.packets > packets_before:  # what the flood left in the system's buffer
+                packets_before = session.server.counters.packets
+                await asyncio.sleep(0.02)
             client.say("/bridge/ping", 5)
             assert (await client.hear("/bridge/pong"))[0].arguments[0] == 5
 
