@@ -1,0 +1,211 @@
+"""The command line: exit codes, one line for what is wrong, stdout for the answer alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import __version__, cli, paths, tables
+from bridge.supervisor import CannotRunError, Supervisor
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands look for ./config.yaml: here there is none."""
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> int:
+    try:
+        return cli.main(arguments)
+    except SystemExit as left:
+        assert isinstance(left.code, int)
+        return left.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["start", "--set", "osc.port=x"], "osc.port"),
+        (["--set", "osc.port=x"], "osc.port"),
+        (["models", "--config", "none.yaml"], "none.yaml"),
+        (["nonsense"], "nonsense"),
+        (["sample"], "MODEL"),
+        (["sample", "drums-2bar", "--count", "none"], "--count"),
+        (["sample", "drums-2bar", "--count", "0"], "from 1 to 999"),
+        (["sample", "drums-2bar", "--temperature", "9"], "from 0.05 to 2"),
+        (["sample", "drums-2bar", "--seed", "-1"], "--seed"),
+        (["sample", "drum-2bar", "--out", "x"], "drum-2bar"),
+        (["continue", "melody-2bar", "none.mid", "--out", "x.mid"], "none.mid"),
+        (["continue", "melody-2bar", "none.mid"], "--out"),
+        (["reconstruct", "melody-2bar", "text.mid", "--out", "x.mid"], "text.mid"),
+        (["interpolate", "melody-2bar", "text.mid", "none.mid", "--steps", "1"], "--steps"),
+        (["evaluate", "melody-2bar", "nowhere"], "nowhere"),
+        (["train", "melody-2bar"], "--data"),
+        (["train", "melody-2bar", "--data", "nowhere"], "nowhere"),
+        (["--config"], "--config"),
+        (["bench", "--soak", "-3"], "--soak"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    (tmp_path / "text.mid").write_text("not music")
+    assert run(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert expected in said.err
+    assert len(said.err.splitlines()) == 1, said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["text.mid"]
+
+
+def test_several_wrong_settings_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("start", "--set", "osc.port=x", "--set", "engine.threads=0", "--set", "voices.melody.grid=1/64") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_settings_may_stand_before_or_after_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text("clock: {tempo: 90}\nosc: {port: 9200}")
+    seen: list[Any] = []
+    monkeypatch.setattr(Supervisor, "run", lambda self: seen.append(self._settings))
+    options = ["--config", "mine.yaml", "--set", "osc.port=9300", "--set", "engine.threads=2"]
+    assert run(*([*options, "start"] if order == "before" else ["start", *options])) == 0
+    assert (seen[0].clock.tempo, seen[0].osc.port, seen[0].engine.threads) == (90.0, 9300, 2)
+
+
+def test_without_a_command_the_bridge_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(Supervisor, "run", lambda self: seen.append(True))
+    assert run() == 0
+    assert seen
+
+
+def test_a_taken_port_is_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert run("start", "--set", f"osc.port={port}", "--set", "midi.backend=none") == 3
+    said = capsys.readouterr()
+    assert said.err == f"barline: osc.port = {port}: another program has 127.0.0.1:{port} (UDP)\n"
+
+
+def test_a_failure_while_running_is_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: Supervisor) -> None:
+        raise CannotRunError("the player cannot start on this machine")
+
+    monkeypatch.setattr(Supervisor, "run", fail)
+    assert run("start") == 1
+    assert capsys.readouterr().err == "barline: the player cannot start on this machine\n"
+
+
+@pytest.mark.parametrize("fault", [ValueError("numpy says no"), RuntimeError("torch says no"), KeyError("k")])
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    def fail(self: Supervisor) -> None:
+        raise fault
+
+    monkeypatch.setattr(Supervisor, "run", fail)
+    with pytest.raises(type(fault)):
+        run("start")
+
+
+def test_json_has_stdout_to_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from bridge.model import registry
+
+    whole = registry.list_models
+
+    def chatty() -> list[dict[str, Any]]:
+        print("a library greets you")
+        return whole()
+
+    monkeypatch.setattr(registry, "list_models", chatty)
+    assert run("models", "--json") == 0
+    said = capsys.readouterr()
+    listed = json.loads(said.out)
+    assert "greets" in said.err
+    wanted = {"name", "parts", "bars", "parameters", "latent_size", "attributes", "sha256", "trained_on", "steps"}
+    wanted |= {"data", "licence", "scores"}
+    assert listed
+    assert all(wanted <= set(card) for card in listed)
+    assert run("models") == 0
+    assert all(card["name"] in capsys.readouterr().out for card in listed[:1])
+
+
+def test_sample_with_a_seed_is_the_same_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("one", "other"):
+        assert run("sample", "drums-2bar", "--count", "2", "--seed", "7", "--out", str(tmp_path / folder)) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines()[0] == str(tmp_path / "one" / "drums-2bar-001.mid")
+    for name in ("drums-2bar-001.mid", "drums-2bar-002.mid"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    assert run("sample", "drums-2bar", "--count", "1", "--out", str(tmp_path)) == 0
+    assert "gives this again" in capsys.readouterr().err
+
+
+def test_the_tests_are_in_the_source_tree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(paths, "tests_folder", lambda: None)
+    assert run("test") == 2
+    assert "checkout" in capsys.readouterr().err
+
+
+def test_pytest_gets_its_arguments_and_its_status_is_ours(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("def test_failing(): assert False\ndef test_passing(): pass\n")
+    command = [sys.executable, "-m", "bridge", "test", str(tmp_path), "-k", "failing", "--rootdir", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert "1 failed, 1 deselected" in ended.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [(["--version"], __version__), (["--help"], "settings")])
+def test_it_can_be_started_as_a_module(arguments: list[str], expected: str) -> None:
+    command = [sys.executable, "-P", "-m", "bridge", *arguments]
+    told = subprocess.run(command, capture_output=True, text=True, env=paths.child_environment(), check=True)
+    assert expected in told.stdout
+
+
+def test_a_reader_that_has_enough_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Supervisor) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Supervisor, "run", fail)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards: main replaces it
+    assert run("start") == 1
+    sys.stdout.close()
+
+
+def test_columns_line_up() -> None:
+    text = tables.columns(("name", "n"), [("a", 1), ("long", 1234), ("c", None)])
+    assert text.splitlines() == ["name      n", "a         1", "long  1,234", "c         -"]
+
+
+def test_every_check_and_its_advice_are_shown() -> None:
+    checks = [
+        {"name": "MIDI", "ok": False, "value": "none", "advice": "start JACK", "essential": False},
+        {"name": "Python", "ok": True, "value": "3.11", "advice": "", "essential": True},
+    ]
+    shown = tables.of_checks({"ok": True, "checks": checks})
+    assert "look  MIDI: none\n      start JACK\nok    Python: 3.11" in shown
+    assert "can work here" in shown
+    assert "cannot work" in tables.of_checks({"ok": False, "checks": checks})
+
+
+def test_the_bench_table_names_machine_and_figures() -> None:
+    row = {"name": "x", "unit": "ms", "n": 200, "p50": 1.5, "p95": 2.0, "p99": 3.0, "baseline": None, "ratio": None}
+    shown = tables.of_bench({"machine": {"cpu": "some", "cores": 2}, "results": [row]})
+    assert "cpu some, cores 2" in shown
+    assert shown.splitlines()[-1].split() == ["x", "ms", "200", "1.5", "2", "3", "-", "-"]

@@ -1,0 +1,113 @@
+"""doctor on this machine as it is, and with things missing."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import doctor
+from bridge.config_file import load
+from bridge.running import SessionLock
+
+
+def examined(tmp_path: Path, *sets: str) -> dict[str, Any]:
+    return doctor.examine(load(sets=["osc.port=0", *sets], folder=tmp_path))
+
+
+def check(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in report["checks"] if one["name"] == name)
+
+
+def test_this_machine_can_run_it_and_nothing_is_touched(tmp_path: Path) -> None:
+    report = examined(tmp_path, "midi.backend=none")
+    assert report["ok"], report
+    assert set(report["checks"][0]) == {"name", "ok", "value", "advice", "essential"}
+    names = [one["name"] for one in report["checks"]]
+    assert names[:3] == ["Python", "PyTorch", "model melody-2bar"]
+    assert names[-5:] == ["MIDI", "audio", "OSC port", "session folder", "timer"]
+    assert all(bool(one["advice"]) != one["ok"] for one in report["checks"]), report
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_another_program_has_is_fatal(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        report = examined(tmp_path, f"osc.port={port}", "midi.backend=none")
+    found = check(report, "OSC port")
+    assert not report["ok"]
+    assert not found["ok"]
+    assert found["value"] == f"another program has 127.0.0.1:{port}"
+    assert "osc.port" in found["advice"]
+
+
+def test_an_address_of_another_machine_is_fatal(tmp_path: Path) -> None:
+    settings = load(sets=["osc.host=192.0.2.1"], folder=tmp_path)
+    found = doctor._osc(settings)
+    assert not found.ok
+    assert "192.0.2.1" in found.value
+
+
+def test_a_folder_in_use_is_well_and_says_who(tmp_path: Path) -> None:
+    lock = SessionLock(tmp_path / "sessions")
+    lock.write({"supervisor": 4711, "osc": "127.0.0.1:9100"})
+    found = doctor._session(load(folder=tmp_path))
+    assert found.ok
+    assert "process 4711" in found.value
+    lock.release()
+
+
+def test_a_folder_that_is_a_file_is_fatal(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_text("in the way")
+    found = doctor._session(load(folder=tmp_path))
+    assert (found.ok, found.essential) == (False, True)
+    assert "session.folder" in found.advice
+
+
+def test_a_missing_model_is_told_and_fatal_only_if_it_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_of_two = doctor._models(load(sets=["voices={a: {}, b: {model: trio-16bar}}"], folder=tmp_path))
+    assert [found.ok for found in one_of_two] == [True, False]
+    assert not any(found.essential for found in one_of_two)
+    assert "voice b" in one_of_two[1].advice
+    monkeypatch.setattr(doctor.paths, "models_folder", lambda: tmp_path)
+    none = doctor._models(load(folder=tmp_path))
+    assert [(found.ok, found.essential) for found in none] == [(False, True)] * 3
+
+
+def test_changed_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = doctor.paths.models_folder() / "melody-2bar"
+    copy = tmp_path / "models" / "melody-2bar"
+    copy.mkdir(parents=True)
+    for file in ("card.json", "weights.safetensors"):
+        (copy / file).write_bytes((source / file).read_bytes())
+    weights = bytearray((copy / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "weights.safetensors").write_bytes(weights)
+    monkeypatch.setattr(doctor.paths, "models_folder", lambda: tmp_path / "models")
+    found = doctor._models(load(sets=["voices={a: {}}"], folder=tmp_path))[0]
+    assert not found.ok
+    assert "sha256" in found.value
+
+
+def test_midi_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    found = doctor._midi(load(sets=["midi.backend=winmm"], folder=tmp_path))
+    assert found.ok is (doctor.sys.platform == "win32")
+    assert found.ok or found.advice
+    assert not found.essential
+
+
+def test_a_device_that_is_not_there_is_told(tmp_path: Path) -> None:
+    found = doctor._torch(load(sets=["engine.device=mps"], folder=tmp_path))
+    assert found.ok is (doctor.sys.platform == "darwin")
+    assert "torch 2." in found.value
+
+
+def test_an_audio_device_of_no_such_name_is_told(tmp_path: Path) -> None:
+    found = doctor._audio(load(sets=["audio.device=no such thing"], folder=tmp_path))
+    assert not found.ok
+    assert "preview voice" in found.advice
