@@ -200,8 +200,8 @@ def make_venv() -> None:
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         raise SetupError(
             f"this Python {version} comes without venv: install the system package python{version}-venv (Debian and "
-            f"Ubuntu: `sudo apt install python{version}-venv`; elsewhere a Python from python.org has it), then run this "
-            "again"
+            f"Ubuntu: `sudo apt install python{version}-venv`; elsewhere a Python from python.org has it), then run "
+            "this again"
         )
     say("first run: setting up .venv, once. PyTorch is large: this takes some minutes and 1 to 2 GB of disk")
     VENV.mkdir()
