@@ -113,7 +113,8 @@ def _turn_the_knob(user: OscClient) -> None:
         time.sleep(max(0.0, begun + (turn + 1) * 0.5 / _TURNS_PER_BEAT - time.perf_counter()))
 
 
-_SCRIPT: tuple[tuple[int, str, tuple[tuple[str | float | int, ...], ...]], ...] = (
+_Action = tuple[str, *tuple[str | int | float, ...]]
+_SCRIPT: tuple[tuple[int, str, tuple[_Action, ...]], ...] = (
     (4, "melody: store this loop in corner a", (("/melody/store", "a"),)),
     (6, "melody: sample 2 new bars, at the next bar line", (("/melody/sample", 2),)),
     (14, "melody: store in corner b; drums: next 2 bars", (("/melody/store", "b"), ("/drums/next", 2))),

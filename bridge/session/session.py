@@ -6,6 +6,7 @@ It owns no socket and no clock: `bridge.main` gives it those, the tests give it 
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from bridge.session.performer import Performer
 from bridge.session.stage import Clock, Stage
 from bridge.session.voice import Knobs, Voice
 from bridge.session.voice_requests import VoiceRequests
+
+log = logging.getLogger(__name__)
 
 _SAVES_PER_S = 10
 _GROOVE_CHANGES_PER_S = 60  # a hand does not turn a knob faster; the player is spared the rest
@@ -75,10 +78,10 @@ class Session:
             voice = self.stage.voices.get(name)
             if voice is None:
                 continue
-            if same_run:
-                voice.restore_all(kept)
-            else:
-                voice.restore_kept(kept)
+            try:
+                (voice.restore_all if same_run else voice.restore_kept)(kept)
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as fault:  # edited by hand, or cut short
+                log.warning("state.json: what it holds of %s cannot be used (%r): starting it afresh", name, fault)
         if same_run:
             clock = self.stage.clock
             clock.source, clock.tempo_bpm, clock.offset_ms = state["clock"]

@@ -301,3 +301,10 @@ def test_a_second_panic_sends_every_note_off(room: Room) -> None:
     room.session.from_player(messages.Panicked(3))
     assert room.words.take("/bridge/panicked") == [(3,)]
     assert room.voice.playing is False
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "voices": {"melody": {"corners": 3}}}'])
+def test_a_damaged_state_file_costs_only_what_it_held(tmp_path: Path, content: str) -> None:
+    (tmp_path / "state.json").write_text(content)
+    room = Room(tmp_path)
+    room.new_loop()
