@@ -2,8 +2,8 @@
 
 A frame is a 4-byte big-endian length and one record of `messages`. Non-blocking, so that a poll loop (the player, the
 engine) and an asyncio loop (the bridge) can both own it: call `receive` when the socket is readable, `flush` when it is
-writable and `wants_write` is true. A peer that closed, or that does not read, ends in `ChannelClosedError`: a closed pipe is the
-other's death.
+writable and `wants_write` is true. A peer that closed, or that does not read, ends in `ChannelClosedError`: a closed
+pipe is the other's death.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ beat and acts on it; the notes are read from the player's own record of every me
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -226,9 +225,9 @@ def _leave(out_dir: Path, played: Sequence[Played], names: Sequence[str], segmen
     synth.write_wav(out_dir / "demo.wav", synth.render(timed))
     lateness_ms = sorted((item.sent_ns - item.intended_ns) / 1e6 for item in played)
     say(
-        f"{len(notes)} notes, every one closed; half of them sent within {lateness_ms[len(lateness_ms) // 2]:.2f} ms of "
+        f"{len(notes)} notes, every one closed; half were sent within {lateness_ms[len(lateness_ms) // 2]:.2f} ms of "
         f"their time, 99 in 100 within {lateness_ms[int(len(lateness_ms) * 0.99)]:.2f} ms"
     )
     for name in ("demo.mid", "demo.png", "demo.wav"):
-        say(f"  {out_dir / name}  ({os.path.getsize(out_dir / name):,} bytes)")
+        say(f"  {out_dir / name}  ({(out_dir / name).stat().st_size:,} bytes)")
     return 0

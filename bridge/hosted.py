@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bridge import paths
 from bridge.osc.client import OscClient
@@ -29,7 +29,7 @@ class HostedBridge:
     """`barline start` in a folder of its own. Use it as a context manager; it is ended on the way out."""
 
     def __init__(self, folder: Path, settings: Sequence[str] = (), config: Path | None = None) -> None:
-        """`settings` are further ``key=value`` pairs; the port is any free one and the panel is off unless they say so."""
+        """`settings` are further ``key=value`` pairs; unless they say so the port is any free one and the panel is off."""
         self.folder = folder
         self._settings = ["osc.port=0", "panel.enabled=false", f"session.folder={json.dumps(str(folder))}", *settings]
         self._config = config
@@ -86,7 +86,9 @@ class HostedBridge:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise HostedBridgeError(f"the bridge did not say {start!r} within {timeout_s} s: {self.words}") from None
+                raise HostedBridgeError(
+                    f"the bridge did not say {start!r} within {timeout_s} s: {self.words}"
+                ) from None
             if line is None:
                 raise HostedBridgeError(f"the bridge ended: {self.words}")
             if line.startswith(start):
@@ -143,7 +145,7 @@ class HostedBridge:
             process.kill()
             return process.wait()
 
-    def __enter__(self) -> HostedBridge:
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.start()
         return self

@@ -319,7 +319,9 @@ class LoadModel:
 
 
 _RECORDS: Final[dict[str, type]] = {
-    name: value for name, value in list(globals().items()) if dataclasses.is_dataclass(value) and isinstance(value, type)
+    name: value
+    for name, value in list(globals().items())
+    if dataclasses.is_dataclass(value) and isinstance(value, type)
 }
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     record: tuple(field.name for field in dataclasses.fields(record)) for record in _RECORDS.values()

@@ -1,4 +1,4 @@
-"""The whole bridge under measurement: clicks, lateness of notes, processor share, start-up; by real OSC, in processes."""
+"""The whole bridge under measurement: clicks, lateness of notes, processor share, start-up; by real OSC."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STARTS = 5
 
 
 def click_rows(client: OscClient, eager_ms: float | None) -> list[Row]:
-    """`/melody/next 2`, one after the other: from the request's arrival to the bars handed over, and as a client sees it.
+    """`/melody/next 2`, one after the other: from its arrival to the hand-over, and as a client sees it.
 
     The baseline is the same decode run eagerly, alone: a whole click against the bare arithmetic of one.
     """

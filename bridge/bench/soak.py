@@ -30,7 +30,7 @@ def soak_rows(bridge: HostedBridge, client: OscClient, minutes: float) -> list[R
         SoakError: note-ons and note-offs differ, a note was struck while it sounded, or one is open at the end.
     """
     pid = int(bridge.processes()["bridge.main"])
-    listeners = _listeners(bridge)
+    listeners = _listeners()
     chance = random.Random(1)
     client.send("/clock/tempo", _BPM)
     client.send("/clock/play")
@@ -56,7 +56,10 @@ def soak_rows(bridge: HostedBridge, client: OscClient, minutes: float) -> list[R
     errors = [said for said in client.said() if said.address == "/error" and said.args[0] not in (4, 6)]
     if errors:
         raise SoakError(f"the bridge answered {errors[0].args}")
-    return [*rows, row(f"soak {minutes:g} min: memory of bridge.main (against its first reading)", "MB", memory, memory[0])]
+    return [
+        *rows,
+        row(f"soak {minutes:g} min: memory of bridge.main (against its first reading)", "MB", memory, memory[0]),
+    ]
 
 
 def _something(client: OscClient, chance: random.Random) -> None:
@@ -86,7 +89,7 @@ def _something(client: OscClient, chance: random.Random) -> None:
     chance.choice(actions)()
 
 
-def _listeners(bridge: HostedBridge) -> dict[str, Listener]:
+def _listeners() -> dict[str, Listener]:
     """A listener on each voice's port, where the system has ports; none where it has not."""
     found = {}
     for backend in ("alsa", "jack", "coremidi", "winmm"):

@@ -83,9 +83,7 @@ class Residents:
         key = (job.model, corners, job.seed, job.temperature)
         morph = self._morphs.pop(key, None)
         if morph is None:
-            morph = morphing.prepare_morph(
-                model, corners, job.seed, job.temperature, at_every_beat=at_every_beat
-            )
+            morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, at_every_beat=at_every_beat)
         self._morphs[key] = morph
         while len(self._morphs) > _MORPHS_KEPT:
             del self._morphs[next(iter(self._morphs))]

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from bridge.limits import MAX_DATAGRAM_BYTES
 from bridge.osc.decoder import Message, decode
@@ -113,7 +113,7 @@ class OscClient:
         self._thread.join(timeout=1.0)
         self._socket.close()
 
-    def __enter__(self) -> OscClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

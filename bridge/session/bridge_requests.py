@@ -8,7 +8,7 @@ from bridge.session.stage import Stage
 
 
 class BridgeRequests:
-    """The verbs of `/bridge/…` and `/clock/…`, as far as the session answers them (the server answers ping, state and subscriptions)."""
+    """The verbs of `/bridge/…` and `/clock/…`; ping, state and subscriptions are the OSC server's."""
 
     def __init__(self, stage: Stage) -> None:
         """`stage` is shared with the other parts of the session."""
@@ -49,7 +49,9 @@ class BridgeRequests:
         if self._stage.clock.followed:
             state = self._stage.clock.state
             source = "another clock" if state is None else state.source
-            raise RefusedError(NOT_NOW, f"{what}: the clock follows {source}; set it there, or send /clock/source internal")
+            raise RefusedError(
+                NOT_NOW, f"{what}: the clock follows {source}; set it there, or send /clock/source internal"
+            )
 
     def clock_source(self, request: Request) -> None:
         """Whose clock to follow."""

@@ -57,7 +57,9 @@ class Composer:
         if not voice.model_ready:
             raise RefusedError(NOT_NOW, f"{voice.name}: the model {voice.model} is not ready yet")
         if len(voice.queue) >= limits.MAX_REQUESTS_WAITING:
-            raise RefusedError(BUSY, f"{voice.name}: {len(voice.queue)} requests are waiting already; at most that many")
+            raise RefusedError(
+                BUSY, f"{voice.name}: {len(voice.queue)} requests are waiting already; at most that many"
+            )
 
     def in_order(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
         """Do `action` after all that was asked of this voice before; at once when nothing is under way.
@@ -155,4 +157,3 @@ class Composer:
                 self.failed(JobFailed(number, INSIDE, "the engine ended twice over this request"))
             else:
                 self._stage.engine.send(job.record)
-

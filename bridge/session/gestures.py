@@ -37,7 +37,9 @@ class Gestures:
         """
         missing = [slot for slot in _CORNERS[op] if slot not in voice.corners]
         if missing:
-            raise RefusedError(NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store something there first")
+            raise RefusedError(
+                NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store something there first"
+            )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in _CORNERS[op])
         bar_beats = self._stage.clock.bar_beats
@@ -104,9 +106,7 @@ class Gestures:
             voice.sounding = loop
             if present.id != loop.id:
                 beat = self._stage.clock.beat_at(self._stage.timers.now_ns())
-                self._stage.outbox.publish(
-                    f"/{voice.name}/launched", loop.id, float(beat), also=gesture.request.origin
-                )
+                self._stage.outbox.publish(f"/{voice.name}/launched", loop.id, float(beat), also=gesture.request.origin)
         if voice.gesture_events is not None:
             voice.gesture_events.trigger()
         self._stage.voice_changed(voice)

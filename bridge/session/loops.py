@@ -47,7 +47,9 @@ def rows_of(bars: Bars) -> list[NoteRow]:
 
 def bars_of(length_beats: float, rows: Iterable[Sequence[Any]]) -> Bars:
     """Bars from rows ``(pitch, start, duration, velocity, part)``, put in order."""
-    return Bars(in_order(Note(int(r[0]), float(r[1]), float(r[2]), int(r[3]), int(r[4])) for r in rows), float(length_beats))
+    return Bars(
+        in_order(Note(int(r[0]), float(r[1]), float(r[2]), int(r[3]), int(r[4])) for r in rows), float(length_beats)
+    )
 
 
 def bars_to_json(bars: Bars) -> list[Any]:

@@ -29,7 +29,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request: `scope` is ``bridge``, ``clock`` or a voice; `args` by name; `arrival_ns` on perf_counter_ns."""
+    """A validated request: `scope` is ``bridge``, ``clock`` or a voice; `args` are by name."""
 
     address: str
     scope: str
@@ -42,10 +42,10 @@ class Request:
 class Outbox(Protocol):
     """Where answers and events go."""
 
-    def reply(self, origin: Origin, address: str, *args: int | float | str) -> None:
+    def reply(self, origin: Origin, address: str, *args: float | str) -> None:
         """Answer the sender of a request."""
 
-    def publish(self, address: str, *args: int | float | str, also: Origin | None = None) -> None:
+    def publish(self, address: str, *args: float | str, also: Origin | None = None) -> None:
         """An event to all subscribers, and to `also` when that requester has not subscribed."""
 
 
@@ -78,7 +78,7 @@ class Timers(Protocol):
 
 
 class Throttle:
-    """Does something at most `per_second` times a second, the last time always (contract 3.3 for states and gestures)."""
+    """Does something at most `per_second` times a second, the last time always (contract 3.3: states and gestures)."""
 
     def __init__(self, timers: Timers, per_second: float, action: Callable[[], None]) -> None:
         """`action` is called at once when enough time has passed, else when it has."""

@@ -30,7 +30,9 @@ class Performer:
         voice.pending = loop
         voice.handed[loop.id] = Handed(loop, origin, arrival_ns)
         self._stage.player.send(
-            messages.Launch(voice.name, loop.id, arrival_ns, voice.knobs.launch, loop.bars.length, self._rows(voice, loop))
+            messages.Launch(
+                voice.name, loop.id, arrival_ns, voice.knobs.launch, loop.bars.length, self._rows(voice, loop)
+            )
         )
 
     def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
@@ -169,7 +171,9 @@ class Performer:
             if not voice.playing:
                 send(messages.StopVoice(voice.name))
         if voice.pending is not None:
-            handed = voice.handed.setdefault(voice.pending.id, Handed(voice.pending, ("", 0), self._stage.timers.now_ns()))
+            handed = voice.handed.setdefault(
+                voice.pending.id, Handed(voice.pending, ("", 0), self._stage.timers.now_ns())
+            )
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending
             rows = self._rows(voice, pending)

@@ -44,7 +44,7 @@ class Session:
         engine: Peer,
         timers: Timers,
     ) -> None:
-        """`voices` and `clock` are those sections of the config; `token` tells one run of the supervisor from another."""
+        """`voices` and `clock` are those sections of the config; `token` tells one run from another."""
         self._folder = folder
         self._run = hashlib.sha256(token.encode()).hexdigest()[:16]
         self._engine_told: set[str] = set()
@@ -80,7 +80,13 @@ class Session:
                 continue
             try:
                 (voice.restore_all if same_run else voice.restore_kept)(kept)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as fault:  # edited by hand, or cut short
+            except (
+                KeyError,
+                TypeError,
+                ValueError,
+                IndexError,
+                AttributeError,
+            ) as fault:  # edited by hand, or cut short
                 log.warning("state.json: what it holds of %s cannot be used (%r): starting it afresh", name, fault)
         if same_run:
             clock = self.stage.clock

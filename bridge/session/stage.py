@@ -93,7 +93,9 @@ class Stage:
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def announce_bars(self, voice: Voice, loop: Loop, start_beats: float, latency_ms: float, also: Origin | None) -> None:
+    def announce_bars(
+        self, voice: Voice, loop: Loop, start_beats: float, latency_ms: float, also: Origin | None
+    ) -> None:
         """The three kinds of `bars/*` events for a loop, its notes as they will sound."""
         bars = self.performed(voice, loop)
         base = f"/{voice.name}/bars"

@@ -35,6 +35,6 @@ def write(folder: Path, state: dict[str, Any]) -> None:
     beside = path.with_name(f".state.{os.getpid()}.part")
     try:
         beside.write_text(json.dumps({"format": FORMAT, **state}, separators=(",", ":")), encoding="utf-8")
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as fault:
         log.error("%s cannot be written: %s", path, fault)

@@ -133,7 +133,9 @@ class VoiceRequests:
         elif voice.present is not None:
             bars = voice.present.bars
         else:
-            raise RefusedError(NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first")
+            raise RefusedError(
+                NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first"
+            )
         voice.corners[slot] = bars
         present = voice.present
         if present is not None and present.recipe is not None and present.recipe.op in ("morph", "xy"):
@@ -239,7 +241,9 @@ class VoiceRequests:
 
     def do_redo(self, voice: Voice, request: Request) -> None:
         """Forth again."""
-        self._composer.in_order(voice, request, lambda: self._travel(voice, request, voice.history.position + 1, "redo"))
+        self._composer.in_order(
+            voice, request, lambda: self._travel(voice, request, voice.history.position + 1, "redo")
+        )
 
     def _travel(self, voice: Voice, request: Request, position: int, what: str) -> None:
         history = voice.history
@@ -290,7 +294,9 @@ class VoiceRequests:
         if name not in MODEL_PARTS:
             raise RefusedError(NO_SUCH, f"no model {name}: there are {', '.join(MODEL_PARTS)}")
         if MODEL_PARTS[name] != len(voice.channels):
-            raise RefusedError(NOT_NOW, f"{name} has {MODEL_PARTS[name]} part(s), {voice.name} has {len(voice.channels)}")
+            raise RefusedError(
+                NOT_NOW, f"{name} has {MODEL_PARTS[name]} part(s), {voice.name} has {len(voice.channels)}"
+            )
         if not self._stage.engine.connected:
             raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
         voice.next_model, voice.model_asked = name, request
