@@ -1,4 +1,4 @@
-"""The engine's one loop: it listens to the bridge, works off the queue, and looks at it again at every beat it decodes."""
+"""The engine's one loop: it listens, works off the queue, and looks at the queue again at every beat it decodes."""
 
 from __future__ import annotations
 

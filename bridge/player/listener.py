@@ -15,7 +15,7 @@ from bridge.player.rtmidi_ports import APIS
 
 @dataclass
 class Tally:
-    """What was heard of notes: `doubled` counts ons of a note that sounded already, `stray` offs of one that did not."""
+    """What was heard of notes; `doubled`: ons of a note that sounded already, `stray`: offs of one that did not."""
 
     ons: int = 0
     offs: int = 0
