@@ -6,24 +6,7 @@ import torch
 
 from bridge.model import registry
 from bridge.model.compiled import CompiledModel
-from bridge.model.config import ModelConfig
-from bridge.model.prior import Mixture
-from bridge.model.vae import MusicVae
-
-SMALL_LINE = ModelConfig("melody-2bar", "melody", 2, 8, 12, 16, free_nats=5.0, lowest=48, highest=88, embedding_size=8)
-SMALL_DRUMS = ModelConfig("drums-2bar", "drums", 2, 8, 12, 16, free_nats=5.0, embedding_size=8, dynamics_size=12)
-
-
-def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture]:
-    """A model with random weights, sharp enough that its logits differ, and a prior of two components."""
-    torch.manual_seed(5)
-    model = MusicVae(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.5)
-    size = config.latent_size
-    factors = torch.eye(size).repeat(2, 1, 1) * torch.tensor([0.5, 1.0])[:, None, None]
-    return model, Mixture(torch.tensor([0.25, 0.75]), torch.randn(2, size), factors)
+from small_models import SMALL_DRUMS, SMALL_LINE, small_model
 
 
 @pytest.fixture(scope="session", params=[SMALL_LINE, SMALL_DRUMS], ids=["line", "drums"])
