@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -52,6 +53,7 @@ class Bridge:
         self._loop = loop
         self._stopped = asyncio.Event()
         self._told_ready = False
+        self._told_source = ""
         token = init["token"]
         self._player = PeerLink(
             loop, token, on_record=self._from_player, on_open=self._player_came, on_gone=self._player_gone
@@ -149,17 +151,16 @@ class Bridge:
             self._session.from_player(record)
         if isinstance(record, messages.SnapshotEnd):
             self._tell_ready()
+        if isinstance(record, messages.SnapshotEnd | messages.ClockState):
+            self._tell_clock()
 
-    def _from_engine(self, record: object) -> None:
-        self._session.from_engine(record)
-        if isinstance(record, messages.ModelState):
-            tell({"say": f"model {record.model}: {record.detail}"})
-            self._tell_ready()
-
-    def _tell_ready(self) -> None:
-        if self._session.stage.ready != self._told_ready:
-            self._told_ready = self._session.stage.ready
-            tell({"ready": self._told_ready})
+    def _tell_clock(self) -> None:
+        """Whose time it is, when that has changed."""
+        state = self._session.stage.clock.state
+        if state is not None and state.source != self._told_source:
+            self._told_source = state.source
+            wanted = self._session.stage.clock.source
+            tell({"say": f"clock: {state.source}, {state.tempo_bpm:g} BPM (asked for: {wanted})"})
 
 
 def tell(line: dict[str, Any]) -> None:
@@ -196,4 +197,6 @@ async def _run(loop: asyncio.AbstractEventLoop, init: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # a thread may be blocked on standard input, which the interpreter's own way out would trip over
