@@ -234,9 +234,9 @@ def install(requirements: list[str]) -> None:
 
 def progress_of(line: str) -> str:
     """What a line of pip's output means to the user; empty where it means nothing."""
-    collecting = re.match(r"(?:Collecting |Processing \S*[/\\])([\w.+-]+)", line)
+    collecting = re.match(r"Collecting ([\w.-]+)|Processing \S*[/\\]([\w.]+-[\w.+]+)", line)
     if collecting:
-        return f"  fetching {collecting.group(1)}"
+        return f"  fetching {collecting[1] or collecting[2]}"
     size = re.search(r"Downloading \S*?([\w.]+-[\w.+]+?)-\S* \(([\d.]+ [MG]B)\)", line)
     if size:
         return f"  downloading {size.group(1)}, {size.group(2)}"

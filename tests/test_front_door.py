@@ -272,7 +272,7 @@ def test_the_command_is_found_among_the_options(front_door: ModuleType, argument
         ("  Downloading https://h/p/torch-2.13.0-cp311-none-any.whl.metadata (28 kB)\n", ""),
         ("  Downloading torch-2.13.0-cp311-none-any.whl (191.4 MB)\n", "  downloading torch-2.13.0, 191.4 MB"),
         ("Installing collected packages: a, b, c\n", "  installing: a, b, c"),
-        ("Processing /opt/wheels/a_b-1.0+cpu-cp311-none-any.whl\n", "  fetching a_b-1.0+cpu-cp311-none-any.whl"),
+        ("Processing /opt/wheels/a_b-1.0+cpu-cp311-none-any.whl\n", "  fetching a_b-1.0+cpu"),
         ("WARNING: something\n", ""),
     ],
 )
