@@ -20,6 +20,9 @@ from typing import Any
 
 from bridge import messages
 from bridge.osc.server import OscServer, PortTakenError
+from bridge.panel.fanout import Everyone
+from bridge.panel.hub import Hub
+from bridge.panel.server import PanelError, PanelServer
 from bridge.peers import PeerLink
 from bridge.session.outside import Handle
 from bridge.session.session import Session
@@ -69,12 +72,17 @@ class Bridge:
             ready=lambda: self._session.stage.ready,
             send_state=lambda origin: self._session.stage.send_whole_state(origin),
         )
+        hub = Hub(
+            init["voices"], lambda request: self._session.handle(request), lambda: self._session.stage, init["version"]
+        )
+        self._panel_settings: dict[str, Any] = init["panel"]
+        self._panel = PanelServer(hub)
         self._session = Session(
             folder=Path(init["folder"]),
             token=token,
             voices=init["voices"],
             clock=init["clock"],
-            outbox=self._server,
+            outbox=Everyone(self._server, hub),
             player=self._player,
             engine=self._engine,
             timers=LoopTimers(loop),
@@ -97,12 +105,28 @@ class Bridge:
                 self._loop.add_signal_handler(getattr(signal, name), self._stopped.set)
         threading.Thread(target=self._read_instructions, name="instructions", daemon=True).start()
         threading.Thread(target=self._warm_groove, name="groove warm-up", daemon=True).start()
+        opening = asyncio.create_task(self._open_panel())
         await self._stopped.wait()
+        opening.cancel()
+        await self._panel.close()
         self._session.close()
         self._server.close()
         self._player.close()
         self._engine.close()
         return 0
+
+    async def _open_panel(self) -> None:
+        """The panel comes when the bridge already answers, and the bridge goes on without it when it cannot."""
+        if not self._panel_settings["enabled"]:
+            return
+        try:
+            await self._panel.start(self._panel_settings["host"], self._panel_settings["port"])
+        except PanelError as fault:
+            tell({"panel": None, "say": str(fault)})
+            return
+        tell({"panel": self._panel.address, "say": f"panel http://{self._panel.address}/"})
+        if self._panel.warning:
+            tell({"say": self._panel.warning})
 
     def _read_instructions(self) -> None:
         for line in sys.stdin:
@@ -153,6 +177,17 @@ class Bridge:
             self._tell_ready()
         if isinstance(record, messages.SnapshotEnd | messages.ClockState):
             self._tell_clock()
+
+    def _from_engine(self, record: object) -> None:
+        self._session.from_engine(record)
+        if isinstance(record, messages.ModelState):
+            tell({"say": f"model {record.model}: {record.detail}"})
+            self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        if self._session.stage.ready != self._told_ready:
+            self._told_ready = self._session.stage.ready
+            tell({"ready": self._told_ready})
 
     def _tell_clock(self) -> None:
         """Whose time it is, when that has changed."""

@@ -187,7 +187,9 @@ class Supervisor:
         settings = self._settings.model_dump()
         if self._osc is not None:  # a restarted bridge stays where its clients know it to be
             settings["osc"]["port"] = int(self._osc.rpartition(":")[2])
-        told = {key: settings[key] for key in ("osc", "clock", "midi", "voices")}
+        if self._panel is not None:
+            settings["panel"]["port"] = int(self._panel.rpartition(":")[2])
+        told = {key: settings[key] for key in ("osc", "panel", "clock", "midi", "voices")}
         return {**self._common_init(), "version": __version__, **told}
 
     def _engine_init(self) -> dict[str, Any]:

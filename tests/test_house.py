@@ -50,6 +50,7 @@ FLOORS = {
 NEIGHBOURS = {
     ("channel", "messages"), ("channel", "limits"), ("config", "limits"), ("config_file", "limits"),
     ("config_file", "config"), ("config_file", "strict_yaml"), ("music", "limits"), ("__main__", "cli"),
+    ("panel", "osc"),
 }  # fmt: skip
 _FIFTH = ("bench", "demo", "doctor", "hosted", "main", "peers", "running", "supervisor", "tables")
 NEIGHBOURS |= {(one, other) for one in _FIFTH for other in _FIFTH}
@@ -70,6 +71,8 @@ CONFINED = {
     "pydantic": {"config", "config_file"},
     "yaml": {"strict_yaml"},
     "tqdm": {"model"},
+    "starlette": {"panel"},
+    "uvicorn": {"panel"},
 }
 
 

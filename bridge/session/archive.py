@@ -55,6 +55,10 @@ class Archive:
         """Where the bars of that id are kept."""
         return self._folder / f"{loop_id:06d}-{voice}.mid"
 
+    def ids(self, voice: str) -> list[int]:
+        """The ids of all bars of a voice, oldest first."""
+        return sorted(loop_id for loop_id, owner in self._voice_of.items() if owner == voice)
+
     def has(self, voice: str, loop_id: int) -> bool:
         """Whether these bars are on disk and belong to `voice`."""
         return self._voice_of.get(loop_id) == voice

@@ -1,0 +1,67 @@
+"""What the page is told besides OSC, as plain JSON: what its controls are made from, and what a voice remembers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from bridge import limits
+from bridge.osc.arguments import Argument
+from bridge.osc.routes import ROUTES, Route
+from bridge.session.loops import bars_to_json
+from bridge.session.stage import Stage
+from bridge.session.voice import Knobs, Voice
+
+
+def interface(version: str, voices: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The whole table of routes, and the voices with the values their knobs rest at (the config's, else ours)."""
+    rest = asdict(Knobs())
+    return {
+        "kind": "interface",
+        "version": version,
+        "routes": [_route(route) for route in ROUTES],
+        "voices": [
+            {
+                "name": name,
+                "parts": list(settings["parts"]) if settings.get("parts") else [],
+                "rest": {key: settings.get(key, value) for key, value in rest.items()},
+            }
+            for name, settings in voices.items()
+        ],
+    }
+
+
+def memory(stage: Stage, voice: Voice) -> dict[str, Any]:
+    """The newest ids of a voice, those that undo goes back through, and its corners as ``[length, note rows]``."""
+    return {
+        "kind": "memory",
+        "voice": voice.name,
+        "bars": stage.archive.ids(voice.name)[-limits.PANEL_LISTED_BARS :],
+        "undo": voice.history.ids[: max(0, voice.history.position)][-limits.PANEL_LISTED_BARS :],
+        "corners": {slot: bars_to_json(bars) for slot, bars in voice.corners.items()},
+    }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {
+        "scope": route.scope,
+        "verb": route.verb,
+        "text": route.text,
+        "later": route.later,
+        "arguments": [_argument(spec) for spec in route.arguments],
+    }
+
+
+def _argument(spec: Argument) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "low": spec.low,
+        "high": spec.high,
+        "unit": spec.unit,
+        "optional": spec.optional,
+        "default": spec.default,
+        "choices": list(spec.choices) or [str(value) for value in spec.values],
+        "later": list(spec.later),
+        "allowed": spec.allowed(),
+    }
