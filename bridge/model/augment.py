@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from bridge.model.config import ModelConfig
-from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, line_tokens, tokens_line
+from bridge.music.grids import (
+    DRUM_CLASSES,
+    LOWEST_PITCH,
+    PITCHES,
+    SILENT,
+    DrumGrid,
+    Ints,
+    line_tokens,
+    tokens_line,
+)
 from bridge.music.notes import STEPS_PER_BEAT
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -21,6 +30,8 @@ _SPLICE_CHANCE = 0.1
 _GATE_CHANCE = 0.2
 _DROP_CLASS_CHANCE = 0.2
 _HAT_RIDE_CHANCE = 0.1
+_DRUM_SPLICE_CHANCE = 0.2
+_DRUM_SHIFT_CHANCE = 0.2
 _CLOSED_HAT, _RIDE = 2, 8
 
 
@@ -90,21 +101,38 @@ def _gated(sounding: Ints, struck: Flags, rng: np.random.Generator) -> Ints:
     return np.where(chosen[:, None] & ~keep, SILENT, sounding)
 
 
-def augment_drums(hits: Ints, velocities: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Copies of drum windows with a class dropped, closed hat and ride exchanged, or played softer or louder.
-
-    Returns hits (B, T), velocities (B, T, 9), and the order (B, 9) in which classes were taken, for offsets.
+def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator) -> DrumGrid:
+    """Copies of drum windows (B, T) turned by beats, spliced with `other`, with a class dropped, closed hat and ride
+    exchanged, or played softer or louder.
     """
-    count = len(hits)
+    count = len(drums.hits)
+    bits = drums.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    bits, velocities, offsets = _rearranged((bits, drums.velocities, drums.offsets), other, rng)
     order = np.tile(np.arange(DRUM_CLASSES), (count, 1))
     exchanged = rng.random(count) < _HAT_RIDE_CHANCE
     order[exchanged, _CLOSED_HAT], order[exchanged, _RIDE] = _RIDE, _CLOSED_HAT
-    bits = hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
-    bits = np.take_along_axis(bits, order[:, None], 2)
+    bits, velocities, offsets = (np.take_along_axis(x, order[:, None], 2) for x in (bits, velocities, offsets))
     dropped = np.where(rng.random(count) < _DROP_CLASS_CHANCE, rng.integers(0, DRUM_CLASSES, count), -1)
     without = bits * (np.arange(DRUM_CLASSES)[None, None] != dropped[:, None, None])
-    left = without.any(axis=(1, 2))
-    bits = np.where(left[:, None, None], without, bits)
-    scale = rng.uniform(0.8, 1.2, count)
-    louder = np.clip(np.take_along_axis(velocities, order[:, None], 2) * scale[:, None, None], 1, 127)
-    return (bits << np.arange(DRUM_CLASSES)).sum(-1), louder.astype(np.int64) * bits, order
+    bits = np.where(without.any(axis=(1, 2))[:, None, None], without, bits)
+    louder = np.clip(velocities * rng.uniform(0.8, 1.2, count)[:, None, None], 1, 127).astype(np.int64)
+    return DrumGrid((bits << np.arange(DRUM_CLASSES)).sum(-1), louder * bits, offsets)
+
+
+def _rearranged(
+    columns: tuple[Ints, Ints, Ints], other: DrumGrid, rng: np.random.Generator
+) -> tuple[Ints, Ints, Ints]:
+    """Hits, velocities and offsets (B, T, 9), some with their second half from `other`, some turned by beats."""
+    count, steps, _ = columns[0].shape
+    other_bits = other.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    half = np.arange(steps) >= steps // 2
+    spliced: Flags = np.asarray(rng.random(count) < _DRUM_SPLICE_CHANCE)
+    take = (spliced[:, None] & half[None])[:, :, None]
+    turn = np.where(rng.random(count) < _DRUM_SHIFT_CHANCE, rng.integers(1, steps // STEPS_PER_BEAT, count), 0)
+    index = ((np.arange(steps)[None] + turn[:, None] * STEPS_PER_BEAT) % steps)[:, :, None]
+    partners = (other_bits, other.velocities, other.offsets)
+    bits, velocities, offsets = (
+        np.take_along_axis(np.where(take, theirs, ours), index, 1)
+        for ours, theirs in zip(columns, partners, strict=True)
+    )
+    return bits, velocities, offsets

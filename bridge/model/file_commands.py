@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from bridge.model import evaluation, registry
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig, config_of
@@ -47,7 +49,7 @@ def sample_files(model: str, count: int, seed: int, temperature: float, out_dir:
     """
     _within("--count", count, 1, _MAX_COUNT)
     _within("--temperature", temperature, 0.05, 2.0)
-    compiled = registry.load_compiled(model, "cpu")
+    compiled = _compiled(model)
     config = compiled.config
     paths = []
     for index in range(count):
@@ -65,7 +67,7 @@ def continue_file(
         ValueError: one of this module's, with the reason.
     """
     _within("--bars", bars, 1, _MAX_BARS)
-    compiled = registry.load_compiled(model, "cpu")
+    compiled = _compiled(model)
     source, tempo = bars_of_file(in_path, compiled.config)
     heard_beats = min(source.length, float(_HEARD_BARS * BEATS_PER_BAR))
     heard = cut(source, source.length - heard_beats, heard_beats)
@@ -84,7 +86,7 @@ def interpolate_files(
         ValueError: one of this module's, with the reason.
     """
     _within("--steps", steps, 2, _MAX_COUNT)
-    compiled = registry.load_compiled(model, "cpu")
+    compiled = _compiled(model)
     corners = [bars_of_file(path, compiled.config) for path in (a, b)]
     tempo = corners[0][1]
     made = interpolated(compiled, corners[0][0], corners[1][0], steps, seed, temperature)
@@ -101,7 +103,7 @@ def reconstruct_file(model: str, in_path: Path, temperature: float, seed: int, o
         ValueError: one of this module's, with the reason.
     """
     _within("--temperature", temperature, 0.05, 2.0)
-    compiled: CompiledModel = registry.load_compiled(model, "cpu")
+    compiled = _compiled(model)
     source, tempo = bars_of_file(in_path, compiled.config)
     return _write(out_path, reconstruct_bars(compiled, source, seed, temperature), compiled.config, tempo)
 
@@ -156,6 +158,12 @@ def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:
         raise MidiFileError(f"{path}: expected at most {_MAX_BARS} bars, found {whole_bars}")
     length = float(whole_bars * BEATS_PER_BAR)
     return cut(Bars(in_order(notes), length), 0.0, length), score.tempo
+
+
+def _compiled(model: str) -> CompiledModel:
+    """The model on one thread: a step is too small to share, and two threads on busy cores wait for each other."""
+    torch.set_num_threads(1)
+    return registry.load_compiled(model, "cpu")
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

@@ -12,7 +12,7 @@ from bridge.model.augment import augment_drums, augment_lines, folded, octave_sh
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import NOT_EVALUATED, Dataset
 from bridge.model.vae import Batch
-from bridge.music.grids import Ints
+from bridge.music.grids import DrumGrid, Ints
 
 #: The share of each style in the diet, in per cent; sources of one style share it by size. Model.md's mixture, but for
 #: fills and drum machine patterns, which are few (388 and 160 windows) and would be learnt by heart at a tenth each.
@@ -95,12 +95,16 @@ class BatchSource:
         if not self._drums:
             lines = augment_lines(self._tokens[rows], self._tokens[self._draw(count)], self._config, self._rng)
             return Batch(torch.from_numpy(lines))
-        hits, velocities, order = augment_drums(
-            self._tokens[rows], self._velocities[rows].astype(np.int64), self._rng
-        )
-        offsets = np.take_along_axis(self._offsets[rows].astype(np.int64), order[:, None], 2)
-        known = torch.from_numpy(self._has_velocity[rows])
-        return Batch(torch.from_numpy(hits), torch.from_numpy(velocities), torch.from_numpy(offsets), known)
+        known = self._has_velocity[rows]
+        partners = self._draw(count)
+        partners = np.where(self._has_velocity[partners] == known, partners, rows)
+        made = augment_drums(self._drum_grid(rows), self._drum_grid(partners), self._rng)
+        tensors = (torch.from_numpy(x) for x in (made.hits, made.velocities, made.offsets, known))
+        return Batch(*tensors)
+
+    def _drum_grid(self, rows: Ints) -> DrumGrid:
+        velocities, offsets = self._velocities[rows].astype(np.int64), self._offsets[rows].astype(np.int64)
+        return DrumGrid(self._tokens[rows], velocities, offsets)
 
 
 def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig) -> Batch:

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from small_models import SMALL_DRUMS, SMALL_LINE, small_model
 
 from bridge.model import registry
 from bridge.model.compiled import CompiledModel
-from small_models import SMALL_DRUMS, SMALL_LINE, small_model
 
+torch.set_num_threads(1)  # two threads on two busy cores wait for each other, for seconds
 
 @pytest.fixture(scope="session", params=[SMALL_LINE, SMALL_DRUMS], ids=["line", "drums"])
 def small(request):

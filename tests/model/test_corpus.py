@@ -5,13 +5,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from tests_model_songs import tune, write_songs
 
 from bridge.model.config import CONFIGS
 from bridge.model.corpus import CorpusError, common_time_sections, open_collections
 from bridge.model.dataset import SPLITS, build, load, merged_songs, split_of, window_keys
 from bridge.music.midi_files import MidiScore, TimeSignature, midi_bytes
 from bridge.music.notes import Bars, Note
-from tests_model_songs import tune, write_songs
 
 MELODY, DRUMS = CONFIGS["melody-2bar"], CONFIGS["drums-2bar"]
 

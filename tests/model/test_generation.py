@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests_model_songs import beat_of, tune
 
 from bridge.model import generation
 from bridge.model.steering import Steering
 from bridge.music.notes import Bars, Note, bars_fault
-from tests_model_songs import beat_of, tune
 
 
 def seed_of(model, bars=2):
