@@ -141,9 +141,13 @@ class Child:
 
     def end_by_force(self, *, kill: bool) -> None:
         """Send it the signal to end, or kill it."""
-        if self._process is not None and self._process.poll() is None:
-            log.warning("%s did not end by itself", self.name)
-            (self._process.kill if kill else self._process.terminate)()
+        if self._process is None or self._process.poll() is not None:
+            return
+        if kill:
+            log.warning("%s did not end in time: killed", _PLAIN_NAMES[self.name])
+            self._process.kill()
+        else:
+            self._process.terminate()
 
 
 Event = tuple[Name | None, int, dict[str, Any] | int | None]
@@ -224,6 +228,8 @@ class Supervisor:
     def _signals(self) -> Any:
         wanted = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         known = [getattr(signal, name) for name in wanted if hasattr(signal, name)]
+        if getattr(signal, "SIGHUP", None) in known and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            known.remove(signal.SIGHUP)  # started by nohup: the terminal's end is to mean nothing
         before = {number: signal.getsignal(number) for number in known}
         for number in known:  # SimpleQueue.put may be called from a handler: it is re-entrant
             signal.signal(number, lambda *_: self._events.put((None, 0, None)))
