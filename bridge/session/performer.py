@@ -14,6 +14,9 @@ from bridge.session.voice import Handed, Voice
 
 log = logging.getLogger(__name__)
 
+ALL_PARTS = -1
+"""In a request and in the player's records: every part of the voice."""
+
 
 class Performer:
     """Hands loops to the player and keeps the voices' picture of it true."""
@@ -182,7 +185,7 @@ class Performer:
 
     def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
         voice.playing = seen.playing
-        voice.muted_parts = set(seen.muted_parts)
+        voice.muted_parts = voice.parts if ALL_PARTS in seen.muted_parts else set(seen.muted_parts)
         voice.knobs.loop = seen.loop
         if not seen.sounding_id:
             voice.sounding = None

@@ -34,8 +34,8 @@ class Clock:
 
     @property
     def followed(self) -> bool:
-        """Whether somebody else's clock leads."""
-        return self.state is not None and self.state.followed
+        """Whether somebody else's clock leads; once the internal one is asked for, it no longer does."""
+        return self.source != "internal" and self.state is not None and self.state.followed
 
     @property
     def bar_beats(self) -> float:

@@ -12,12 +12,11 @@ from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.loops import Loop, Recipe, bars_of
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
-from bridge.session.performer import Performer
+from bridge.session.performer import ALL_PARTS, Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import Seed, Voice
 
 Rows = Sequence[Sequence[Any]]
-ALL_PARTS = -1
 
 
 class VoiceRequests:

@@ -308,3 +308,19 @@ def test_a_damaged_state_file_costs_only_what_it_held(tmp_path: Path, content: s
     (tmp_path / "state.json").write_text(content)
     room = Room(tmp_path)
     room.new_loop()
+
+
+def test_a_bridge_that_comes_back_learns_from_the_player(room: Room, tmp_path: Path) -> None:
+    loop = room.new_loop()
+    room.ask("mute", on=True, part=-1)
+    room.time.run(1.0)
+    again = Room(tmp_path)
+    again.session.player_came()
+    rows = [(60, 0.0, 0.25, 90, 0)]
+    seen = messages.VoiceSnapshot("melody", False, True, [-1], loop, 4.0, 8.0, rows, 0)
+    again.session.from_player(clock_state(again.time.ns))
+    again.session.from_player(seen)
+    again.session.from_player(messages.SnapshotEnd(False))
+    told = again.session.stage.voice_state(again.voice)
+    state = dict(zip(told[::2], told[1::2], strict=True))
+    assert (state["muted"], state["playing"], state["sounding_id"], state["start"]) == (1, 0, loop, 4.0)
