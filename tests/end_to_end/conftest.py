@@ -1,0 +1,47 @@
+"""Fixtures of the end-to-end tests, and the proof that they leave nobody running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from whole_bridge import alive
+
+if sys.platform == "win32":
+    pytest.skip("these tests end processes by POSIX signals", allow_module_level=True)
+
+MARK = "BARLINE_TEST_RUN"
+
+
+def _marked(mark: str) -> dict[int, str]:
+    """Processes, other than this one, that carry our mark in their environment, with their command lines."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        pid = int(folder.name)
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and mark.encode() in (folder / "environ").read_bytes() and alive(pid):
+                found[pid] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_strays() -> Iterator[None]:
+    """Whatever the tests start, however many removes away, is gone when they are done."""
+    mark = f"{MARK}={uuid.uuid4().hex}"
+    os.environ[MARK] = mark.partition("=")[2]
+    yield
+    del os.environ[MARK]
+    deadline = time.monotonic() + 5.0
+    while (left := _marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in left:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    assert not left, f"left running: {left}"
