@@ -1,0 +1,99 @@
+// The link to the bridge: a port of our own for its answers, subscription, heartbeats, recovery.
+
+B.link = {
+    target: 9100, // where the bridge listens
+    port: 0, // where we listen
+    portSure: false,
+    token: 0,
+    probedAt: 0,
+    tried: 0,
+    connected: false,
+    ready: false,
+    version: "",
+    heardAt: 0,
+    askedAt: 0,
+    pingedAt: 0,
+    voices: []
+};
+
+B.link.SPAN = B.LAST_PORT - B.FIRST_PORT + 1;
+B.link.PROBE_MS = 400;
+B.link.SUBSCRIBE_MS = 1000;
+B.link.PING_MS = 2000;
+B.link.SILENCE_MS = 2000; // four heartbeats
+
+// `salt` spreads the devices of a set over the ports: each begins its search elsewhere.
+B.link.begin = function (salt, target) {
+    var link = B.link;
+    link.setTarget(target);
+    if (!link.port) {
+        link.token = 1 + Math.floor(Math.random() * 0x3fffffff);
+        link.port = B.FIRST_PORT + Math.abs(salt) % link.SPAN;
+        link.probe();
+    }
+};
+
+B.link.setTarget = function (target) {
+    B.link.target = target;
+    B.toPatch("target", [target]);
+    B.link.lose();
+};
+
+// Only the device that really holds a port hears what it sends to it: another one's token is not ours.
+B.link.probe = function () {
+    var link = B.link;
+    link.probedAt = B.now();
+    B.toPatch("listen", [link.port]);
+    B.toPatch("self", [link.port]);
+    B.toPatch("probe", ["/barline/probe", link.token]);
+};
+
+B.link.probed = function (token) {
+    var link = B.link;
+    if (token === link.token && !link.portSure) {
+        link.portSure = true;
+        link.subscribe();
+    }
+};
+
+B.link.subscribe = function () {
+    B.link.askedAt = B.now();
+    B.toBridge("/bridge/subscribe", [B.link.port]);
+};
+
+B.link.lose = function () {
+    B.link.connected = false;
+    B.link.ready = false;
+    B.link.voices = [];
+    B.link.askedAt = 0;
+};
+
+B.link.welcomed = function (version) {
+    var link = B.link;
+    link.connected = true;
+    link.version = version;
+    link.pingedAt = B.now();
+};
+
+B.link.tick = function () {
+    var link = B.link;
+    var now = B.now();
+    if (!link.portSure) {
+        if (link.port && now - link.probedAt > link.PROBE_MS) {
+            link.tried += 1;
+            link.port = link.port < B.LAST_PORT ? link.port + 1 : B.FIRST_PORT;
+            link.probe();
+        }
+        return;
+    }
+    if (link.connected && now - link.heardAt > link.SILENCE_MS) {
+        link.lose();
+    }
+    if (!link.connected && now - link.askedAt > link.SUBSCRIBE_MS) {
+        link.subscribe();
+    }
+    if (link.connected && now - link.pingedAt > link.PING_MS) {
+        link.pingedAt = now;
+        B.toBridge("/bridge/ping", [link.token]);
+    }
+};
