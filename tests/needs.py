@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "chromium": "chromium",
     "jackd": "jackd2",
     "jack_lsp": "jackd2",
     "jack_connect": "jackd2",
