@@ -58,6 +58,7 @@ class Collection:
     files: tuple[str, ...]
     manifest: Mapping[str, Mapping[str, Any]] | None
     read: Callable[[str], bytes]
+    licence: str = "not stated"
 
     def pieces(self, faults: list[str] | None = None) -> Iterator[Piece]:
         """The files that could be read, one by one; the faults of the others are added to `faults`."""
@@ -116,9 +117,10 @@ def _collection(
     try:
         document = json.loads(manifest)
         entries, source = document["files"], str(document.get("source", name))
+        licence = str(document.get("licence", "not stated"))
     except (ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path}: expected a manifest.json with source and files ({error})") from error
-    return Collection(source, path, tuple(files), entries, read)
+    return Collection(source, path, tuple(files), entries, read, licence)
 
 
 def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:

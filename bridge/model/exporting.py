@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bridge.model.config import config_of
+from bridge.model.corpus import open_collections
 from bridge.model.dataset import Dataset, load
 from bridge.model.evaluation import evaluate_split
 from bridge.model.prior import Mixture, fit_mixture
@@ -77,6 +78,8 @@ def export(
     model.load_state_dict(weights)
     model.eval()
     dataset = load(data_paths, config, cache or run_dir / "index")
+    sources = {group.split(" ")[0] for group in dataset.groups}
+    collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
     mixture = fit_prior(model, dataset, seed)
     has_test = len(dataset.indices("test")) > 0
     scores = evaluate_split(model, dataset, "test" if has_test else "train", seed, None)
@@ -85,8 +88,8 @@ def export(
         "steps": int(facts.get("steps", 0)),
         "minutes": float(facts.get("minutes", 0.0)),
         "windows_seen": int(facts.get("windows", 0)),
-        "data": sorted({group.split(" ")[0] for group in dataset.groups}),
-        "licence": "as the data it was trained on",
+        "data": sorted(f"{c.source}: {c.licence}" for c in collections),
+        "licence": "what its data allows: see data",
         "scores": {"songs_held_out": has_test, **scores},
         "prior": {"components": len(mixture.weights), "kind": "Gaussian mixture over posterior samples"},
         **(card or {}),

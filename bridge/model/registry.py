@@ -85,7 +85,8 @@ def load_model(name: str, folder: Path | None = None) -> Loaded:
         prior = [tensors.pop(key) for key in _PRIOR_KEYS]
         model.load_state_dict(tensors, strict=True)
     except (SafetensorError, RuntimeError, KeyError) as error:
-        raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({error})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({reason})") from error
     return Loaded(model.eval(), Mixture(*prior), card)
 
 

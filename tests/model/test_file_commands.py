@@ -1,0 +1,139 @@
+"""The commands on files: names, lengths, determinism, and wrong input in one line with nothing written."""
+
+import json
+
+import mido
+import pytest
+from tests_model_songs import beat_of, tune, write_songs
+
+from bridge.model import file_commands
+from bridge.model.file_commands import RequestError
+from bridge.model.registry import ModelFileError
+from bridge.music.midi_files import MidiFileError, midi_bytes, read_midi
+from bridge.music.notes import Bars, Note
+
+
+@pytest.fixture
+def melody_file(tmp_path):
+    path = tmp_path / "in.mid"
+    path.write_bytes(midi_bytes(tune(3, 4), channels={0: 0}, track_name="melody", tempo=97.0))
+    return path
+
+
+@pytest.mark.parametrize(("model", "channel"), [("melody-2bar", 0), ("drums-2bar", 9)])
+def test_samples_are_numbered_and_the_seed_s(model, channel, tmp_path):
+    paths = file_commands.sample_files(model, 3, 5, 0.7, tmp_path / "a")
+    assert [p.name for p in paths] == [f"{model}-00{n}.mid" for n in (1, 2, 3)]
+    again = file_commands.sample_files(model, 2, 5, 0.7, tmp_path / "b")
+    assert [p.read_bytes() for p in again] == [p.read_bytes() for p in paths[:2]]
+    assert len({p.read_bytes() for p in paths}) == 3
+    for path in paths:
+        assert mido.MidiFile(path).ticks_per_beat == 480
+        assert {track.channel for track in read_midi(path).tracks} == {channel}
+        assert read_midi(path).length == 8.0
+
+
+def test_what_continues_is_as_long_as_asked_and_keeps_the_tempo(melody_file, tmp_path):
+    out = tmp_path / "out" / "next.mid"
+    assert file_commands.continue_file("melody-2bar", melody_file, 3, 1, out) == out
+    score = read_midi(out)
+    assert score.length == 12.0
+    assert score.tempo == pytest.approx(97.0, abs=0.01)
+    assert score.tracks[0].notes != read_midi(melody_file).tracks[0].notes
+
+
+def test_interpolation_writes_every_step(melody_file, tmp_path):
+    other = tmp_path / "b.mid"
+    other.write_bytes(midi_bytes(tune(8, 4), channels={0: 0}, track_name="melody"))
+    paths = file_commands.interpolate_files("melody-2bar", melody_file, other, 4, tmp_path / "out")
+    assert [p.name for p in paths] == [f"melody-2bar-00{n}.mid" for n in (1, 2, 3, 4)]
+    assert {read_midi(p).length for p in paths} == {16.0}
+
+
+def test_a_reconstruction_is_as_long_as_what_went_in(tmp_path):
+    path = tmp_path / "in.mid"
+    path.write_bytes(midi_bytes(beat_of(3, 3), channels={0: 9}, track_name="drums"))
+    out = file_commands.reconstruct_file("drums-2bar", path, 0.5, 1, tmp_path / "out.mid")
+    assert read_midi(out).length == 12.0
+
+
+def test_evaluation_says_what_the_contract_asks(tmp_path):
+    plain = write_songs(tmp_path / "plain", count=3)
+    scores = file_commands.evaluate_path("melody-2bar", plain, 4)
+    assert scores["model"] == "melody-2bar"
+    assert scores["seed"] == 4
+    assert scores["songs"] == 3
+    assert scores["windows"] > 15
+    assert {"teacher_forced", "sampled", "chance", "shuffled_z"} <= scores["step_accuracy"].keys()
+    assert all(0.0 <= value <= 1.0 for value in scores["step_accuracy"].values())
+    assert 0.0 <= scores["note_f1"] <= 1.0
+    assert scores["kl_bits"] > 0
+    assert scores["active_dims"] > 0
+    assert "channel 10" in scores["roles"]
+    assert file_commands.evaluate_path("melody-2bar", plain, 4) == scores
+    assert json.loads(json.dumps(scores)) == scores
+    listed = file_commands.evaluate_path("melody-2bar", write_songs(tmp_path / "m", count=2, manifest=True), 4)
+    assert listed["roles"] == "manifest.json"
+
+
+def test_the_wrong_file_is_named_and_nothing_is_written(melody_file, tmp_path):
+    wrong = [tmp_path / "text.mid", tmp_path / "missing.mid"]
+    wrong[0].write_text("hello")
+    out = tmp_path / "out"
+    for bad in wrong:
+        for pair in ((bad, melody_file), (melody_file, bad)):
+            with pytest.raises(MidiFileError, match=bad.name):
+                file_commands.interpolate_files("melody-2bar", *pair, 3, out)
+        with pytest.raises(MidiFileError, match=bad.name):
+            file_commands.reconstruct_file("melody-2bar", bad, 0.5, 1, out / "x.mid")
+        with pytest.raises(MidiFileError, match=bad.name):
+            file_commands.continue_file("melody-2bar", bad, 2, 1, out / "x.mid")
+    assert not out.exists()
+
+
+def test_a_file_without_the_part_is_refused(melody_file, tmp_path):
+    with pytest.raises(MidiFileError, match="expected notes for drums"):
+        file_commands.reconstruct_file("drums-2bar", melody_file, 0.5, 1, tmp_path / "x.mid")
+
+
+def test_endless_files_are_refused(tmp_path):
+    path = tmp_path / "long.mid"
+    bars = Bars((Note(60, 0, 1, 64), Note(62, 9000, 1, 64)), 9001.0)
+    path.write_bytes(midi_bytes(bars, channels={0: 0}, track_name="x"))
+    with pytest.raises(MidiFileError, match="at most 1024 bars"):
+        file_commands.reconstruct_file("melody-2bar", path, 0.5, 1, tmp_path / "x.mid")
+
+
+def test_numbers_out_of_range_are_refused(melody_file, tmp_path):
+    for call in (
+        lambda: file_commands.sample_files("melody-2bar", 0, 1, 0.5, tmp_path / "o"),
+        lambda: file_commands.sample_files("melody-2bar", 2, 1, 5.0, tmp_path / "o"),
+        lambda: file_commands.continue_file("melody-2bar", melody_file, 0, 1, tmp_path / "o" / "x.mid"),
+        lambda: file_commands.interpolate_files("melody-2bar", melody_file, melody_file, 1, tmp_path / "o"),
+    ):
+        with pytest.raises(RequestError, match=r"--\w+ .*: expected"):
+            call()
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_trained_model_never_replaces_the_shipped_one(tmp_path, monkeypatch):
+    calls = {}
+    monkeypatch.setattr(file_commands, "models_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(file_commands, "train", lambda *a, **k: calls.setdefault("train", (a, k)))
+    monkeypatch.setattr(file_commands, "export", lambda *a, **k: calls.update(export=k))
+    target = file_commands.train_model("melody-2bar", [tmp_path], None, resume=False)
+    assert target == tmp_path / "models" / "melody-2bar"
+    assert calls["train"][0][2] == file_commands.DEFAULT_MINUTES
+    card = tmp_path / "models" / "melody-2bar" / "card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text("{}")
+    target = file_commands.train_model("melody-2bar", [tmp_path], 1.0, resume=False)
+    assert target == tmp_path / "models" / ".training" / "melody-2bar" / "trained" / "melody-2bar"
+
+
+def test_models_that_are_not_there_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridge.model.registry.models_folder", lambda: tmp_path)
+    with pytest.raises(ModelFileError, match="bass-2bar"):
+        file_commands.sample_files("bass-2bar", 1, 1, 0.5, None)
+    with pytest.raises(ValueError, match="expected one of melody-2bar"):
+        file_commands.sample_files("tuba", 1, 1, 0.5, None)

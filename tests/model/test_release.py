@@ -1,0 +1,19 @@
+"""The page about the models says what their cards say."""
+
+from bridge.model import registry
+from bridge.model.release import LICENCE, page
+from bridge.paths import models_folder
+
+
+def test_the_page_in_the_repository_is_the_one_the_cards_make():
+    assert (models_folder() / "README.md").read_text(encoding="utf-8") == page(registry.list_models())
+
+
+def test_every_card_has_the_licence_and_every_source_its_credit():
+    text = page(registry.list_models())
+    for card in registry.list_models():
+        assert card["licence"] == LICENCE
+        assert f"| {card['name']} |" in text
+        assert all(": not stated" not in line for line in card["data"])
+    for name in ("Groove MIDI Dataset", "EasyRPG", "Freedoom", "OpenEWLD", "OpenScore", "music21", "Open Hymnal"):
+        assert name in text
