@@ -58,8 +58,8 @@ class MidiScore:
     remarks: tuple[str, ...] = ()
 
 
-def read_midi(path: Path) -> MidiScore:
-    """Read a MIDI file from disk.
+def read_midi(path: Path, *, may_be_silent: bool = False) -> MidiScore:
+    """Read a MIDI file from disk; a file without notes is one only where it `may_be_silent`.
 
     Raises:
         MidiFileError: not there, not MIDI, empty or corrupt.
@@ -70,10 +70,10 @@ def read_midi(path: Path) -> MidiScore:
         data = path.read_bytes()
     except OSError as error:
         raise MidiFileError(f"{path}: expected a readable MIDI file ({error.strerror or error})") from error
-    return parse_midi(data, str(path))
+    return parse_midi(data, str(path), may_be_silent=may_be_silent)
 
 
-def parse_midi(data: bytes, name: str) -> MidiScore:
+def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiScore:
     """Parse the bytes of a MIDI file; `name` is what error messages call it.
 
     Raises:
@@ -90,7 +90,7 @@ def parse_midi(data: bytes, name: str) -> MidiScore:
     if midi.ticks_per_beat <= 0:
         raise MidiFileError(f"{name}: expected time in ticks per quarter note, found SMPTE frames")
     score = _score(midi)
-    if not score.tracks:
+    if not score.tracks and not may_be_silent:
         raise MidiFileError(f"{name}: expected notes, found none")
     return score
 

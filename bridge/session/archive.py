@@ -96,7 +96,7 @@ class Archive:
         if not self.has(voice, loop_id):
             return None
         try:
-            score = midi_files.read_midi(self.path(loop_id, voice))
+            score = midi_files.read_midi(self.path(loop_id, voice), may_be_silent=True)  # bars of rests are bars too
         except midi_files.MidiFileError as fault:
             raise ArchiveError(str(fault)) from fault
         for remark in score.remarks:

@@ -8,6 +8,7 @@ from typing import Any
 from bridge import limits, messages
 from bridge.music.notes import Bars, bars_fault
 from bridge.session.archive import ArchiveError
+from bridge.session.auto import Auto
 from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.loops import Loop, Recipe, bars_of
@@ -28,6 +29,7 @@ class VoiceRequests:
         self._composer = composer
         self._performer = performer
         self._gestures = gestures
+        self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
 
     def handle(self, voice: Voice, request: Request) -> None:
         """Do what was asked.
@@ -43,19 +45,25 @@ class VoiceRequests:
 
     def do_next(self, voice: Voice, request: Request) -> None:
         """Bars that follow the newest there are; with nothing to follow, bars from the prior."""
-        self._click(voice, request, "next", request.args["bars"])
+        self._click(voice, request, "next")
 
     def do_sample(self, voice: Voice, request: Request) -> None:
         """Bars from the prior."""
-        self._click(voice, request, "sample", request.args["bars"])
+        self._click(voice, request, "sample")
 
     def do_vary(self, voice: Voice, request: Request) -> None:
         """Bars near the newest loop."""
         if voice.newest is None and not voice.queue and not voice.click_job:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
-        self._click(voice, request, "vary", 0)
+        self._click(voice, request, "vary")
 
-    def _click(self, voice: Voice, request: Request, op: str, bars: int) -> None:
+    def do_auto(self, voice: Voice, request: Request) -> None:
+        """From now on, by itself, new bars each time so many have been played; 0: no more."""
+        if request.args["bars"]:
+            self._composer.check_can_play(voice)
+        self.auto.switch(voice, request)
+
+    def _click(self, voice: Voice, request: Request, op: str, boundary: str = "") -> None:
         self._composer.check_can_play(voice)
         seed, order = voice.draw_seed(), self._stage.next_order()
 
@@ -64,17 +72,18 @@ class VoiceRequests:
             if op == "vary" and not material:
                 raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
             what = "sample" if op == "next" and not material else op
-            recipe = Recipe(
-                what, voice.model, material, bars, self._stage.clock.bar_beats, request.args.get("amount", 0.0), seed
+            bars, amount = request.args.get("bars", 0), request.args.get("amount", 0.0)
+            recipe = Recipe(what, voice.model, material, bars, self._stage.clock.bar_beats, amount, seed)
+            self._composer.start_click(
+                voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary)
             )
-            self._composer.start_click(voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order))
 
         self._composer.in_order(voice, request, start)
 
-    def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int) -> None:
+    def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         self._gestures.settle(voice)
         self._follow(voice, loop.bars, order)
-        self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+        self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
         self._stage.voice_changed(voice)
 
     def _follow(self, voice: Voice, bars: Bars, order: int) -> None:
@@ -136,7 +145,7 @@ class VoiceRequests:
                 NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first"
             )
         voice.corners[slot] = bars
-        present = voice.present
+        present = voice.present if voice.model_ready else None
         if present is not None and present.recipe is not None and present.recipe.op in ("morph", "xy"):
             self._reshape_corners(voice, request, present.recipe.op)
 
@@ -208,7 +217,7 @@ class VoiceRequests:
     def do_loop(self, voice: Voice, request: Request) -> None:
         """Whether bars go round, or sound once."""
         voice.knobs.loop = request.args["on"]
-        self._stage.player.send(messages.LoopVoice(voice.name, voice.knobs.loop))
+        self._performer.set_loop(voice)
 
     def do_clear(self, voice: Voice, _request: Request) -> None:
         """Forget the loop, what waits and the seed; keep the history and the corners."""
@@ -227,13 +236,14 @@ class VoiceRequests:
 
     def _undo(self, voice: Voice, request: Request) -> None:
         self._gestures.settle(voice)
-        history, pending = voice.history, voice.pending
-        if pending is not None and voice.sounding is not None:
+        history, sounding = voice.history, voice.sounding
+        if voice.pending is not None and (sounding is not None or history.position <= 0):
             self._performer.cancel_pending(voice)
-            sounding = voice.sounding
-            if sounding.id in history.ids:
+            voice.newest, voice.newest_order = None if sounding is None else sounding.bars, self._stage.next_order()
+            if sounding is None:
+                history.position = -1
+            elif sounding.id in history.ids:
                 history.position = history.ids.index(sounding.id)
-            self._follow(voice, sounding.bars, self._stage.next_order())
             self._stage.voice_changed(voice)
             return
         self._travel(voice, request, history.position - 1, "undo")

@@ -395,6 +395,14 @@ def test_next_after_undo_follows_what_was_brought_back(user: User) -> None:
     assert user.bars("/melody/next", 2).notes == after_undo.notes
 
 
+def test_bars_of_rests_are_bars_too(user: User) -> None:
+    """What follows silence may be silence; undo and recall must find it all the same."""
+    user.send("/melody/seed", 8.0)
+    silent = user.bars("/melody/next", 2)
+    user.bars("/melody/sample", 2)
+    assert user.bars("/melody/recall", silent.id).notes == silent.notes
+
+
 def test_clear_forgets_the_loop_and_keeps_the_history(user: User) -> None:
     heard = user.bars("/melody/next", 1)
     user.send("/melody/clear")

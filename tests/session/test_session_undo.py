@@ -1,0 +1,51 @@
+"""Corners of the history that only use had shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from session_room import Room
+
+from bridge import messages
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def test_undo_of_the_very_first_bars_calls_them_off_and_redo_brings_them_back(room: Room) -> None:
+    room.ask("next")
+    room.answer()
+    first = room.schedule()
+    room.ask("undo")
+    assert isinstance(room.player.sent[-1], messages.CancelPending)
+    assert room.refusal("undo") == 4
+    room.ask("next")
+    assert room.answer().op == "sample", "what was called off is not followed"
+    room.ask("undo")
+    room.ask("clear")
+    room.ask("recall", id=first.id)
+    assert room.player.sent[-1].id == first.id
+
+
+def test_redo_after_the_first_bars_were_called_off(room: Room) -> None:
+    room.ask("next")
+    room.answer()
+    first = room.schedule()
+    room.ask("undo")
+    room.ask("redo")
+    assert room.player.sent[-1].id == first.id
+
+
+def test_a_corner_stored_while_the_engine_restarts_is_kept_without_an_error(room: Room) -> None:
+    for slot, pitch in (("a", 60), ("b", 72)):
+        room.ask("store", slot=slot, length=4.0, notes=[(pitch, 0.0, 1.0, 90, 0)])
+    room.ask("morph", x=0.5)
+    room.answer()
+    asked = len(room.engine.sent)
+    room.session.engine_gone()
+    room.ask("store", slot="a", length=4.0, notes=[(48, 0.0, 1.0, 90, 0)])
+    assert len(room.engine.sent) == asked
+    assert room.voice.corners["a"].notes[0].pitch == 48
