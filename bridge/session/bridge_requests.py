@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from bridge import limits, messages
 from bridge.session.outside import NOT_NOW, RefusedError, Request
+from bridge.session.scenes import Scenes
 from bridge.session.stage import Stage
+
+_TAPS = 8
+_TAP_PAUSE_NS = 3_100_000_000  # at the slowest tempo a beat takes 3 s: a longer pause begins a new count
 
 
 class BridgeRequests:
     """The verbs of `/bridge/…` and `/clock/…`; ping, state and subscriptions are the OSC server's."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, scenes: Scenes) -> None:
         """`stage` is shared with the other parts of the session."""
         self._stage = stage
+        self._scenes = scenes
+        self._taps_ns: list[int] = []
         self._last_panic_ns: int | None = None
 
     def handle(self, request: Request) -> None:
@@ -38,6 +44,14 @@ class BridgeRequests:
             voice.playing = False
             self._stage.voice_changed(voice)
 
+    def bridge_save(self, request: Request) -> None:
+        """Keep a scene."""
+        self._scenes.save(request.args["name"])
+
+    def bridge_load(self, request: Request) -> None:
+        """Bring a scene back."""
+        self._scenes.load(request.args["name"], request)
+
     def panicked(self, n_notes: int) -> None:
         """The player has closed everything."""
         if self._stage.panics:
@@ -62,8 +76,24 @@ class BridgeRequests:
     def clock_tempo(self, request: Request) -> None:
         """Tempo of the internal clock."""
         self._refuse_if_followed("tempo")
-        self._stage.clock.tempo_bpm = request.args["tempo"]
-        self._stage.player.send(messages.SetClock(tempo_bpm=request.args["tempo"]))
+        self._set_tempo(request.args["tempo"])
+
+    def clock_tap(self, request: Request) -> None:
+        """Tempo by hand: the mean of the last taps, begun anew after a pause."""
+        self._refuse_if_followed("tap")
+        taps = self._taps_ns
+        if taps and not 0 < request.arrival_ns - taps[-1] <= _TAP_PAUSE_NS:
+            taps.clear()
+        taps.append(request.arrival_ns)
+        del taps[:-_TAPS]
+        if len(taps) > 1:
+            tempo_bpm = 60e9 * (len(taps) - 1) / (taps[-1] - taps[0])
+            if limits.MIN_TEMPO_BPM <= tempo_bpm <= limits.MAX_TEMPO_BPM:
+                self._set_tempo(tempo_bpm)
+
+    def _set_tempo(self, tempo_bpm: float) -> None:
+        self._stage.clock.tempo_bpm = tempo_bpm
+        self._stage.player.send(messages.SetClock(tempo_bpm=tempo_bpm))
         self._stage.save_soon()
 
     def clock_offset(self, request: Request) -> None:

@@ -28,13 +28,18 @@ class Performer:
 
     # -- to the player ---------------------------------------------------------------------------------------------
 
-    def launch(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int) -> None:
-        """New bars: they sound at the voice's launch boundary, counted from the request's arrival."""
+    def launch(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int, boundary: str = "") -> None:
+        """New bars: they sound at the voice's launch boundary, or at `boundary`, counted from the request's arrival."""
         voice.pending = loop
         voice.handed[loop.id] = Handed(loop, origin, arrival_ns)
         self._stage.player.send(
             messages.Launch(
-                voice.name, loop.id, arrival_ns, voice.knobs.launch, loop.bars.length, self._rows(voice, loop)
+                voice.name,
+                loop.id,
+                arrival_ns,
+                boundary or voice.knobs.launch,
+                loop.bars.length,
+                self._rows(voice, loop),
             )
         )
 
@@ -63,6 +68,10 @@ class Performer:
         if handed is not None:
             handed.loop = loop
             voice.handed[loop.id] = handed
+
+    def set_loop(self, voice: Voice) -> None:
+        """Tell the player whether the voice's bars go round."""
+        self._stage.player.send(messages.LoopVoice(voice.name, voice.knobs.loop))
 
     def cancel_pending(self, voice: Voice) -> None:
         """Forget the bars that wait for their boundary."""
@@ -108,6 +117,7 @@ class Performer:
             return
         voice.sounding = loop
         voice.start_beats = record.start_beats
+        voice.launched_beats = record.beat
         if voice.pending is not None and voice.pending.id == record.id:
             voice.pending = None
         waiting = None if voice.pending is None else voice.pending.id

@@ -19,6 +19,7 @@ from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.outside import NOT_NOW, Outbox, Peer, RefusedError, Request, Throttle, Timers
 from bridge.session.performer import Performer
+from bridge.session.scenes import Scenes
 from bridge.session.stage import Clock, Stage
 from bridge.session.voice import Knobs, Voice
 from bridge.session.voice_requests import VoiceRequests
@@ -58,7 +59,7 @@ class Session:
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
-        self._bridge_requests = BridgeRequests(self.stage)
+        self._bridge_requests = BridgeRequests(self.stage, Scenes(folder, self.stage, self._performer, self._gestures))
         for voice in built.values():
             self._equip(voice, timers)
         self._restore()
@@ -134,6 +135,8 @@ class Session:
         match record:
             case messages.Beat():
                 self.stage.outbox.publish("/clock/beat", record.beat, float(record.tempo_bpm), int(record.playing))
+                if record.playing:
+                    self._voice_requests.auto.beat_came(record.beat)
             case messages.Launched():
                 self._performer.launched(record)
             case messages.Scheduled():

@@ -141,7 +141,15 @@ class Stage:
             "grid": knobs.grid,
             "transpose": knobs.transpose,
             "velocity": float(knobs.velocity),
-            **NOT_YET,
+            # Knobs that a later version brings stand at the value that means "no effect".
+            "gate": 0.9,
+            "scale": "off",
+            "hold": "none",
+            "follow": "none",
+            "surprise": 0.35,
+            "auto": voice.auto_bars,
+            "fill_every": 0,
+            "jam": "off",
             "undo": voice.history.undo_steps,
             "redo": voice.history.redo_steps,
         }
@@ -174,16 +182,3 @@ class Stage:
         for voice in self.voices.values():
             self.outbox.reply(origin, f"/{voice.name}/state", *self.voice_state(voice))
         self.outbox.reply(origin, "/bridge/ready", int(self.ready))
-
-
-#: Knobs of contract 3.3 that a later version brings, at the value that means "no effect".
-NOT_YET: dict[str, int | float | str] = {
-    "gate": 0.9,
-    "scale": "off",
-    "hold": "none",
-    "follow": "none",
-    "surprise": 0.35,
-    "auto": 0,
-    "fill_every": 0,
-    "jam": "off",
-}

@@ -120,6 +120,8 @@ class Voice:
     newest_order: int = 0
     sounding: Loop | None = None
     start_beats: float = -1.0
+    launched_beats: float = 0.0
+    auto_bars: int = 0
     pending: Loop | None = None
     corners: dict[str, Bars] = field(default_factory=dict)
     history: History = field(default_factory=History)
@@ -127,6 +129,7 @@ class Voice:
     base_seed: int = 0
     seeds_drawn: int = 0
     # -- not kept across restarts -----------------------------------------------------------------------------------
+    auto_request: Request | None = None
     queue: deque[Callable[[], None]] = field(default_factory=deque)
     click_job: int = 0
     knob_job: int = 0
@@ -169,6 +172,8 @@ class Voice:
             "newest_order": self.newest_order,
             "sounding": loop_to_json(self.sounding),
             "start_beats": self.start_beats,
+            "launched_beats": self.launched_beats,
+            "auto_bars": self.auto_bars,
             "pending": loop_to_json(self.pending),
             "corners": {slot: bars_to_json(bars) for slot, bars in self.corners.items()},
             "history": [self.history.ids, self.history.position],
@@ -193,6 +198,10 @@ class Voice:
         self.newest_order = state["newest_order"]
         self.sounding = loop_from_json(state["sounding"])
         self.start_beats = state["start_beats"]
+        self.launched_beats = state["launched_beats"]
+        self.auto_bars = state["auto_bars"]
+        if self.auto_bars:  # its requester cannot be asked for again: from now on only subscribers hear of it
+            self.auto_request = Request(f"/{self.name}/auto", self.name, "auto", {"bars": self.auto_bars}, ("", 0), 0)
         self.pending = loop_from_json(state["pending"])
         self.base_seed = state["base_seed"]
         self.seeds_drawn = state["seeds_drawn"]

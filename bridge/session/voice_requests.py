@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError
 from bridge.session.performer import ALL_PARTS, Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import Seed, Voice
+
+log = logging.getLogger(__name__)
 
 Rows = Sequence[Sequence[Any]]
 
@@ -279,6 +282,7 @@ class VoiceRequests:
         try:
             loop = self._stage.archive.load(voice.name, loop_id)
         except ArchiveError as fault:
+            log.error("bars %d cannot be brought back: %s", loop_id, fault)
             raise RefusedError(INSIDE, str(fault)) from fault
         if loop is None:
             raise RefusedError(NO_SUCH, f"{voice.name} has no bars with id {loop_id}")

@@ -324,3 +324,65 @@ def test_a_bridge_that_comes_back_learns_from_the_player(room: Room, tmp_path: P
     told = again.session.stage.voice_state(again.voice)
     state = dict(zip(told[::2], told[1::2], strict=True))
     assert (state["muted"], state["playing"], state["sounding_id"], state["start"]) == (1, 0, loop, 4.0)
+
+
+def beat(room: Room, number: int) -> None:
+    """The song has come to a beat (at 120 BPM)."""
+    room.time.run(max(0.0, number * 0.5 - (room.time.ns - 1_000_000_000) / 1e9))
+    room.session.from_player(messages.Beat(number, 120.0, True))
+
+
+def test_auto_asks_in_the_last_bar_before_the_next_bars_are_due(room: Room) -> None:
+    room.new_loop()  # launched at beat 4
+    room.ask("auto", bars=2)
+    asked = []
+    for number in range(5, 20):
+        beat(room, number)
+        if room.engine.sent:
+            asked.append(number)
+            room.answer()
+            launch = room.schedule()
+            assert launch.launch == "bar"
+        if number in {12, 20}:
+            room.session.from_player(messages.Launched("melody", launch.id, float(number), float(number)))
+    assert asked == [8, 16]
+    room.ask("auto", bars=0)
+    for number in range(20, 30):
+        beat(room, number)
+    assert room.engine.sent == []
+
+
+def test_a_scene_brings_bars_corners_and_knobs_back(room: Room) -> None:
+    first = room.new_loop(pitch=61)
+    corners(room)
+    room.ask("swing", swing=60.0)
+    room.ask("save", "bridge", name="verse")
+    room.new_loop(pitch=70)
+    room.ask("swing", swing=50.0)
+    room.ask("store", slot="c", length=4.0, notes=[])
+    assert room.refusal("load", "bridge", name="chorus") == 5
+    room.ask("load", "bridge", name="verse")
+    assert room.launch() == first
+    assert room.voice.knobs.swing == 60.0
+    assert set(room.voice.corners) == {"a", "b"}
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 61
+
+
+def test_a_damaged_scene_changes_nothing(room: Room, tmp_path: Path) -> None:
+    room.ask("save", "bridge", name="verse")
+    (tmp_path / "scenes" / "verse.json").write_text('{"melody": {"knobs": {}}}')
+    room.ask("swing", swing=60.0)
+    assert room.refusal("load", "bridge", name="verse") == 7
+    assert room.voice.knobs.swing == 60.0
+
+
+def test_taps_set_the_tempo_and_a_pause_begins_anew(room: Room) -> None:
+    for pause in (0.0, 0.5, 0.5, 0.5):
+        room.time.run(pause)
+        room.ask("tap", "clock")
+    assert room.player.take(messages.SetClock)[-1].tempo_bpm == pytest.approx(120.0)
+    for pause in (5.0, 0.4):
+        room.time.run(pause)
+        room.ask("tap", "clock")
+    assert [clock.tempo_bpm for clock in room.player.take(messages.SetClock)] == [pytest.approx(150.0)]

@@ -1,0 +1,45 @@
+"""Voices that go on by themselves: new bars each time so many have been played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bridge import limits
+from bridge.session.outside import RefusedError, Request
+from bridge.session.stage import Stage
+from bridge.session.voice import Voice
+
+
+class Auto:
+    """Asks for the next bars of every voice on `auto` in the last bar before they are due, so that they are in time."""
+
+    def __init__(self, stage: Stage, ask_next: Callable[[Voice, Request, str], None]) -> None:
+        """`ask_next` is what a click on *next* does, with the launch boundary it is to sound at."""
+        self._stage = stage
+        self._ask_next = ask_next
+
+    def switch(self, voice: Voice, request: Request) -> None:
+        """So many bars from the launch of what sounds (where nothing does: at once); 0: no more."""
+        voice.auto_bars = request.args["bars"]
+        voice.auto_request = request if voice.auto_bars else None
+
+    def beat_came(self, beat: int) -> None:
+        """A beat of the song has come: whatever is due within a bar is asked for now."""
+        bar_beats = self._stage.clock.bar_beats
+        for voice in self._stage.voices.values():
+            request = voice.auto_request
+            if request is None or not voice.playing or voice.pending is not None or voice.click_job or voice.queue:
+                continue
+            due_beats = voice.launched_beats + voice.auto_bars * bar_beats
+            if voice.sounding is not None and beat < due_beats - bar_beats:
+                continue
+            length_bars = 2 if voice.present is None else round(voice.present.bars.length / bar_beats)
+            bars = min(max(1, length_bars), limits.MAX_BARS)
+            asked = replace(request, args={"bars": bars}, arrival_ns=self._stage.timers.now_ns())
+            try:
+                self._ask_next(voice, asked, "bar")
+            except RefusedError as error:
+                voice.auto_bars, voice.auto_request = 0, None
+                self._stage.refuse(request.origin, request.address, error)
+                self._stage.voice_changed(voice)

@@ -1,0 +1,88 @@
+"""Scenes: every voice's bars, corners and knobs under a name, in the session folder, to be brought back on stage."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bridge.session.gestures import Gestures
+from bridge.session.loops import bars_from_json, bars_to_json, loop_from_json, loop_to_json
+from bridge.session.outside import INSIDE, NO_SUCH, RefusedError, Request
+from bridge.session.performer import Performer
+from bridge.session.stage import Stage
+from bridge.session.voice import Knobs, Voice
+
+
+class Scenes:
+    """The scenes of one session folder; the route table allows plain names only, so a name is never a path."""
+
+    def __init__(self, folder: Path, stage: Stage, performer: Performer, gestures: Gestures) -> None:
+        """`folder` is the session folder."""
+        self._folder = folder / "scenes"
+        self._stage = stage
+        self._performer = performer
+        self._gestures = gestures
+
+    def save(self, name: str) -> None:
+        """Keep all voices as they are.
+
+        Raises:
+            RefusedError: the folder cannot be written to.
+        """
+        scene = {voice.name: _scene_of(voice) for voice in self._stage.voices.values()}
+        path = self._folder / f"{name}.json"
+        beside = path.with_name(f".{name}.{os.getpid()}.part")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps(scene, separators=(",", ":")), encoding="utf-8")
+            beside.replace(path)
+        except OSError as fault:
+            raise RefusedError(INSIDE, f"scene {name} cannot be kept: {fault}") from fault
+
+    def load(self, name: str, request: Request) -> None:
+        """Bring all voices back: knobs and corners at once, bars at each voice's launch boundary.
+
+        Raises:
+            RefusedError: no such scene, or its file is damaged; nothing has been changed.
+        """
+        path = self._folder / f"{name}.json"
+        try:
+            scene = json.loads(path.read_text(encoding="utf-8"))
+            read = {voice: _read(kept) for voice, kept in scene.items() if voice in self._stage.voices}
+        except FileNotFoundError:
+            raise RefusedError(NO_SUCH, f"no scene {name}: there are {', '.join(self.names()) or 'none'}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as fault:
+            raise RefusedError(INSIDE, f"scene {name} cannot be read: {fault!r}") from fault
+        for voice_name, (knobs, corners, loop) in read.items():
+            voice = self._stage.voices[voice_name]
+            self._gestures.settle(voice)
+            loops_on = voice.knobs.loop
+            voice.knobs, voice.corners = knobs, corners
+            if knobs.loop != loops_on:
+                self._performer.set_loop(voice)
+            if loop is None:
+                self._performer.regroove(voice)
+            else:
+                voice.newest, voice.newest_order = loop.bars, self._stage.next_order()
+                self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+            self._stage.voice_changed(voice)
+
+    def names(self) -> list[str]:
+        """The scenes there are."""
+        return sorted(path.stem for path in self._folder.glob("*.json"))
+
+
+def _scene_of(voice: Voice) -> dict[str, Any]:
+    return {
+        "knobs": asdict(voice.knobs),
+        "corners": {slot: bars_to_json(bars) for slot, bars in voice.corners.items()},
+        "loop": loop_to_json(voice.pending or voice.sounding),
+    }
+
+
+def _read(kept: dict[str, Any]) -> tuple[Knobs, dict[str, Any], Any]:
+    corners = {slot: bars_from_json(bars) for slot, bars in kept["corners"].items()}
+    return Knobs(**kept["knobs"]), corners, loop_from_json(kept["loop"])
