@@ -198,6 +198,10 @@ function nudgeTempo(event, spec) {
   setTempo(value);
 }
 
+document.addEventListener("click", (event) => {
+  const later = event.target.closest("[data-later]");
+  if (later) toast(later.dataset.later);
+});
 byId("run").onclick = run;
 byId("panic").onclick = panic;
 byId("ask").onclick = () => byId("help").showModal();

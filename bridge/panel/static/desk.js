@@ -35,7 +35,8 @@ export class Desk {
   button(verb, text, action, attributes = {}) {
     const route = this.route(verb);
     const title = route.later || route.text;
-    return make("button", { text, title, disabled: Boolean(route.later), "data-verb": verb, click: action, ...attributes });
+    if (route.later) return make("button", { text, title, "aria-disabled": "true", "data-later": route.later, "data-verb": verb, ...attributes });
+    return make("button", { text, title, "data-verb": verb, click: action, ...attributes });
   }
 
   buildActions() {
@@ -136,7 +137,7 @@ export class Desk {
       const spec = route.arguments[0];
       const buttons = kinds[spec.kind](spec).map(([word, value]) => make("button", {
         role: "radio", text: word, "data-value": value, disabled: Boolean(route.later) || spec.later.includes(word),
-        click: () => {
+        "aria-checked": "false", click: () => {
           this.touch(route.verb);
           show(value);
           this.send(route.verb, value);
@@ -144,7 +145,7 @@ export class Desk {
       }));
       const show = (value) => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === String(value))));
       this.shows.set(route.verb, show);
-      return make("div", { class: "choicerow", title: route.later || route.text, "data-verb": route.verb },
+      return make("div", { class: "choicerow", title: route.later || route.text, "data-later": route.later || null, "data-verb": route.verb },
         make("span", { class: "name", text: label(route.verb) }),
         make("div", { class: "choice", role: "radiogroup", "aria-label": label(route.verb) }, ...buttons),
         route.later && make("small", { class: "later", text: route.later }));

@@ -37,8 +37,8 @@ export class Knob {
     this.element = make(
       "div",
       {
-        class: "knob", role: "slider", tabindex: this.disabled ? -1 : 0, "aria-label": label(route.verb),
-        "aria-valuemin": this.spec.low, "aria-valuemax": this.spec.high, "aria-disabled": this.disabled,
+        class: "knob", role: "slider", tabindex: this.disabled ? null : 0, "aria-label": label(route.verb),
+        "aria-valuemin": this.spec.low, "aria-valuemax": this.spec.high, "aria-disabled": String(this.disabled), "data-later": route.later || null,
         "data-verb": route.verb, title: this.disabled ? route.later : `${route.text} ${this.spec.allowed}`,
         pointerdown: (event) => this.grab(event), pointermove: (event) => this.drag(event),
         pointerup: () => this.letGo(), pointercancel: () => this.letGo(), lostpointercapture: () => this.letGo(),

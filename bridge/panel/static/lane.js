@@ -11,6 +11,7 @@ export class Lane {
     this.head = make("i", { class: "head" });
     this.coming = make("canvas");
     this.when = make("span", { class: "when" });
+    this.hint = make("span", { class: "hint" });
     this.detail = make("small");
     this.muteButton = make("button", {
       class: "mute", text: "M", "aria-label": `Mute ${voice.name}`, "aria-pressed": "false", click: () => mute(voice),
@@ -20,7 +21,7 @@ export class Lane {
     }, make("b", { text: voice.name }), this.detail);
     this.element = make("article", { class: "lane", "data-voice": voice.name, "aria-label": voice.name },
       make("div", { class: "label" }, this.chooser, this.muteButton),
-      make("div", { class: "roll", click: () => choose(voice.name) }, this.roll, this.glow, this.head),
+      make("div", { class: "roll", click: () => choose(voice.name) }, this.roll, this.glow, this.head, this.hint),
       make("div", { class: "coming", click: () => choose(voice.name) }, this.coming, this.when));
     this.element.style.setProperty("--tint", voice.color);
     new ResizeObserver(() => this.draw()).observe(this.roll);
@@ -57,6 +58,7 @@ export class Lane {
     this.element.classList.toggle("silent", Boolean(state.muted) || !state.playing);
     const model = state.ready ? state.model : `${state.model}: not ready`;
     this.detail.textContent = state.playing ? model : `${model}, stopped`;
+    this.hint.textContent = this.voice.loop() ? "" : state.ready ? "no bars yet" : "its model is not ready";
   }
 
   /** Once a frame. */
@@ -72,7 +74,8 @@ export class Lane {
     }
     if (words !== this.words) this.when.textContent = this.words = words;
     if (!shown) return;
-    const position = (((beat - voice.state.start) % shown.length) + shown.length) % shown.length;
+    const start = Math.max(0, voice.state.start); // -1: it has not begun
+    const position = (((beat - start) % shown.length) + shown.length) % shown.length;
     this.head.style.transform = `translateX(${((position / shown.length) * this.width).toFixed(1)}px)`;
     const key = running && voice.state.playing && !voice.state.muted ? soundingKey(shown, position) : "";
     if (key !== this.key) {

@@ -52,9 +52,8 @@ function box(pen, x, y, width, height) {
 function place(note, rows, length, width, height, drums) {
   const row = height / Math.max(rows.length, drums ? 4 : 1);
   const index = rows.indexOf(note[0]);
-  const least = drums ? Math.min(row, 8) : 3;
   const x = (note[1] / length) * width;
-  const w = Math.max(least, (drums ? 0.14 / length : note[2] / length) * width - 1);
+  const w = drums ? Math.min(9, Math.max(2.5, (0.17 / length) * width)) : Math.max(3, (note[2] / length) * width - 1);
   const h = Math.max(2, Math.min(row - 1, 16));
   const y = height - (index + 0.5) * row - h / 2;
   return [x, y, w, h];
