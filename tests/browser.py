@@ -85,9 +85,7 @@ class Tab:
 
     def resize(self, width: int, height: int, touch: bool = False) -> None:
         """Give the page another size."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:

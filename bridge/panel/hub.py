@@ -21,6 +21,7 @@ from bridge.panel.describe import interface, memory
 from bridge.panel.fanout import PAGE
 from bridge.session.outside import NOT_NOW, Origin, RefusedError, Request
 from bridge.session.stage import Stage
+from bridge.session.voice import Voice
 
 
 class Page:
@@ -39,12 +40,12 @@ class Page:
         """Put a frame in the queue."""
         if self.dropped:
             return
-        self._backlog_bytes += len(frame)
-        if self._backlog_bytes > limits.MAX_PANEL_BACKLOG_BYTES:
+        if self._backlog_bytes + len(frame) > limits.MAX_PANEL_BACKLOG_BYTES:
             self.dropped = True
             self._waiting.clear()
             self._drop()
             return
+        self._backlog_bytes += len(frame)
         self._waiting.append(frame)
         self._wake()
 
@@ -102,6 +103,8 @@ class Hub:
         """A page has connected: it is told everything. None when there are too many."""
         if len(self._pages) >= limits.MAX_PANEL_CONNECTIONS:
             return None
+        if not self._pages:  # whatever happened while nobody watched, the first page is told below
+            self._told = {voice.name: _mark(voice) for voice in self._stage().voices.values()}
         self._count += 1
         page = self._pages[self._count] = Page(self._count, wake, drop)
         stage = self._stage()
@@ -166,8 +169,7 @@ class Hub:
     def _publish_memory(self, name: str) -> None:
         stage = self._stage()
         voice = stage.voices[name]
-        # Comparing bars that are the very same objects costs nothing: tuples look at identity first.
-        mark = (stage.archive.last_id, tuple(voice.history.ids), voice.history.position, tuple(voice.corners.items()))
+        mark = _mark(voice)
         if self._told.get(name) != mark:
             self._told[name] = mark
             self._to_all(json.dumps(memory(stage, voice), separators=(",", ":")))
@@ -175,6 +177,14 @@ class Hub:
     def _to_all(self, frame: bytes | str) -> None:
         for page in tuple(self._pages.values()):
             page.send(frame)
+
+
+def _mark(voice: Voice) -> tuple[Any, ...]:
+    """What tells one memory of a voice from the next: every set of bars that is kept enters the history.
+
+    Comparing bars that are the very same objects costs nothing: tuples look at identity first.
+    """
+    return tuple(voice.history.ids), voice.history.position, tuple(voice.corners.items())
 
 
 class _OnlyTo:

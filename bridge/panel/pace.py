@@ -10,7 +10,7 @@ class Pace:
         """`at_once` messages may come in one go after a rest."""
         self._cost_ns = round(1e9 / per_second)
         self._room_ns = self._cost_ns * at_once
-        self._paid_until_ns = 0
+        self._paid_until_ns = -(1 << 62)  # before any clock began: the first burst has all its room
 
     def wait_s(self, now_ns: int) -> float:
         """One message has been read: the seconds to wait before the next, 0 while there is room."""
