@@ -17,6 +17,7 @@ PACKAGES = {
     "oscsend": "liblo-tools",
     "oscdump": "liblo-tools",
     "fluidsynth": "fluidsynth",
+    "node": "nodejs",
 }
 
 

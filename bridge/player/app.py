@@ -67,7 +67,13 @@ class PlayerProcess:
         self._received: collections.deque[tuple[int, Sequence[int]]] = collections.deque(maxlen=limits.MAX_MIDI_WAITING)
         self._link = BridgeLink(self._selector, init["token"], self._handle, self._snapshot)
         self._keeper = PortKeeper(
-            outputs, _backend_maker(midi["backend"]), _input_name(midi), self._receive, self.performer.outbox.append
+            outputs,
+            _backend_maker(midi["backend"], folder / PLAYED_FILE),
+            _input_name(midi),
+            self._receive,
+            self.performer.outbox.append,
+            lambda line, act: self._selector.register(line, selectors.EVENT_READ, act),
+            self._selector.unregister,
         )
         self._ending = False
         self._attended_ns = 0
@@ -176,18 +182,18 @@ def _input_name(midi: dict[str, Any]) -> str | None:
     return f"{midi['name']} in" if wanted == "auto" else str(wanted)
 
 
-def _backend_maker(wanted: str) -> Callable[[], Backend]:
+def _backend_maker(wanted: str, record: pathlib.Path) -> Callable[[], Backend]:
     def make() -> Backend:
         if wanted in ("none", "memory"):
             return InnerBackend(wanted)
         try:
-            from bridge.player import rtmidi_ports  # without it the player plays on, and says so
+            from bridge.player import hosted_ports, rtmidi_ports  # without them the player plays on, and says so
         except ImportError as fault:
             raise PortError(f"python-rtmidi cannot be loaded ({fault})") from fault
         reasons = []
         for kind in rtmidi_ports.candidates(wanted):
             try:
-                return rtmidi_ports.RtmidiBackend(kind)
+                return hosted_ports.HostedBackend(record) if kind == "jack" else rtmidi_ports.RtmidiBackend(kind)
             except PortError as fault:
                 reasons.append(f"{kind}: {fault}")
         raise PortError("; ".join(reasons))
@@ -202,10 +208,7 @@ def announce(port: int) -> None:
 
 
 def leave(code: int) -> None:
-    """End the process; without destructors where ports of a dead MIDI system would hang them."""
+    """End the process, without the destructors that ports of a dead MIDI system would hang."""
     sys.stdout.flush()
     sys.stderr.flush()
-    module = sys.modules.get("bridge.player.rtmidi_ports")
-    if module is not None and module.has_left_alone_ports():
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)

@@ -16,13 +16,6 @@ _TEXT_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 _SHUTDOWN_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def _say_nothing(_text: bytes) -> None:
-    """What libjack would write on stderr, this player says in plain words."""
-
-
-_ignore: Final = _TEXT_CALLBACK(_say_nothing)
-
-
 def _loaded_library() -> str:
     """The path of the libjack that this process has mapped already, else its usual name."""
     maps = pathlib.Path("/proc/self/maps")
@@ -34,8 +27,36 @@ def _loaded_library() -> str:
     return "libjack.so.0"
 
 
+def _library() -> Any:
+    """The JACK library, silent, with the functions that are used here declared.
+
+    Raises:
+        OSError: there is none.
+    """
+    library: Any = ctypes.CDLL(_loaded_library())
+    # libjack calls back on threads of its own, while RtMidi may hold Python's lock and wait for that very thread: a
+    # callback in Python would be a deadlock. So these are functions of the C library: `labs` does nothing with its
+    # argument, and `time` writes a number that is not 0 where its argument points.
+    c_library = ctypes.CDLL(None)
+    ignore = _TEXT_CALLBACK(("labs", c_library))
+    library.write_time = _SHUTDOWN_CALLBACK(("time", c_library))
+    pointer, text = ctypes.c_void_p, ctypes.c_char_p
+    library.jack_client_open.restype = pointer
+    library.jack_client_open.argtypes = [text, ctypes.c_int, pointer]
+    library.jack_client_close.argtypes = [pointer]
+    library.jack_on_shutdown.argtypes = [pointer, _SHUTDOWN_CALLBACK, pointer]
+    library.jack_port_by_name.restype = pointer
+    library.jack_port_by_name.argtypes = [pointer, text]
+    library.jack_port_get_all_connections.restype = ctypes.POINTER(text)
+    library.jack_port_get_all_connections.argtypes = [pointer, pointer]
+    library.jack_free.argtypes = [pointer]
+    library.jack_set_error_function(ignore)
+    library.jack_set_info_function(ignore)
+    return library
+
+
 class JackWatch:
-    """One looking client. `alive` turns false when the server ends; then make a new watch."""
+    """One looking client; when it is no longer `alive`, make a new one."""
 
     def __init__(self, name: str) -> None:
         """Connect to the running server.
@@ -43,32 +64,18 @@ class JackWatch:
         Raises:
             OSError: no libjack, or no server runs.
         """
-        self._library: Any = ctypes.CDLL(_loaded_library())
-        self._declare()
-        self._library.jack_set_error_function(_ignore)
-        self._library.jack_set_info_function(_ignore)
+        self._library = _library()
         status = ctypes.c_int()
         self._client = self._library.jack_client_open(name.encode(), _NO_START_SERVER, ctypes.byref(status))
         if not self._client:
             raise OSError("no JACK server runs")
-        self.alive = True
-        self._on_shutdown = _SHUTDOWN_CALLBACK(self._note_shutdown)
-        self._library.jack_on_shutdown(self._client, self._on_shutdown, None)
+        self._ended = ctypes.c_int64(0)
+        self._library.jack_on_shutdown(self._client, self._library.write_time, ctypes.byref(self._ended))
 
-    def _declare(self) -> None:
-        library, pointer, text = self._library, ctypes.c_void_p, ctypes.c_char_p
-        library.jack_client_open.restype = pointer
-        library.jack_client_open.argtypes = [text, ctypes.c_int, pointer]
-        library.jack_client_close.argtypes = [pointer]
-        library.jack_on_shutdown.argtypes = [pointer, _SHUTDOWN_CALLBACK, pointer]
-        library.jack_port_by_name.restype = pointer
-        library.jack_port_by_name.argtypes = [pointer, text]
-        library.jack_port_get_all_connections.restype = ctypes.POINTER(text)
-        library.jack_port_get_all_connections.argtypes = [pointer, pointer]
-        library.jack_free.argtypes = [pointer]
-
-    def _note_shutdown(self, _argument: int | None) -> None:
-        self.alive = False
+    @property
+    def alive(self) -> bool:
+        """False once the server has ended."""
+        return self._ended.value == 0
 
     def has_port(self, name: str) -> bool:
         """Whether a port of that full name ("client:port") exists."""
@@ -77,9 +84,7 @@ class JackWatch:
     def connections(self, name: str) -> int:
         """How many ports are connected to a port; 0 where it does not exist."""
         port = self._library.jack_port_by_name(self._client, name.encode()) if self.alive else None
-        if not port:
-            return 0
-        names = self._library.jack_port_get_all_connections(self._client, port)
+        names = self._library.jack_port_get_all_connections(self._client, port) if port else None
         if not names:
             return 0
         count = 0
@@ -92,4 +97,4 @@ class JackWatch:
         """Leave the server; when that has died there is nothing to leave: libjack frees the client at its next open."""
         if self.alive:
             self._library.jack_client_close(self._client)
-        self.alive = False
+            self._ended.value = 1

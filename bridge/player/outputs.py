@@ -194,9 +194,10 @@ class Outputs:
         if out is None:
             return False
         try:
-            out.send(message)
+            sent_here = out.send(message, intended_ns)
         except PortError as fault:
             log.warning("%s", fault)
             return False
-        self._record.add(intended_ns, self._now_ns(), port, message)
+        if sent_here:
+            self._record.add(intended_ns, self._now_ns(), port, message)
         return True

@@ -7,6 +7,7 @@ late on. What is done while music plays, a look every quarter of a second, takes
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -34,13 +35,27 @@ class PortKeeper:
         input_name: str | None,
         sink: InputSink,
         tell: Callable[[object], None],
+        watch: Callable[[socket.socket, Callable[[int], None]], object],
+        unwatch: Callable[[socket.socket], object],
     ) -> None:
-        """Nothing is open yet; `start` opens."""
+        """Nothing is open yet; `start` opens.
+
+        Args:
+            outputs: gets the ports.
+            make: see `BackendMaker`.
+            input_name: the input port's name, None for none.
+            sink: gets what comes in.
+            tell: gets `messages.Ports` on each change.
+            watch: has the loop call back when a socket of the backend is readable.
+            unwatch: ends that.
+        """
         self._outputs = outputs
         self._make = make
         self._input_name = input_name
         self._sink = sink
         self._tell = tell
+        self._watch = watch
+        self._unwatch = unwatch
         self._backend: Backend = InnerBackend("none")
         self._missing = ""
         self.said = messages.Ports("none", [])
@@ -61,45 +76,54 @@ class PortKeeper:
         elif self._outputs.lost or self._backend.vanished():
             log.warning("the MIDI ports have gone; opening them again")
             self._outputs.unplug()
-            self._backend.close()
+            self._close_backend()
             self._open(now_ns)
         elif self._outputs.owed_ports:
             self._settle(now_ns)
 
     def close(self) -> None:
         """Close the ports after what was sent has left."""
+        self._close_backend()
+
+    def _close_backend(self) -> None:
+        if self._backend.readable is not None:
+            self._unwatch(self._backend.readable)
         self._backend.close()
+        self._backend = InnerBackend("none")
+
+    def _attend(self) -> None:
+        self._backend.attend()
+        if self._backend.vanished():
+            self.next_look_ns = 0
 
     def _open(self, now_ns: int, again: bool = False) -> None:
         layout = self._outputs.layout
         try:
             backend = self._make()
+            ports = backend.open_all(layout.client, layout.names, self._input_name, self._sink)
         except PortError as fault:
             self._go_without(str(fault), now_ns, again)
             return
-        try:
-            ports = [backend.open_output(layout.client, name) for name in layout.names]
-            lines = [f"{name}: out to {port.name}" for name, port in zip(layout.names, ports, strict=True)]
-            if self._input_name is not None:
-                lines.append(f"in: {backend.open_input(self._input_name, self._sink)}")
-        except PortError as fault:
-            backend.close()
-            self._go_without(str(fault), now_ns, again)
-            return
+        lines = [f"{name}: out to {port.name}" for name, port in zip(layout.names, ports, strict=True)]
+        if self._input_name is not None:
+            lines.append(f"in: {self._input_name}")
         self._backend, self._missing = backend, ""
+        if backend.readable is not None:
+            self._watch(backend.readable, lambda _mask: self._attend())
         self._outputs.plug(ports)
         self._say(backend.kind, lines)
         for port in self._outputs.owed_ports:
             self._outputs.close_owed(port)
+            if self._listeners(port):
+                self._outputs.settle(port)
         self._opened_ns, self._repeats, self._heard_ns = now_ns, list(REPEATS_NS), {}
         self.next_look_ns = now_ns + SETTLE_NS
 
     def _go_without(self, why: str, now_ns: int, again: bool) -> None:
         """No MIDI system: the player goes on in silence and keeps looking."""
         if not again:
-            self._backend = InnerBackend("none")
             layout = self._outputs.layout
-            self._outputs.plug([self._backend.open_output(layout.client, name) for name in layout.names])
+            self._outputs.plug(self._backend.open_all(layout.client, layout.names, None, self._sink))
         if why != self._missing:
             self._missing = why
             self._say("none", [f"no MIDI output: {why}; notes still reach subscribers as events; still looking"])

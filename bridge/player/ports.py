@@ -7,6 +7,7 @@ their quirks) stays in its own module.
 from __future__ import annotations
 
 import collections
+import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -24,8 +25,11 @@ class Port(Protocol):
 
     name: str
 
-    def send(self, message: Sequence[int]) -> None:
-        """Send one MIDI message at once.
+    def send(self, message: Sequence[int], intended_ns: int) -> bool:
+        """Send one MIDI message at once; it was meant for `intended_ns`.
+
+        Returns:
+            True when it has left now, so that the caller writes it down; False when another process sends it and does.
 
         Raises:
             PortError: the port has gone.
@@ -39,19 +43,18 @@ class Backend(Protocol):
     """A MIDI system, or what stands in for one."""
 
     kind: str
+    readable: socket.socket | None
+    """To be watched by the loop, and `attend` called when something has come; None where there is nothing to watch."""
 
-    def open_output(self, client: str, voice: str) -> Port:
-        """A port called "`client` `voice`" (or the existing one it stands for).
+    def attend(self) -> None:
+        """Something has come."""
+
+    def open_all(self, client: str, names: Sequence[str], input_name: str | None, sink: InputSink) -> list[Port]:
+        """Open an output called "`client` NAME" for each name (or the existing port it stands for), and the input port
+        `input_name`, whose messages go to `sink`.
 
         Raises:
-            PortError: it cannot be had.
-        """
-
-    def open_input(self, name: str, sink: InputSink) -> str:
-        """Open the one input port; every message goes to `sink`. Returns the port's name.
-
-        Raises:
-            PortError: it cannot be had.
+            PortError: one of them cannot be had.
         """
 
     def vanished(self) -> bool:
@@ -72,9 +75,10 @@ class MemoryPort:
         self.name = name
         self.sent: collections.deque[tuple[int, ...]] = collections.deque(maxlen=MEMORY_MESSAGES)
 
-    def send(self, message: Sequence[int]) -> None:
+    def send(self, message: Sequence[int], intended_ns: int) -> bool:  # noqa: ARG002 - the protocol's
         """Keep the message."""
         self.sent.append(tuple(message))
+        return True
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -87,8 +91,9 @@ class SilentPort:
         """A port in name only."""
         self.name = name
 
-    def send(self, message: Sequence[int]) -> None:
+    def send(self, message: Sequence[int], intended_ns: int) -> bool:  # noqa: ARG002 - the protocol's
         """Go nowhere."""
+        return True
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -100,18 +105,24 @@ class InnerBackend:
     def __init__(self, kind: str) -> None:
         """`kind` is ``memory`` or ``none``."""
         self.kind = kind
+        self.readable: socket.socket | None = None
         self.opened: list[MemoryPort] = []
 
-    def open_output(self, client: str, voice: str) -> Port:
-        """A port of that name; always succeeds."""
-        if self.kind == "none":
-            return SilentPort(f"{client} {voice}")
-        self.opened.append(MemoryPort(f"{client} {voice}"))
-        return self.opened[-1]
+    def attend(self) -> None:
+        """Nothing ever comes."""
 
-    def open_input(self, name: str, sink: InputSink) -> str:  # noqa: ARG002 - the protocol's
-        """Nothing ever comes in."""
-        return name
+    def open_all(
+        self,
+        client: str,
+        names: Sequence[str],
+        input_name: str | None,  # noqa: ARG002 - the protocol's
+        sink: InputSink,  # noqa: ARG002 - the protocol's
+    ) -> list[Port]:
+        """Ports of those names; always succeeds. Nothing ever comes in."""
+        if self.kind == "none":
+            return [SilentPort(f"{client} {name}") for name in names]
+        self.opened = [MemoryPort(f"{client} {name}") for name in names]
+        return list(self.opened)
 
     def vanished(self) -> bool:
         """Never."""

@@ -1,8 +1,8 @@
 """The player's own record, `played.bin`: every message it sent, when it was meant and when the send had returned.
 
-A ring in a mapped file. One process writes (`PlayedWriter`); any number read (`PlayedReader`) without the writer
-knowing: bench, demo and tests. The file keeps its inode and its count over restarts of the player, so that a reader
-reads on.
+A ring in a mapped file. One process writes at a time (`PlayedWriter`: the player, or the process that holds JACK's
+ports for it); any number read (`PlayedReader`) without the writer knowing: bench, demo and tests. The file keeps its
+inode and its count over restarts of the player, so that a reader reads on.
 
 Layout, little-endian: header of 4096 bytes (magic, slots, count, names as JSON), then slots of 24 bytes
 (intended_ns, sent_ns, port, status, data1, data2, length, padding).
@@ -67,7 +67,6 @@ class PlayedWriter:
             self._map[:] = bytes(size)  # also brings every page in: none faults while music plays
         else:
             sum(self._map[at] for at in range(0, size, mmap.PAGESIZE))
-        (self._count,) = _COUNT.unpack_from(self._map, _COUNT_AT)
         self._map[_NAMES_AT : _NAMES_AT + len(names)] = names
         self._map[: _FIXED.size] = _FIXED.pack(MAGIC, slots, len(names))
 
@@ -76,10 +75,10 @@ class PlayedWriter:
         length = len(message)
         data1 = message[1] if length > 1 else 0
         data2 = message[2] if length > 2 else 0
-        at = HEADER_BYTES + self._count % self._slots * _SLOT.size
+        (count,) = _COUNT.unpack_from(self._map, _COUNT_AT)
+        at = HEADER_BYTES + count % self._slots * _SLOT.size
         _SLOT.pack_into(self._map, at, intended_ns, sent_ns, port, message[0], data1, data2, length)
-        self._count += 1
-        _COUNT.pack_into(self._map, _COUNT_AT, self._count)
+        _COUNT.pack_into(self._map, _COUNT_AT, count + 1)
 
     def close(self) -> None:
         """Unmap the file."""

@@ -8,6 +8,7 @@ holding Python's lock, and libjack frees such clients itself when the next one i
 from __future__ import annotations
 
 import pathlib
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -27,11 +28,6 @@ _ALSA_DEVICE: Final = pathlib.Path("/dev/snd/seq")
 _ALSA_CLIENTS: Final = pathlib.Path("/proc/asound/seq/clients")
 _FAULTS: Final = (rtmidi.RtMidiError, SystemError, RuntimeError, OSError, ValueError)
 _left_alone: Final[list[Any]] = []  # ports of systems that died: their destructors must not run, see above
-
-
-def has_left_alone_ports() -> bool:
-    """Whether the process must end without running destructors (`os._exit`)."""
-    return bool(_left_alone)
 
 
 def candidates(wanted: str) -> list[str]:
@@ -54,7 +50,7 @@ class RtmidiPort:
         self.out = out
         self.send_now = out.send_message
 
-    def send(self, message: Sequence[int]) -> None:
+    def send(self, message: Sequence[int], intended_ns: int) -> bool:  # noqa: ARG002 - the protocol's
         """Send one message.
 
         Raises:
@@ -64,6 +60,7 @@ class RtmidiPort:
             self.send_now(message)
         except _FAULTS as fault:
             raise PortError(f"MIDI port {self.name}: {fault}") from fault
+        return True
 
     def close(self) -> None:
         """Close the port; what was sent before still leaves."""
@@ -81,6 +78,7 @@ class RtmidiBackend:
             PortError: it is not there (the text says what is missing).
         """
         self.kind = kind
+        self.readable: socket.socket | None = None
         api = APIS[kind]
         if api not in rtmidi.get_compiled_api():
             raise PortError(f"this python-rtmidi knows no {kind}")
@@ -88,7 +86,6 @@ class RtmidiBackend:
         self._ports: list[RtmidiPort] = []
         self._input: Any = None
         self._watch: JackWatch | None = None
-        self._last_clients = ""
         if kind == "alsa" and not _ALSA_DEVICE.exists():
             raise PortError("no ALSA sequencer here (/dev/snd/seq is missing)")
         if kind == "jack":
@@ -97,7 +94,25 @@ class RtmidiBackend:
             except OSError as fault:
                 raise PortError(str(fault)) from fault
 
-    def open_output(self, client: str, voice: str) -> Port:
+    def attend(self) -> None:
+        """Nothing to do: what comes in comes on the system's thread."""
+
+    def open_all(self, client: str, names: Sequence[str], input_name: str | None, sink: InputSink) -> list[Port]:
+        """All outputs and the input.
+
+        Raises:
+            PortError: one of them cannot be had; the others are closed again.
+        """
+        try:
+            ports = [self._open_output(client, name) for name in names]
+            if input_name is not None:
+                self._open_input(input_name, sink)
+        except PortError:
+            self.close()
+            raise
+        return ports
+
+    def _open_output(self, client: str, voice: str) -> Port:
         """A virtual port "CLIENT VOICE"; on Windows the existing port whose name contains that, else contains CLIENT.
 
         Raises:
@@ -121,7 +136,7 @@ class RtmidiBackend:
         self._ports.append(port)
         return port
 
-    def open_input(self, name: str, sink: InputSink) -> str:
+    def _open_input(self, name: str, sink: InputSink) -> None:
         """The input port, MIDI clock included; `sink` is called on the system's thread.
 
         Raises:
@@ -132,14 +147,16 @@ class RtmidiBackend:
             self._input.ignore_types(sysex=True, timing=False, active_sense=True)
             self._input.set_callback(lambda event, _data: sink(event[0]))
             if self.kind == "winmm":
-                number = _existing(self._input.get_ports(), name, name)
-                name = str(self._input.get_port_name(number))
-                self._input.open_port(number)
+                self._input.open_port(_existing(self._input.get_ports(), name, name))
             else:
                 self._input.open_virtual_port(name)
         except _FAULTS as fault:
             raise PortError(f"MIDI input {name}: {fault}") from fault
-        return name
+
+    def has_port(self, client: str, voice: str) -> bool:
+        """Whether a port of that name exists already, perhaps of a predecessor that is just going (JACK only)."""
+        name = f"{client} {voice}"
+        return self._watch is not None and self._watch.has_port(f"{name}:{name}")
 
     def vanished(self) -> bool:
         """Whether a port that was opened is gone from the system."""
@@ -175,12 +192,12 @@ class RtmidiBackend:
                 self._watch.close()
         self._ports, self._input, self._watch = [], None, None
 
-    def _alsa_clients(self) -> str:
+    @staticmethod
+    def _alsa_clients() -> str:
         try:
-            self._last_clients = _ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
+            return _ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            self._last_clients = ""
-        return self._last_clients
+            return ""
 
 
 def _full_name(port: RtmidiPort) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from bridge import messages
 from player_rig import BEAT_NS, BEGAN_NS, Note, Rig
+
+from bridge import messages
 
 ONE = [(60, 0.0, 0.5, 100, 0)]
 QUARTERS = [(60 + k, float(k), 0.5, 100, 0) for k in range(4)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from bridge.player.loops import loop_from_rows
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bridge.player.loops import loop_from_rows
 
 rows = st.lists(
     st.tuples(st.integers(0, 127), st.floats(-2, 20), st.floats(0, 30), st.integers(1, 127), st.integers(0, 2)),

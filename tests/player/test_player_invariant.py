@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import tempfile
 
-from bridge import messages
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from player_rig import VOICES, Rig
+
+from bridge import messages
 
 names = st.sampled_from(sorted(VOICES))
 ids = st.integers(1, 6)
@@ -104,8 +106,7 @@ class Use(RuleBasedStateMachine):
         self.reopened = True
         outputs = self.rig.outputs
         outputs.unplug()
-        ports = [self.rig.backend.open_output("Barline", name) for name in outputs.layout.names]
-        outputs.plug(ports)
+        outputs.plug(self.rig.backend.open_all("Barline", outputs.layout.names, None, lambda _message: None))
         for port in sorted(outputs.owed_ports):
             outputs.close_owed(port)
             outputs.settle(port)
@@ -114,6 +115,17 @@ class Use(RuleBasedStateMachine):
     def nothing_doubles_and_the_ledger_is_right(self) -> None:
         self.count_messages()
         assert self.open_now == {tuple(note) for note in self.rig.ledger.sounding()}
+
+    @invariant()
+    def whatever_is_open_has_a_voice_that_will_close_it(self) -> None:
+        channels = self.rig.outputs.layout.channels
+        expected = {
+            (*channels[(voice.name, held.part)], held.pitch)
+            for voice in self.rig.performer.looper.voices.values()
+            for held in voice.held
+            if (voice.name, held.part) in channels and math.isfinite(held.end_beats)
+        }
+        assert self.open_now <= expected
 
     def count_messages(self) -> None:
         """Go through what was sent since the last time; offs for keys that are not open are panic's and the owed."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from bridge import messages
 from player_rig import Note, Rig
+
+from bridge import messages
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from bridge import messages
 from player_rig import Note, Rig
+
+from bridge import messages
 
 QUARTERS = [(60 + k, float(k), 0.5, 100, 0) for k in range(4)]
 LONG = [(60, 0.0, 4.0, 100, 0)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from bridge.messages import LiveReport
 from bridge.timing.changes import Change, Shift
 from bridge.timing.live import LiveFollower
@@ -41,7 +43,7 @@ def stepped(first: float, last: float, at_s: float) -> Song:
 
 
 def reports(song: Song, seconds: float, rate_hz: float, jitter_ms: float, seed: int) -> Iterator[LiveReport]:
-    """In order of arrival, as one sender's packets over loopback are: each made at screen rate, late by its own delay."""
+    """In order of arrival, as over loopback: each made at screen rate and late by a delay of its own."""
     rng = random.Random(seed)
     arrived_ns = 0
     for k in range(int(seconds * rate_hz)):
@@ -83,7 +85,7 @@ def test_jitter_of_30_ms_leaves_a_phase_within_5_ms_after_two_bars(tempo, seed):
 
 def test_the_phase_moves_smoothly_once_it_is_found():
     errors = phase_errors_ms(steady(120.0), 20, 4)
-    assert max(abs(b - a) for a, b in zip(errors, errors[1:], strict=False)) <= 1.5
+    assert max(abs(b - a) for a, b in itertools.pairwise(errors)) <= 1.5
 
 
 def test_a_slow_reporter_is_followed_too():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from bridge.timing.tempo_map import LAUNCH_KINDS, TempoMap
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bridge.timing.tempo_map import LAUNCH_KINDS, TempoMap
 
 RUNNING = TempoMap(1_000_000_000, 4.0, 120.0, True)
 beats = st.floats(-1000, 100_000, allow_nan=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from bridge.messages import LiveReport
 from bridge.timing.changes import Change, Shift
 from bridge.timing.tempo_map import TempoMap
