@@ -2,7 +2,9 @@
 
 B.clips = {
     queue: [], // clips to be written, one at a time
-    busy: false
+    busy: false,
+    waiting: false,
+    shared: null // seen by all devices of a set: two open undo steps would become one, or none
 };
 
 B.clips.READ_BEATS = 8; // notes are read in windows: long strings from Live have been cut at 32,767 characters
@@ -10,6 +12,7 @@ B.clips.LEAST_BEATS = 0.25;
 B.clips.WRITE_NOTES = 100;
 B.clips.POLL_MS = 20;
 B.clips.POLLS = 100;
+B.clips.STALE_MS = 5000; // a device that was deleted in the middle of writing holds nobody up for longer
 
 // -- reading ----------------------------------------------------------------------------------------------------------
 
@@ -105,24 +108,35 @@ B.clips.write = function (job) {
 };
 
 B.clips.next = function () {
-    if (B.clips.busy || !B.clips.queue.length) {
+    var clips = B.clips;
+    if (clips.busy || clips.waiting || !clips.queue.length) {
         return;
     }
-    var job = B.clips.queue.shift();
-    var fault = B.clips.refusal(job);
+    clips.shared = clips.shared || new Global("barline_clips");
+    if (clips.shared.since && B.now() - clips.shared.since < clips.STALE_MS) {
+        clips.waiting = true;
+        B.after(clips.POLL_MS, function () {
+            clips.waiting = false;
+            clips.next();
+        });
+        return;
+    }
+    var job = clips.queue.shift();
+    var fault = clips.refusal(job);
     if (fault) {
         B.status.say(fault);
-        B.clips.next();
+        clips.next();
         return;
     }
-    B.clips.busy = true;
-    B.clips.guarded(job, function () {
+    clips.busy = true;
+    clips.shared.since = B.now();
+    clips.guarded(job, function () {
         B.live.song.call("begin_undo_step");
         job.open = true;
         if (!job.place.taken) {
             job.place.slot.call("create_clip", job.length);
         }
-        B.clips.later(job, B.clips.find);
+        clips.later(job, clips.awaitClip);
     });
 };
 
@@ -159,11 +173,11 @@ B.clips.guarded = function (job, action) {
     }
 };
 
-B.clips.find = function (job) {
+B.clips.awaitClip = function (job) {
     var id = B.live.id(job.place.slot, "clip");
     job.polls = (job.polls || 0) + 1;
     if (!id && job.polls < B.clips.POLLS) {
-        B.clips.later(job, B.clips.find);
+        B.clips.later(job, B.clips.awaitClip);
         return;
     }
     if (!id) {
@@ -171,10 +185,10 @@ B.clips.find = function (job) {
         return;
     }
     job.clip = B.live.at(id);
-    B.clips.fill(job);
+    B.clips.fillClip(job);
 };
 
-B.clips.fill = function (job) {
+B.clips.fillClip = function (job) {
     var clip = job.clip;
     if (job.place.taken) {
         var end = Number(B.live.value(clip, "loop_end", 0));
@@ -232,6 +246,7 @@ B.clips.finish = function (job, words) {
         }
     }
     B.clips.busy = false;
+    B.clips.shared.since = 0;
     B.status.say(words);
     B.clips.next();
 };

@@ -202,6 +202,9 @@ B.live.sendKey = function () {
     }
     var key = B.live.key();
     var text = key.join(" ");
+    if (!B.live.keySent && key[0] < 0) {
+        return; // no key in Live: the bridge's own stays
+    }
     if (text !== B.live.keySent) {
         B.live.keySent = text;
         B.toBridge("/bridge/key", key);

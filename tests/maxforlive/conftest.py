@@ -1,0 +1,45 @@
+"""A rig with a fake Live, and a real bridge that lives for a whole file of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from maxforlive.device_rig import Rig
+from needs import need
+
+from bridge.hosted import HostedBridge
+from bridge.osc.client import OscClient
+
+
+@pytest.fixture
+def rig() -> Generator[Rig]:
+    rig = Rig(need("node"))
+    yield rig
+    rig.end()
+
+
+@pytest.fixture(scope="module")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Generator[HostedBridge]:
+    need("node")
+    with HostedBridge(tmp_path_factory.mktemp("bridge"), ["midi.backend=none"]) as hosted:
+        hosted.wait_until_ready()
+        yield hosted
+
+
+@pytest.fixture
+def witness(bridge: HostedBridge) -> Generator[OscClient]:
+    """A second client of the bridge, subscribed: it sees what the device sees; all voices are silent when it comes."""
+    with bridge.client() as client:
+        client.ask("/bridge/subscribe", client.port, answer="/bridge/ready")
+        for voice in ("melody", "bass", "drums"):
+            client.send(f"/{voice}/clear")
+        client.ask("/bridge/ping", 1, answer="/bridge/pong")
+        yield client
+        client.send("/bridge/unsubscribe")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path

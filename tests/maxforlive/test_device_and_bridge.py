@@ -1,0 +1,602 @@
+"""The built device in an emulated Max and a fake Live, against a real bridge over real UDP."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import pytest
+from maxforlive.device_rig import Device, Rig, wait_until
+
+from bridge.hosted import HostedBridge
+from bridge.osc.client import OscClient, Said
+
+DEVICE, CLIP, PORT = 0, 1, 2  # Output
+FROM_CLIP, FROM_LOOP = 0, 1  # Seed
+SCALE = (60, 62, 64, 65, 67, 69, 71, 72)
+
+
+def eighths(count: int, step: float = 0.5, start: float = 0.0) -> list[dict[str, Any]]:
+    """Notes as Live has them."""
+    return [
+        {"pitch": SCALE[at % 8], "start_time": start + at * step, "duration": step * 0.9, "velocity": 60.0 + at % 50}
+        for at in range(count)
+    ]
+
+
+def bars_seen(witness: OscClient, since: int, voice: str = "melody") -> tuple[int, list[tuple[int, float, float, int]]]:
+    """Id and notes of the bars that another client saw since a mark."""
+    end = witness.wait_for(f"/{voice}/bars/end", 20, since)
+    loop_id = end.args[0]
+    notes: list[tuple[int, float, float, int]] = []
+    for said in witness.said(since):
+        if said.address == f"/{voice}/bars/notes" and said.args[0] == loop_id:
+            flat = said.args[1:]
+            notes += [(flat[at], flat[at + 1], flat[at + 2], flat[at + 3]) for at in range(0, len(flat), 5)]
+        if said is end:
+            break
+    return loop_id, notes
+
+
+def state_of(said: Said) -> dict[str, Any]:
+    return dict(zip(said.args[::2], said.args[1::2], strict=True))
+
+
+def wait_state(witness: OscClient, since: int, voice: str = "melody", **wanted: Any) -> dict[str, Any]:
+    """The first state since a mark that says so."""
+
+    def holds(said: Said) -> bool:
+        state = state_of(said)
+        return all(state[key] == pytest.approx(value, abs=1e-4) for key, value in wanted.items())
+
+    return state_of(witness.wait_for(f"/{voice}/state", 15, since, holds))
+
+
+def assert_clip_has(clip: dict[str, Any], notes: list[tuple[int, float, float, int]], length: float) -> None:
+    """Every note that the bridge sent is in the clip, at its place, and no other; keys that overlap are cut, not lost."""
+    wanted = sorted((pitch, start, velocity) for pitch, start, _, velocity in notes)
+    written = sorted((note["pitch"], note["start_time"], note["velocity"]) for note in clip["notes"])
+    assert len(written) == len(wanted) > 0
+    for one, other in zip(written, wanted, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    assert (clip["looping"], clip["loop_start"], clip["loop_end"]) == (1, 0, length)
+    assert (clip["start_marker"], clip["end_marker"]) == (0, length)
+    assert all(note["start_time"] + note["duration"] <= length + 1e-6 for note in clip["notes"])
+
+
+@pytest.fixture
+def device(rig: Rig, bridge: HostedBridge, witness: OscClient) -> Device:
+    """A fresh device that writes clips, ready."""
+    made = Device(rig, bridge.osc[1], Output=CLIP)
+    made.wait_ready()
+    return made
+
+
+# -- bars into clips ----------------------------------------------------------------------------------------------------
+
+
+def test_a_click_writes_the_bars_into_the_highlighted_empty_slot_in_one_undo_step(
+    device: Device, rig: Rig, witness: OscClient
+) -> None:
+    rig.do("select", track=device.track, slot=2)
+    since = witness.mark()
+    device.press("Generate")
+    loop_id, notes = bars_seen(witness, since)
+    clip = device.wait_clip(2)
+    assert_clip_has(clip, notes, 8)
+    assert clip["name"] == f"melody {loop_id}"
+    assert [index for index, found in enumerate(device.clips()) if found] == [2]
+    undo = rig.do("undo")
+    (step,) = undo["steps"]
+    assert step[0] == "create_clip"
+    assert "add_new_notes" in step
+    device.wait_for_status("Written to slot 3")
+
+
+def test_bars_four_makes_four_bars_and_says_so_on_the_button(device: Device, witness: OscClient) -> None:
+    assert device.rig.do("text", device=device.index, name="Generate") == "Generate next 2 bars"
+    device.turn("Bars", 2)
+    assert device.rig.do("text", device=device.index, name="Generate") == "Generate next 4 bars"
+    since, mark = witness.mark(), device.mark()
+    device.press("Sample", how=1)  # a mapped button sends numbers
+    device.press("Sample", how=0)  # ... and its release
+    _, notes = bars_seen(witness, since)
+    assert_clip_has(device.wait_clip(0), notes, 16)
+    assert [(one["tags"], one["values"]) for one in device.sent("/melody/sample", mark)] == [("i", [4])]
+
+
+def test_an_occupied_slot_is_left_alone_and_the_next_empty_one_below_is_taken(device: Device, rig: Rig, witness: OscClient) -> None:
+    for slot in (1, 2):
+        rig.do("clip", track=device.track, slot=slot, notes=eighths(4))
+    before = device.clips()
+    rig.do("select", track=device.track, slot=1)
+    since = witness.mark()
+    device.press("Generate")
+    _, notes = bars_seen(witness, since)
+    assert_clip_has(device.wait_clip(3), notes, 8)
+    assert device.clips()[:3] == before[:3]
+
+
+def test_a_clip_is_written_over_only_when_the_user_has_switched_that_on(device: Device, rig: Rig, witness: OscClient) -> None:
+    rig.do("clip", track=device.track, slot=1, length=4, loopStart=12, notes=eighths(4, start=12.0))
+    rig.do("select", track=device.track, slot=1)
+    device.turn("Overwrite", 1)
+    since = witness.mark()
+    device.press("Generate")
+    loop_id, notes = bars_seen(witness, since)
+    wait_until(lambda: device.clips()[1]["name"], lambda name: name == f"melody {loop_id}", what="the clip's new name")
+    assert_clip_has(device.wait_clip(1), notes, 8)
+    assert [index for index, found in enumerate(device.clips()) if found] == [1]
+    assert len(rig.do("undo")["steps"]) == 1
+
+
+def test_with_no_empty_slot_nothing_is_written_and_the_user_is_told(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+    track = rig.do("track", slots=2)
+    for slot in range(2):
+        rig.do("clip", track=track, slot=slot, notes=eighths(2))
+    device = Device(rig, bridge.osc[1], track=track, Output=CLIP)
+    device.wait_ready()
+    before = device.clips()
+    device.press("Generate")
+    device.wait_for_status("no empty slot")
+    assert device.clips() == before
+    assert rig.do("undo")["steps"] == []
+
+
+def test_in_a_rack_on_a_track_of_the_second_place_and_launching_its_clip(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+    other = rig.do("track")
+    track = rig.do("track", inRack=True)
+    device = Device(rig, bridge.osc[1], track=track, Output=CLIP, Launch_Clip=1)
+    device.wait_ready()
+    rig.do("select", track=other, slot=5)  # another track's slot: not ours
+    device.press("Sample")
+    device.wait_clip(0)
+    assert not any(rig.do("clips", track=other))
+    wait_until(lambda: rig.do("playing", track=track), lambda slot: slot == 0, what="the clip launched")
+
+
+def test_a_frozen_track_is_not_written_to(device: Device, rig: Rig) -> None:
+    rig.do("trackProperty", track=device.track, name="is_frozen", value=1)
+    device.press("Sample")
+    device.wait_for_status("the track is frozen")
+    assert not any(device.clips())
+
+
+def test_three_quarters_make_bars_of_three_beats(device: Device, rig: Rig, witness: OscClient) -> None:
+    since = witness.mark()
+    rig.do("song", name="signature_numerator", value=3)
+    witness.wait_for("/clock/state", 10, since, lambda said: said.args[4] == 3)
+    device.press("Sample")
+    _, notes = bars_seen(witness, since)
+    clip = device.wait_clip(0)
+    assert_clip_has(clip, notes, 6)
+    assert (clip["signature_numerator"], clip["signature_denominator"]) == (3, 4)
+
+
+def test_write_clip_writes_what_sounds(device: Device, rig: Rig, witness: OscClient) -> None:
+    device.press("Write Clip")
+    device.wait_for_status("No bars to write yet")
+    device.turn("Output", PORT)
+    since = witness.mark()
+    device.press("Sample")
+    _, notes = bars_seen(witness, since)
+    wait_until(lambda: device.rig.do("script", device=device.index, code="B.bars.order.length"), bool)
+    assert not any(device.clips())
+    device.press("Write Clip")
+    assert_clip_has(device.wait_clip(0), notes, 8)
+
+
+# -- clips as seeds -----------------------------------------------------------------------------------------------------
+
+
+def seed_sent(device: Device, mark: int) -> tuple[float, list[list[float]]]:
+    """Length and notes of the seed it has sent; every message within its bound."""
+    (begin,) = device.wait_sent("/melody/seed/begin", mark)
+    device.wait_sent("/melody/seed/end", mark)
+    values: list[float] = []
+    for message in device.sent("/melody/seed/notes", mark):
+        assert 0 < len(message["values"]) <= 150
+        assert len(message["values"]) % 5 == 0
+        values += message["values"]
+    return begin["values"][0], [values[at : at + 5] for at in range(0, len(values), 5)]
+
+
+def no_error(witness_errors: list[str], device: Device) -> None:
+    assert not [text for text in device.statuses() if "allowed" in text or "wanted" in text], device.statuses()
+    assert not witness_errors
+
+
+def test_the_playing_clip_is_what_the_bars_go_on_from(device: Device, rig: Rig, witness: OscClient) -> None:
+    notes = [*eighths(16), {"pitch": 40, "start_time": 1.0, "duration": 1.0, "velocity": 90.0, "mute": 1}]
+    rig.do("clip", track=device.track, slot=4, length=8, notes=notes)
+    rig.do("clip", track=device.track, slot=5, length=4, notes=eighths(3))
+    rig.do("select", track=device.track, slot=5)
+    rig.do("playSlot", track=device.track, slot=4)
+    since, mark = witness.mark(), device.mark()
+    device.press("Generate")
+    length, seed = seed_sent(device, mark)
+    assert length == 8
+    assert [row[0] for row in seed] == [SCALE[at % 8] for at in range(16)], "the muted note is left out"
+    assert [row[1] for row in seed] == [at * 0.5 for at in range(16)]
+    bars_seen(witness, since)
+    no_error([], device)
+
+
+def test_a_clip_in_another_metre_with_a_loop_that_begins_later(device: Device, rig: Rig, witness: OscClient) -> None:
+    rig.do("clip", track=device.track, slot=0, length=3.5, loopStart=7, numerator=7, denominator=8,
+           notes=[*eighths(4), *eighths(7, start=7.0), *eighths(2, start=10.5)])
+    rig.do("select", track=device.track, slot=0)
+    since, mark = witness.mark(), device.mark()
+    device.press("Generate")
+    length, seed = seed_sent(device, mark)
+    assert length == 3.5
+    assert [row[1] for row in seed] == [at * 0.5 for at in range(7)], "only what sounds of it, from its loop's start"
+    _, notes = bars_seen(witness, since)
+    assert_clip_has(device.wait_clip(1), notes, 8)
+    no_error([], device)
+
+
+def test_five_hundred_notes_go_in_chunks_and_all_arrive(device: Device, rig: Rig, witness: OscClient) -> None:
+    rig.do("clip", track=device.track, slot=0, length=64, notes=eighths(500, step=0.125))
+    rig.do("playSlot", track=device.track, slot=0)
+    since, mark = witness.mark(), device.mark()
+    device.press("Generate")
+    length, seed = seed_sent(device, mark)
+    assert (length, len(seed)) == (64, 500)
+    assert len(device.sent("/melody/seed/notes", mark)) == 17
+    _, notes = bars_seen(witness, since)
+    assert notes
+    no_error([], device)
+
+
+def test_a_window_of_notes_too_long_for_one_string_is_read_in_smaller_ones(device: Device, rig: Rig) -> None:
+    crowd = [{**note, "start_time": (at // 8) * 0.125, "pitch": 30 + at % 8} for at, note in enumerate(eighths(504, 0.125))]
+    rig.do("clip", track=device.track, slot=0, length=8, notes=crowd)
+    rig.do("playSlot", track=device.track, slot=0)
+    mark = device.mark()
+    device.press("Generate")
+    assert len(seed_sent(device, mark)[1]) == 504
+
+
+@pytest.mark.parametrize("what", ["missing", "audio", "empty", "other track"])
+def test_without_a_midi_clip_the_bridge_s_own_bars_are_gone_on_from(device: Device, rig: Rig, witness: OscClient, what: str) -> None:
+    words = {"missing": "no clip plays or is selected", "audio": "audio clip", "empty": "no notes", "other track": "no clip plays"}
+    if what == "audio":
+        rig.do("clip", track=device.track, slot=0, midi=False)
+        rig.do("playSlot", track=device.track, slot=0)
+    elif what == "empty":
+        rig.do("clip", track=device.track, slot=0)
+        rig.do("select", track=device.track, slot=0)
+    elif what == "other track":
+        elsewhere = rig.do("track")
+        clip = rig.do("clip", track=elsewhere, slot=0, notes=eighths(8))
+        rig.do("select", track=elsewhere, slot=0, clip=clip)
+    since, mark = witness.mark(), device.mark()
+    device.press("Generate")
+    device.wait_for_status(words[what])
+    _, notes = bars_seen(witness, since)
+    assert notes
+    assert not device.sent("/melody/seed/begin", mark)
+
+
+def test_seed_loop_never_reads_a_clip(device: Device, rig: Rig, witness: OscClient) -> None:
+    rig.do("clip", track=device.track, slot=0, notes=eighths(8))
+    rig.do("playSlot", track=device.track, slot=0)
+    device.turn("Seed", FROM_LOOP)
+    since, mark = witness.mark(), device.mark()
+    device.press("Generate")
+    bars_seen(witness, since)
+    assert not device.sent("/melody/seed/begin", mark)
+
+
+# -- knobs --------------------------------------------------------------------------------------------------------------
+
+
+def test_whole_numbers_leave_as_ints_and_are_taken(device: Device, witness: OscClient) -> None:
+    since, mark = witness.mark(), device.mark()
+    device.turn("Temperature", 1.0)
+    device.turn("Swing", 60.0)
+    device.turn("Humanise", 100.0)
+    wait_state(witness, since, temperature=1.0, swing=60.0, humanize=1.0)
+    for address in ("temperature", "swing", "humanize"):
+        (message,) = device.sent(f"/melody/{address}", mark)
+        assert message["tags"] == "i", message
+    device.turn("Temperature", 0.65)
+    wait_state(witness, since, temperature=0.65)
+    assert device.sent("/melody/temperature", mark)[-1]["tags"] == "f"
+    device.turn("Swing", 50.0)
+    device.turn("Humanise", 0.0)
+    wait_state(witness, since, swing=50.0, humanize=0.0)
+
+
+def test_another_client_s_changes_are_shown_and_not_echoed(device: Device, witness: OscClient) -> None:
+    mark = device.mark()
+    witness.send("/melody/swing", 61.5)
+    witness.send("/melody/launch", "beat")
+    witness.send("/melody/humanize", 0.25)
+    wait_until(lambda: device.value("Swing"), lambda value: value == pytest.approx(61.5), what="Swing shown")
+    wait_until(lambda: device.value("Humanise"), lambda value: value == pytest.approx(25.0), what="Humanise shown")
+    assert device.value("Launch") == 2
+    assert {one["address"] for one in device.sent("", mark)} <= {"/clock/live", "/bridge/ping"}
+    witness.send("/melody/swing", 50.0)
+    witness.send("/melody/launch", "bar")
+    witness.send("/melody/humanize", 0.0)
+    wait_until(lambda: device.value("Launch"), lambda value: value == 3, what="Launch shown")
+
+
+def test_a_turning_knob_is_not_pulled_back_and_its_last_value_stands(device: Device, witness: OscClient) -> None:
+    since = witness.mark()
+    values = [50 + step * 0.25 for step in range(81)]
+    for value in values:
+        device.turn("Swing", value)
+        assert device.value("Swing") == pytest.approx(value)
+    wait_state(witness, since, swing=70.0)
+    time.sleep(0.8)  # longer than our own changes are protected
+    assert device.value("Swing") == pytest.approx(70.0)
+    device.turn("Swing", 50.0)
+    wait_state(witness, since, swing=50.0)
+
+
+def test_a_saved_set_wins_when_it_is_loaded(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+    since = witness.mark()
+    stored = {"Temperature": 1.5, "Quantise": 40.0, "Launch": 1, "Settings Saved": 1}
+    device = Device(rig, bridge.osc[1], **stored)
+    wait_state(witness, since, temperature=1.5, quantize=0.4, launch="step")
+    device.wait_ready()
+    assert device.value("Temperature") == pytest.approx(1.5)
+    for address, value in (("temperature", 0.6), ("quantize", 1.0), ("launch", "bar")):
+        witness.send(f"/melody/{address}", value)
+
+
+def test_a_device_that_is_new_in_a_set_takes_over_what_the_bridge_has(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+    device = Device(rig, bridge.osc[1], Voice=2)
+    device.wait_ready()
+    assert device.value("Quantise") == 0, "drums are not quantised unless asked"
+    assert device.value("Temperature") == pytest.approx(0.7)
+    assert device.value("Model") == 3
+    assert device.value("Settings Saved") == 1
+    assert {one["address"] for one in device.sent()} <= {"/barline/probe", "/bridge/subscribe", "/bridge/ping", "/clock/live"}
+
+
+def test_another_voice_brings_its_own_settings(device: Device, witness: OscClient) -> None:
+    device.turn("Voice", 2)
+    wait_until(lambda: device.value("Quantise"), lambda value: value == 0, what="the drums' settings")
+    since, mark = witness.mark(), device.mark()
+    device.press("Sample")
+    bars_seen(witness, since, "drums")
+    assert device.wait_clip(0)["name"].startswith("drums ")
+    assert not [one for one in device.sent("", mark) if one["address"].startswith("/melody/")]
+
+
+def test_corners_and_the_morph_between_them(device: Device, witness: OscClient) -> None:
+    device.turn("Output", PORT)
+    for slot in ("Store A", "Store B"):
+        since = witness.mark()
+        device.press("Sample")
+        loop_id, _ = bars_seen(witness, since)
+        wait_state(witness, since, pending_id=loop_id)
+        device.press(slot)
+        witness.send("/melody/clear") if slot == "Store A" else None
+    since = witness.mark()
+    device.turn("Morph", 50.0)
+    wait_state(witness, since, morph=0.5)
+    bars_seen(witness, since)
+    since = witness.mark()
+    device.turn("X", 30.0)
+    device.turn("Y", 70.0)
+    last = device.wait_sent("/melody/xy")[-1]
+    assert last["values"] == pytest.approx([0.3, 0.7]) or last["values"] == pytest.approx([0.3, 0.0])
+
+
+def test_a_clip_is_stored_while_the_voice_has_no_loop(device: Device, rig: Rig, witness: OscClient) -> None:
+    rig.do("clip", track=device.track, slot=0, length=8, notes=eighths(16))
+    rig.do("playSlot", track=device.track, slot=0)
+    mark = device.mark()
+    device.press("Store C")
+    (message,) = device.wait_sent("/melody/store", mark)
+    assert message["values"][:2] == ["c", 8]
+    assert len(message["values"]) == 2 + 16 * 5
+    witness.ask("/bridge/ping", 3, answer="/bridge/pong")
+    no_error([], device)
+
+
+def test_refusals_are_shown_in_plain_words_and_the_device_goes_on(device: Device, rig: Rig, witness: OscClient) -> None:
+    device.press("Vary")
+    device.wait_for_status("has no loop to vary")
+    message = ["/error", 4, "/melody/surprise", "surprise comes in a later version"]
+    rig.do("inject", device=device.index, message=message)
+    device.wait_for_status("surprise comes in a later version")
+    rig.do("script", device=device.index, code="B.params.later = {surprise: true}; 0")
+    device.turn("Surprise", 80.0)
+    since = witness.mark()
+    device.press("Sample")
+    bars_seen(witness, since)
+    time.sleep(0.7)
+    assert device.value("Surprise") == pytest.approx(80.0), "it stays where the user has put it"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "address", "values"),
+    [
+        ("Density", -50.0, "/melody/attribute", ["density", -0.5]),
+        ("Syncopation", 100.0, "/melody/attribute", ["syncopation", 1]),
+        ("Surprise", 60.0, "/melody/surprise", [0.6]),
+        ("Scale Lock", 2, "/melody/scale", ["hard"]),
+        ("Jam", 1, "/melody/jam", ["respond", 2]),
+        ("Launch", 0, "/melody/launch", ["now"]),
+        ("Play", 0, "/melody/stop", []),
+        ("Model", 3, "/melody/model", ["drums-2bar"]),
+    ],
+)
+def test_each_control_says_what_it_means(device: Device, witness: OscClient, name: str, value: float, address: str, values: list[Any]) -> None:
+    mark = device.mark()
+    device.turn(name, value)
+    (message,) = device.wait_sent(address, mark)
+    assert message["values"] == values
+    witness.ask("/bridge/ping", 9, answer="/bridge/pong")
+    no_error([], device)
+    witness.send("/melody/play")
+    witness.send("/melody/model", "melody-2bar")
+    witness.send("/melody/launch", "bar")
+
+
+# -- key ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_key_is_taken_from_live_or_set_by_hand(device: Device, rig: Rig) -> None:
+    mark = device.mark()
+    assert not device.sent("/bridge/key"), "no key in Live: the bridge's own stays"
+    rig.do("song", name="root_note", value=9)
+    rig.do("song", name="scale_name", value="Minor")
+    rig.do("song", name="scale_intervals", value=[0, 2, 3, 5, 7, 8, 10])
+    rig.do("song", name="scale_mode", value=1)
+    wait_until(lambda: [one["values"] for one in device.sent("/bridge/key", mark)], lambda keys: [9, "minor"] in keys, what="the key")
+    rig.do("song", name="scale_intervals", value=[0, 2, 4, 6, 9])
+    rig.do("song", name="scale_name", value="Some Scale")
+    wait_until(lambda: device.sent("/bridge/key", mark)[-1]["values"], lambda key: key == [9, "lydian"], what="the nearest mode")
+    device.turn("Key From", 1)
+    device.turn("Key", 2)
+    device.turn("Scale", 2)
+    assert device.wait_sent("/bridge/key", mark)[-1]["values"] == [2, "dorian"]
+    device.turn("Key From", 0)
+    rig.do("song", name="scale_mode", value=0)
+    wait_until(lambda: device.sent("/bridge/key", mark)[-1]["values"], lambda key: key == [-1, "major"], what="no key")
+
+
+# -- Live's transport -----------------------------------------------------------------------------------------------------
+
+
+def test_the_transport_is_told_steadily_and_at_every_change(device: Device, rig: Rig, witness: OscClient) -> None:
+    mark = device.mark()
+    time.sleep(2.0)
+    resting = device.sent("/clock/live", mark)
+    assert 2 <= len(resting) <= 8, "a song that stands is told twice a second"
+    assert resting[-1]["values"][:4] == [0, 120, 0, 0]
+    since, mark = witness.mark(), device.mark()
+    rig.do("song", name="tempo", value=97.5)
+    rig.do("song", name="is_playing", value=1)
+    witness.wait_for("/clock/state", 5, since, lambda said: said.args[1] == 1 and abs(said.args[2] - 97.5) < 0.01)
+    time.sleep(2.0)
+    moving = device.sent("/clock/live", mark)
+    assert len(moving) > 30
+    positions = [message["values"][2] + message["values"][3] for message in moving if message["values"][0]]
+    assert positions == sorted(positions)
+    assert positions[-1] == pytest.approx(rig.do("beats"), abs=0.5)
+    for message in moving:
+        playing, _, beats, fraction, numerator, denominator, bar, beat_in_bar = message["values"]
+        assert (numerator, denominator) == (4, 4)
+        assert bar * 4 + beat_in_bar == pytest.approx(beats + fraction, abs=1e-3)
+        assert 0 <= fraction < 1
+        del playing
+    rig.do("jump", beats=32.0)
+    witness.wait_for("/clock/beat", 5, since, lambda said: said.args[0] >= 32)
+    rig.do("song", name="is_playing", value=0)
+    witness.wait_for("/clock/state", 5, since, lambda said: said.args[1] == 0)
+
+
+def test_a_transport_object_that_does_not_follow_live_is_not_believed(device: Device, rig: Rig) -> None:
+    rig.do("transportLag", device=device.index, beats=-6)
+    rig.do("song", name="is_playing", value=1)
+    wait_until(lambda: device.sent("/clock/live")[-1]["tags"], lambda tags: len(tags) == 6, 10, "Live's own position")
+    values = device.sent("/clock/live")[-1]["values"]
+    assert values[2] + values[3] == pytest.approx(rig.do("beats"), abs=0.6)
+    rig.do("transportLag", device=device.index, beats=0)
+    wait_until(lambda: device.sent("/clock/live")[-1]["tags"], lambda tags: len(tags) == 8, 10, "the object believed again")
+
+
+# -- through the device ---------------------------------------------------------------------------------------------------
+
+
+def test_notes_come_out_of_the_device_where_the_loop_has_them_and_all_are_closed(
+    rig: Rig, bridge: HostedBridge, witness: OscClient
+) -> None:
+    rig.do("song", name="is_playing", value=1)
+    device = Device(rig, bridge.osc[1], Output=DEVICE)
+    device.wait_ready()
+    since = witness.mark()
+    device.press("Sample")
+    _, notes = bars_seen(witness, since)
+    launched = witness.wait_for("/melody/launched", 20, since)
+    state = wait_state(witness, since, sounding_id=launched.args[0])
+    start_ms = time.time() * 1000 - (rig.do("beats") - state["start"]) * 500
+    time.sleep(4.5)
+    rig.do("song", name="is_playing", value=0)
+    wait_until(device.notes, lambda seen: balanced(seen), 5, "every note closed")
+    expected = sorted({(round(start, 3), pitch) for pitch, start, _, _ in notes})
+    ons = [(at, pitch) for at, status, pitch, velocity in device.notes() if status == 0x90 and velocity > 0]
+    first_round = [(at, pitch) for at, pitch in ons if -60 < at - start_ms < 8 * 500 - 60]
+    assert [pitch for _, pitch in sorted(first_round)] or expected == []
+    assert sorted(pitch for _, pitch in first_round) == sorted(pitch for _, pitch in expected)
+    errors = [abs(at - start_ms - due * 500) for (due, _), (at, _) in zip(expected, sorted(first_round), strict=True)]
+    assert statistics.median(errors) < 25, errors
+
+
+def balanced(notes: list[tuple[float, int, int, int]]) -> bool:
+    """Each key is opened and closed in turn, and closed in the end."""
+    held: set[int] = set()
+    for _, _, pitch, velocity in notes:
+        if velocity:
+            assert pitch not in held, f"key {pitch} sounds twice"
+            held.add(pitch)
+        else:
+            held.discard(pitch)
+    return not held
+
+
+def test_a_clip_or_port_output_sends_no_notes_through_the_device(device: Device, rig: Rig, witness: OscClient) -> None:
+    rig.do("song", name="is_playing", value=1)
+    since = witness.mark()
+    device.press("Sample")
+    witness.wait_for("/melody/launched", 20, since)
+    time.sleep(0.5)
+    assert device.notes() == []
+    device.turn("Output", DEVICE)
+    wait_until(device.notes, bool, 10, "notes through the device, fetched from the bridge")
+    device.turn("Output", PORT)
+    wait_until(device.notes, balanced, 3, "closed")
+
+
+def test_stop_and_play_of_the_voice(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+    rig.do("song", name="is_playing", value=1)
+    device = Device(rig, bridge.osc[1])
+    device.wait_ready()
+    device.press("Sample")
+    wait_until(device.notes, bool, 15, "notes")
+    device.turn("Play", 0)
+    wait_until(device.notes, balanced, 3, "closed")
+    time.sleep(0.4)
+    count = len(device.notes())
+    time.sleep(1.0)
+    assert len(device.notes()) == count
+    device.turn("Play", 1)
+    wait_until(device.notes, lambda notes: len(notes) > count, 10, "notes again")
+
+
+# -- several devices ------------------------------------------------------------------------------------------------------
+
+
+def test_two_devices_have_their_own_ports_voices_and_bars(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+    melody = Device(rig, bridge.osc[1], Output=CLIP)
+    drums = Device(rig, bridge.osc[1], Output=CLIP, Voice=2)
+    for device in (melody, drums):
+        device.wait_ready()
+    ports = [device.sent("/bridge/subscribe")[-1]["values"][0] for device in (melody, drums)]
+    assert len(set(ports)) == 2
+    since = witness.mark()
+    melody.press("Sample")
+    drums.press("Sample")
+    _, tune = bars_seen(witness, since)
+    _, beat = bars_seen(witness, since, "drums")
+    assert_clip_has(melody.wait_clip(0), tune, 8)
+    assert_clip_has(drums.wait_clip(0), beat, 8)
+    melody.turn("Swing", 66.0)
+    wait_state(witness, since, swing=66.0)
+    time.sleep(0.7)
+    assert drums.value("Swing") == pytest.approx(50.0)
+    melody.turn("Swing", 50.0)
+    twin = Device(rig, bridge.osc[1], Output=CLIP)  # a second one on the same voice writes only what it has asked for
+    twin.wait_ready()
+    melody.press("Sample")
+    melody.wait_clip(1)
+    assert not any(twin.clips())

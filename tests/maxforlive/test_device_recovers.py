@@ -1,0 +1,142 @@
+"""The device when there is no bridge, when the bridge goes and comes, and when its port is taken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from maxforlive.device_rig import Device, Rig, wait_until
+
+from bridge.hosted import HostedBridge
+
+CLIP = 1
+
+
+@pytest.fixture
+def udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+@pytest.fixture
+def taken() -> Generator[int]:
+    """The first port that a device of a fresh rig asks for, held by somebody else."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 9212))  # 9200 + the id of this_device in a fresh rig
+        yield 9212
+
+
+def test_midi_passes_with_no_bridge_and_the_line_says_what_to_do(rig: Rig, udp_port: int) -> None:
+    device = Device(rig, udp_port)
+    device.wait_for_status(f"No bridge on port {udp_port}. Start it: python3 run_bridge.py")
+    rig.do("midiIn", device=device.index, bytes=[0x90, 60, 100, 0x80, 60, 0])
+    assert [byte for _, byte in rig.do("midi", device=device.index)] == [0x90, 60, 100, 0x80, 60, 0]
+    mark = device.mark()
+    device.press("Generate")
+    device.turn("Temperature", 1.2)
+    time.sleep(1.2)
+    assert {one["address"] for one in device.sent("", mark)} <= {"/bridge/subscribe", "/clock/live"}
+
+
+def test_a_port_that_is_taken_is_passed_over(rig: Rig, udp_port: int, taken: int) -> None:
+    device = Device(rig, udp_port)
+    first = device.wait_sent("/barline/probe")[0]
+    assert first["port"] == taken, "or this test proves nothing"
+    subscribed = device.wait_sent("/bridge/subscribe")[0]["values"][0]
+    assert subscribed == taken + 1
+    assert any("EADDRINUSE" in line for line in rig.do("console", device=device.index))
+
+
+def test_saving_the_set_starts_nothing_anew(rig: Rig, udp_port: int) -> None:
+    device = Device(rig, udp_port)
+    device.wait_sent("/bridge/subscribe")
+    device.turn("Temperature", 1.1)
+    mark = device.mark()
+    rig.do("saveAgain", device=device.index)
+    rig.do("saveAgain", device=device.index)
+    time.sleep(0.5)
+    assert not device.sent("/barline/probe", mark)
+    assert device.value("Temperature") == pytest.approx(1.1)
+
+
+def test_a_deleted_device_says_goodbye(rig: Rig, udp_port: int) -> None:
+    device = Device(rig, udp_port)
+    device.wait_sent("/bridge/subscribe")
+    mark = device.mark()
+    rig.do("close", device=device.index)
+    device.wait_sent("/bridge/unsubscribe", mark)
+
+
+def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int, folder: Path) -> None:
+    """The device first; then a bridge; then none; then another; with knobs turned while there was none."""
+    rig.do("song", name="is_playing", value=1)
+    device = Device(rig, udp_port, Output=CLIP)
+    device.wait_for_status("No bridge on port")
+    settings = ["midi.backend=none", f"osc.port={udp_port}"]
+    first = HostedBridge(folder, settings)
+    first.start()
+    try:
+        device.wait_ready()
+        device.turn("Swing", 58.0)
+        device.press("Generate")
+        device.wait_clip(0)
+        with first.client() as witness:  # what was turned has arrived
+            witness.ask("/bridge/subscribe", witness.port, answer="/bridge/ready")
+            witness.wait_for("/melody/state", 5, where=lambda said: said.args[said.args.index("swing") + 1] == 58.0)
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.end()
+    since = len(device.statuses())
+    device.wait_for_status("No bridge on port", since=since)
+    device.turn("Humanise", 35.0)
+    second = HostedBridge(folder, settings)
+    try:
+        _start_when_free(second)
+        device.wait_ready()
+        with second.client() as witness:
+            witness.ask("/bridge/subscribe", witness.port, answer="/bridge/ready")
+            witness.wait_for(
+                "/melody/state",
+                10,
+                where=lambda said: (
+                    said.args[said.args.index("swing") + 1] == 58.0
+                    and abs(said.args[said.args.index("humanize") + 1] - 0.35) < 1e-4
+                ),
+            )
+        device.press("Generate")
+        device.wait_clip(1)
+        _kill_the_bridge_process_alone(second)
+        mark = device.mark()
+        wait_until(lambda: device.sent("/bridge/subscribe", mark), bool, 20, "subscribed again")
+        device.wait_ready()
+        device.press("Sample")
+        device.wait_clip(2, 40)
+        assert device.value("Swing") == pytest.approx(58.0)
+        assert device.value("Humanise") == pytest.approx(35.0)
+    finally:
+        second.end()
+
+
+def _start_when_free(bridge: HostedBridge) -> None:
+    """The killed bridge's other processes need a moment to see that their supervisor is dead."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            bridge.start()
+            return
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _kill_the_bridge_process_alone(bridge: HostedBridge) -> None:
+    before = bridge.processes()["bridge.main"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: bridge.processes()["bridge.main"], lambda pid: pid != before, 30, "another bridge process")
