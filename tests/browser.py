@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from needs import need
 from websockets.sync.client import connect
@@ -25,7 +26,7 @@ class Browser:
         self._process: subprocess.Popen[bytes] | None = None
         self._address = ""
 
-    def __enter__(self) -> Browser:
+    def __enter__(self) -> Self:
         command = [
             need("chromium"),
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -63,7 +64,8 @@ class Tab:
     """One tab. `complaints` are console errors and warnings, exceptions, and what could not be loaded."""
 
     def __init__(self, socket: str, url: str, width: int, height: int) -> None:
-        self._socket = connect(socket, max_size=None, compression=None, ping_interval=None)
+        self._line = contextlib.ExitStack()
+        self._socket = self._line.enter_context(connect(socket, max_size=None, compression=None, ping_interval=None))
         self._count = 0
         self.complaints: list[str] = []
         for domain in ("Runtime", "Log", "Page"):
@@ -71,12 +73,12 @@ class Tab:
         self.resize(width, height)
         self.go(url)
 
-    def __enter__(self) -> Tab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.call("Page.close")
-        self._socket.close()
+        self._line.close()
 
     def go(self, url: str) -> None:
         """Navigate, and wait until the document is there."""
@@ -130,7 +132,8 @@ class Tab:
     def box(self, selector: str) -> tuple[float, float, float, float]:
         """x, y, width and height of an element in the window; it is scrolled to first."""
         found = self.js(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'nearest'}});"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'nearest'});"
             " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
         )
         return (found[0], found[1], found[2], found[3])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bridge.osc.decoder import Message, decode
@@ -23,7 +25,8 @@ class PageClient:
         """`panel` is HOST:PORT; `origin` None sends none, empty the panel's own."""
         settings = {"compression": None, "max_size": None, "ping_interval": None, **options}
         own = f"http://{panel}" if origin == "" else origin
-        self.socket = connect(f"ws://{panel}/osc", origin=own, **settings)  # type: ignore[arg-type]
+        self._line = contextlib.ExitStack()
+        self.socket = self._line.enter_context(connect(f"ws://{panel}/osc", origin=own, **settings))  # type: ignore[arg-type]
         self.said: list[tuple[str, tuple[Any, ...]]] = []
         self.news: list[dict[str, Any]] = []
 
@@ -63,6 +66,24 @@ class PageClient:
         self.send(address, *args)
         return self.wait_for(answer, since=since)
 
+    def close_code(self) -> int | None:
+        """Hear the bridge out until it ends the line; the code it ends it with, None when it was just cut."""
+        try:
+            while True:
+                self.hear(PATIENCE_S)
+        except ConnectionClosed as end:
+            return None if end.rcvd is None else end.rcvd.code
+
+    def send_until_cut(self, address: str) -> bool:
+        """Send a request again and again without ever reading; whether the line was cut in time."""
+        deadline = time.monotonic() + PATIENCE_S
+        try:
+            while time.monotonic() < deadline:
+                self.send(address)
+        except ConnectionClosed:
+            return True
+        return False
+
     def settle(self) -> None:
         """Wait until all that was sent has been acted upon."""
         token = 1_000_000 + len(self.said)
@@ -74,9 +95,9 @@ class PageClient:
         return next(news for news in reversed(self.news) if news["kind"] == "memory" and news["voice"] == voice)
 
     def close(self) -> None:
-        self.socket.close()
+        self._line.close()
 
-    def __enter__(self) -> PageClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

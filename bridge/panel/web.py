@@ -59,11 +59,16 @@ def application(hub: Hub, host: str, port: int) -> App:
     bars = _Bars(hub)
     routes = [
         WebSocketRoute("/osc", _Pages(hub).serve),
+        WebSocketRoute("/{elsewhere:path}", _no_socket),
         Route("/bars/{voice}/{id:int}.mid", bars.midi),
         Route("/bars/{voice}/{id:int}.json", bars.notes),
         Mount("/", _Files(directory=STATIC, html=True)),
     ]
     return Guard(cast("App", Starlette(routes=routes)), host, port)
+
+
+async def _no_socket(socket: WebSocket) -> None:
+    await socket.close()
 
 
 class _Bars:

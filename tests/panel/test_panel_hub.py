@@ -94,8 +94,9 @@ def test_refusals_are_those_of_osc_and_go_to_the_page(house: House) -> None:
     page = house.page()
     frames(page)
     for address, args, code in [
-        ("/melody/nxt", (), 1), ("/melody/next", ("two",), 2), ("/melody/next", (17,), 3), ("/melody/swing", (80.0,), 3),
-        ("/drums/morph", (0.5,), 5), ("/melody/store", ("e",), 5), ("/bridge/subscribe", (), 4), ("/*/nothing", (), 1),
+        ("/melody/nxt", (), 1), ("/melody/next", ("two",), 2), ("/melody/next", (17,), 3),
+        ("/melody/swing", (80.0,), 3), ("/drums/morph", (0.5,), 5),
+        ("/melody/store", ("e",), 5), ("/bridge/subscribe", (), 4), ("/*/nothing", (), 1),
     ]:  # fmt: skip
         assert house.say(page, address, *args)
         told = frames(page)
