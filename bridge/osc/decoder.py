@@ -16,8 +16,8 @@ from bridge.limits import MAX_ARGUMENTS, MAX_BUNDLE_DEPTH, MAX_BUNDLE_ELEMENTS, 
 _BUNDLE_HEAD: Final = b"#bundle\0"
 _IMMEDIATELY: Final = 1
 _NTP_UNIX_S: Final = 2_208_988_800  # seconds from 1900-01-01 to 1970-01-01
-_NTP_CYCLE: Final = 1 << 64
-_NTP_NEAR: Final = 86_400 << 32  # so near to now, a tag is taken for one across the turn of the NTP era (2036)
+_NTP_ERA_NS: Final = 1_000_000_000 << 32
+_NTP_NEAR_NS: Final = 86_400 * 1_000_000_000  # so near to now, a tag is taken for one across the turn of the NTP era (2036)
 _ZEROS: Final = (b"", b"\0", b"\0\0", b"\0\0\0", b"\0\0\0\0")
 _FIXED_BYTES: Final = {"i": 4, "f": 4, "h": 8, "d": 8, "t": 8, "c": 4, "r": 4, "m": 4}
 _NUMBER: Final = {tag: struct.Struct(layout) for tag, layout in (("i", ">i"), ("f", ">f"), ("h", ">q"), ("d", ">d"))}
@@ -122,15 +122,15 @@ class _Bundles:
 
 
 def _ahead_ns(tag: int, wall_ns: int) -> int:
-    """How far ahead of now an NTP time tag lies, 0 for "immediately"; negative in the past."""
+    """How far ahead of now an NTP time tag lies, 0 for "immediately"; negative in the past. To the nanosecond the same
+    moment for the same tag, whenever it comes.
+    """
     if tag == _IMMEDIATELY:
         return 0
-    now = ((wall_ns << 32) // 1_000_000_000 + (_NTP_UNIX_S << 32)) % _NTP_CYCLE
-    ahead = tag - now
-    across_era = (ahead + _NTP_CYCLE // 2) % _NTP_CYCLE - _NTP_CYCLE // 2
-    if abs(across_era) < _NTP_NEAR:
-        ahead = across_era
-    return (ahead * 1_000_000_000) >> 32
+    now_ns = (wall_ns + _NTP_UNIX_S * 1_000_000_000) % _NTP_ERA_NS
+    ahead_ns = ((tag * 1_000_000_000 + (1 << 31)) >> 32) - now_ns
+    across_era_ns = (ahead_ns + _NTP_ERA_NS // 2) % _NTP_ERA_NS - _NTP_ERA_NS // 2
+    return across_era_ns if abs(across_era_ns) < _NTP_NEAR_NS else ahead_ns
 
 
 def _message(data: bytes, start: int, end: int) -> Message:

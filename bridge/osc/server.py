@@ -22,6 +22,7 @@ from bridge.osc.subscribers import Subscribers
 from bridge.session.outside import Origin, Request
 
 _RECEIVE_BUFFER_BYTES: Final = 1 << 20  # what the system keeps while we do something else: a second of busy knobs
+_CLOCKS_APART_NS: Final = 200_000
 _INT32: Final = 0x7FFFFFFF
 
 
@@ -69,6 +70,7 @@ class OscServer:
         self._send_state = send_state
         self._now_ns = now_ns
         self._wall_ns = wall_ns
+        self._offset_ns = wall_ns() - now_ns()
         self._started_ns = now_ns() if started_ns is None else started_ns
         self._own: dict[str, Callable[[Request], None]] = {
             "ping": self._ping,
@@ -145,7 +147,7 @@ class OscServer:
     def receive(self, datagram: bytes, origin: Origin) -> None:
         """Act on one datagram that has just come."""
         now_ns = self._now_ns()
-        if self._dispatcher.receive(datagram, origin, now_ns, self._wall_ns()):
+        if self._dispatcher.receive(datagram, origin, now_ns, now_ns + self._wall_offset_ns()):
             self._subscribers.touch(origin, now_ns)
             self._arm_due_timer()
 
@@ -154,6 +156,17 @@ class OscServer:
         self._subscribers.drop_lapsed(self._now_ns())
         self._beats = (self._beats + 1) & _INT32
         self.publish("/bridge/heartbeat", self._beats)
+
+    def _wall_offset_ns(self) -> int:
+        """What to add to our clock for the wall's. It stays the same until the two have really moved apart: a reading
+        of two clocks one after the other wanders by microseconds, which would put bundles of one time tag out of order.
+        """
+        before_ns = self._now_ns()
+        offset_ns = self._wall_ns() - before_ns
+        interrupted = self._now_ns() - before_ns >= _CLOCKS_APART_NS
+        if not interrupted and abs(offset_ns - self._offset_ns) >= _CLOCKS_APART_NS:
+            self._offset_ns = offset_ns
+        return self._offset_ns
 
     # -- requests answered here ---------------------------------------------------------------------------------------
 

@@ -523,3 +523,21 @@ def test_a_cold_start_is_quick():
     }
     assert not unwanted & set(loaded)
     assert "pythonosc.parsing.osc_types" in loaded
+
+
+def test_bundles_of_one_time_tag_keep_their_order_though_two_clocks_are_never_read_at_once(monkeypatch):
+    jitter = iter(range(10_000_000))
+    session = Session(
+        now_ns=(clock := Hand()), wall_ns=lambda: 1_795_000_000_000_000_000 + clock.ns + next(jitter) * 7919 % 90_000
+    )
+    monkeypatch.setattr(session.server, "_send", lambda *_: None)
+    seconds_ahead = (1_795_000_001 + 3 + 2_208_988_800) << 32
+    for number in range(200):
+        clock.ns += 1_234_567
+        request = encode("/melody/transpose", (number % 40,))
+        bundle = b"#bundle\0" + (seconds_ahead + 12345).to_bytes(8, "big") + len(request).to_bytes(4, "big") + request
+        session.server.receive(bundle, ANN)
+    assert not session.requests
+    while session.server._dispatcher.act_on_due(clock.ns + 10_000_000_000):
+        pass
+    assert [request.args["semitones"] for request in session.requests] == [number % 40 for number in range(200)]
