@@ -29,7 +29,7 @@ class HostedBridge:
     """`barline start` in a folder of its own. Use it as a context manager; it is ended on the way out."""
 
     def __init__(self, folder: Path, settings: Sequence[str] = (), config: Path | None = None) -> None:
-        """`settings` are further ``key=value`` pairs; unless they say so, any free port is used and the panel is off."""
+        """`settings` are further ``key=value`` pairs; unless they say so, the port is any free one, the panel off."""
         self.folder = folder
         self._settings = ["osc.port=0", "panel.enabled=false", f"session.folder={json.dumps(str(folder))}", *settings]
         self._config = config

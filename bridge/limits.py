@@ -60,7 +60,7 @@ PANIC_REPEAT_S: Final = 2.0  # contract 3.1: a second panic within this sends ev
 # -- the panel --------------------------------------------------------------------------------------------------------
 MAX_PANEL_CONNECTIONS: Final = 64  # a wall of tablets; each costs a share of every event
 MAX_PANEL_BACKLOG_BYTES: Final = 1 << 20  # unsent to one page: minutes of events; a page so far behind is dropped
-PANEL_MESSAGES_PER_S: Final = 2000  # of one page; ten fingers at 120 Hz send 1,200. Beyond it the page is read more slowly
+PANEL_MESSAGES_PER_S: Final = 2000  # of one page; ten fingers at 120 Hz send 1,200; beyond it it is read more slowly
 PANEL_MESSAGES_AT_ONCE: Final = 256  # so many may come in one go before that pace is held
 PANEL_LISTED_BARS: Final = 64  # the newest bars of a voice that a page lists; older ones are recalled by id
 PANEL_FILES_AT_ONCE: Final = 2  # bars read from disk for pages: they may not take all of a core

@@ -9,7 +9,6 @@ import math
 import os
 import struct
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +96,13 @@ def bars_said(said: Sequence[Said], voice: str) -> list[Heard]:
 class User(OscClient):
     """An OSC client with a musician's requests."""
 
+    is_subscribed = False
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_subscribed:
+            self.send("/bridge/unsubscribe")
+        super().__exit__()
+
     def bars(self, address: str, *args: Any, timeout_s: float = PATIENCE_S) -> Heard:
         """Ask for bars and hear them out."""
         voice = address.split("/")[1]
@@ -169,6 +175,7 @@ def subscribed(bridge: HostedBridge) -> User:
     """A user of a bridge that hears everything."""
     user = user_of(bridge)
     user.ask("/bridge/subscribe", answer="/bridge/welcome", timeout_s=PATIENCE_S)
+    user.is_subscribed = True
     return user
 
 

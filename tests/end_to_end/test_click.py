@@ -1,4 +1,4 @@
-"""A click becomes bars: every request of contract 3.3 that plays, judged by what is said and by what is sent as MIDI."""
+"""A click becomes bars: every request of contract 3.3 that plays, judged by what is said and what is sent as MIDI."""
 
 from __future__ import annotations
 
@@ -76,7 +76,6 @@ def user(bridge: HostedBridge) -> Iterator[User]:
         client.settle()
         yield client
         client.send("/clock/stop")
-        client.ask("/bridge/unsubscribe", answer="/bridge/bye")
 
 
 @pytest.fixture
@@ -287,7 +286,7 @@ def test_at_the_ends_of_a_morph_the_stored_notes_sound_exactly(user: User, recor
     store(user, "melody", a=A, b=B)
     for position, notes in ((0.0, A), (1.0, B), (0.5, None), (0.0, A)):
         heard = user.bars("/melody/morph", position)
-        user.state_when("melody", lambda state: state["sounding_id"] == heard.id)
+        user.state_when("melody", lambda state, wanted=heard.id: state["sounding_id"] == wanted)
         if notes is None:
             assert heard.notes not in (A, B)
             continue
@@ -469,7 +468,9 @@ def test_loop_0_goes_round_once_and_then_is_silent(user: User, record: Recorder)
 
 
 @pytest.mark.parametrize(("launch", "grid"), [("step", 0.25), ("beat", 1.0), ("bar", 4.0), ("loop", 8.0)])
-def test_launched_falls_on_the_boundary_that_was_asked_for(user: User, record: Recorder, launch: str, grid: float) -> None:
+def test_launched_falls_on_the_boundary_that_was_asked_for(
+    user: User, record: Recorder, launch: str, grid: float
+) -> None:
     loop = sound_from_seed(user, "melody", A)
     since = start_song(user)
     user.launched(loop, "melody", since)
@@ -518,7 +519,7 @@ def test_groove_knobs_shape_what_is_announced_and_what_sounds(user: User, record
     for knob, value in (("transpose", 12), ("velocity", 0.5), ("grid", "1/8"), ("swing", 66.0)):
         user.send(f"/melody/{knob}", value)
     whole_bridge.eventually(
-        lambda: bars_said(user.said(marked), "melody") and bars_said(user.said(marked), "melody")[-1].notes[1].start > 0.6
+        lambda: (said := bars_said(user.said(marked), "melody")) and said[-1].notes[1].start > 0.6
     )
     time.sleep(0.3)
     shaped = bars_said(user.said(marked), "melody")[-1]
@@ -734,7 +735,7 @@ def test_bars_that_miss_their_boundary_say_late_and_the_old_loop_goes_round(user
     assert heard.start == 0.0
 
 
-# -- somebody else's clock ----------------------------------------------------------------------------------------------
+# -- somebody else's clock -----------------------------------------------------------------------------------------
 
 
 def test_lives_reports_lead_and_the_internal_clock_takes_over_again(user: User, record: Recorder) -> None:

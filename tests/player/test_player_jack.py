@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from bridge import messages
 from needs import need
 from player_rig import player_process
+
+from bridge import messages
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jackd is tested on Linux")
 PORTS = ["Barline melody", "Barline bass", "Barline drums"]
@@ -83,7 +84,8 @@ class Listener:
 
     def __init__(self, server: Server, name: str, wait_s: float = 5.0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(LISTENER), name, str(wait_s)], env={**os.environ, **server.environment},
+            [sys.executable, "-c", textwrap.dedent(LISTENER), name, str(wait_s)],
+            env={**os.environ, **server.environment},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None

@@ -1,4 +1,4 @@
-"""The real player process on memory ports: how it starts, serves its bridge, and what it leaves behind on every way out."""
+"""The real player process on memory ports: how it starts, serves its bridge, and what it leaves behind when it ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import sys
 import time
 
 import pytest
+from player_rig import ROOT, open_notes, player_process
+
 from bridge import channel, messages
 from bridge.player.ledger import Ledger
 from bridge.player.record import PlayedReader
-from player_rig import ROOT, open_notes, player_process
 
 PAD = [(48, 0.0, 4.0, 100, 0), (52, 0.0, 4.0, 100, 0), (55, 0.0, 4.0, 100, 0)]
 FORBIDDEN = {"torch", "numba", "numpy", "pydantic", "pythonosc", "mido", "sounddevice", "yaml"}
