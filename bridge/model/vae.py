@@ -221,13 +221,19 @@ def training_losses(model: MusicVae, batch: Batch, *, mix: float, dropout: float
     return Losses(tokens, dynamics, rate_nats(mean, spread).sum(-1).mean())
 
 
+_ROWS_A_CHUNK = 512
+
+
 @torch.no_grad()
 def _with_own_tokens(model: MusicVae, previous: Tensor, z: Tensor, mix: float, dropout: float) -> Tensor:
     """Input tokens (B, T) of which a share `mix` is what the model would have sampled, given the true ones."""
     hidden = model.decoder.states(previous, z, dropout)
     chosen = torch.rand(previous.shape, device=previous.device) < mix
     chosen[:, 0] = False
-    logits = model.decoder.logits(hidden[:, :-1][chosen[:, 1:]])
+    rows = hidden[:, :-1][chosen[:, 1:]]
+    count = len(rows)
+    # A whole number of chunks: oneDNN makes, and keeps, a kernel for every size it meets, which cost half of all time.
+    logits = model.decoder.logits(functional.pad(rows, (0, 0, 0, -count % _ROWS_A_CHUNK)))[:count]
     noise = torch.empty_like(logits).exponential_().log_()
     mixed = previous.clone()
     mixed[chosen] = (logits - noise).argmax(-1)
