@@ -5,6 +5,7 @@ Everything here looks from outside: OSC messages, the player's own record of wha
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
@@ -116,11 +117,17 @@ class User(OscClient):
         return next(heard for heard in bars_said(self.said(since), voice) if heard.id == end.args[0])
 
     def settle(self) -> None:
-        """Wait until all that was sent so far has been acted upon: loopback datagrams keep their order."""
-        token = self.mark() + 1_000_000
+        """Wait until all that was sent so far has been acted upon (or, in a flood, dropped by the system, as this ping
+        may be: it is repeated): loopback datagrams keep their order.
+        """
         since = self.mark()
-        self.send("/bridge/ping", token)
-        self.wait_for("/bridge/pong", PATIENCE_S, since, lambda said: said.args[0] == token)
+        token = since + 1_000_000
+        for patience_s in (1.0, 3.0, PATIENCE_S):
+            self.send("/bridge/ping", token)
+            with contextlib.suppress(TimeoutError):
+                self.wait_for("/bridge/pong", patience_s, since, lambda said: said.args[0] == token)
+                return
+        raise TimeoutError("the bridge does not answer")
 
     def launched(self, heard: Heard, voice: str, since: int = 0) -> float:
         """Wait until bars have begun to sound; at which beat."""

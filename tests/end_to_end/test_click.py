@@ -254,9 +254,7 @@ def test_twenty_clicks_at_once_are_all_answered_in_order(user: User) -> None:
     since = user.mark()
     for _ in range(20):
         user.send("/melody/next", 1)
-    user.wait_for(
-        "/melody/bars/end", PATIENCE_S, since, lambda _: len(bars_said(user.said(since), "melody")) == 20
-    )
+    user.wait_for("/melody/bars/end", PATIENCE_S, since, lambda _: len(bars_said(user.said(since), "melody")) == 20)
     ids = [heard.id for heard in bars_said(user.said(since), "melody")]
     assert ids == sorted(set(ids))
     assert not user.errors(since)
@@ -518,9 +516,7 @@ def test_groove_knobs_shape_what_is_announced_and_what_sounds(user: User, record
     marked = user.mark()
     for knob, value in (("transpose", 12), ("velocity", 0.5), ("grid", "1/8"), ("swing", 66.0)):
         user.send(f"/melody/{knob}", value)
-    whole_bridge.eventually(
-        lambda: (said := bars_said(user.said(marked), "melody")) and said[-1].notes[1].start > 0.6
-    )
+    whole_bridge.eventually(lambda: (said := bars_said(user.said(marked), "melody")) and said[-1].notes[1].start > 0.6)
     time.sleep(0.3)
     shaped = bars_said(user.said(marked), "melody")[-1]
     assert [note.pitch for note in shaped.notes] == [note.pitch + 12 for note in A]
