@@ -235,7 +235,8 @@ def seeds() -> list[bytes]:
         message("/melody/seed", 8.0, *(NOTE * 30)), message("/melody/store", "a", 8.0, *NOTE),
         message("/clock/tempo", 120.0), message("/clock/live", 1, 120.0, 4, 0.5, 4, 4, 1, 0.5),
         message("/bridge/ping", 9), message("/bridge/state"), message("/melody/launch", "bar"), message("/drums/undo"),
-        message("/drums/vary", 0.3), message("/clock/play"), message("/melody/recall", 3), message("/melody/" + "*" * 30 + "!"),
+        message("/drums/vary", 0.3), message("/clock/play"), message("/melody/recall", 3),
+        message("/melody/" + "*" * 30 + "!"),
     ]  # fmt: skip
     nested = bundle(None, bundle(None, valid[3]), valid[10])
     endless = b"#bundle\0" + struct.pack(">Qi", 1, -4)
