@@ -16,6 +16,9 @@ from needs import need
 from websockets.sync.client import connect
 
 _START_TIMEOUT_S = 30.0
+_KEY_NUMBERS = {
+    "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+}  # fmt: skip
 
 
 class Browser:
@@ -158,7 +161,16 @@ class Tab:
     def key(self, key: str, code: str = "", shift: bool = False) -> None:
         """Press and release a key, by its `KeyboardEvent.key`."""
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
-        number = {"Enter": 13, "Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        number = {
+            "Enter": 13,
+            "Tab": 9,
+            "Escape": 27,
+            " ": 32,
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }
         known = {"key": key, "code": code, "modifiers": 8 * shift, "windowsVirtualKeyCode": number.get(key, 0)}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **known)
         self.call("Input.dispatchKeyEvent", type="keyUp", **known)
