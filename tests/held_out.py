@@ -28,7 +28,9 @@ _ARRAYS = ("tokens", "group", "song", "split", "velocities", "offsets", "has_vel
 def windows(name: str) -> Dataset:
     """The kept windows of a model's part."""
     with np.load(FOLDER / f"{name}.npz") as file:
-        return Dataset(groups=tuple(file["groups"].tolist()), **{key: file[key] for key in _ARRAYS})
+        arrays = {key: file[key] for key in _ARRAYS}
+        alone = np.full(len(arrays["tokens"]), -1)
+        return Dataset(groups=tuple(file["groups"].tolist()), follows=alone, **arrays)
 
 
 def scores(name: str) -> dict[str, float]:

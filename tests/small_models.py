@@ -3,6 +3,7 @@
 import torch
 
 from bridge.model.config import ModelConfig
+from bridge.model.latent_maps import LatentMaps, fit_maps
 from bridge.model.prior import Mixture
 from bridge.model.vae import MusicVae
 
@@ -10,8 +11,8 @@ SMALL_LINE = ModelConfig("melody-2bar", "melody", 2, 8, 12, 16, free_nats=5.0, l
 SMALL_DRUMS = ModelConfig("drums-2bar", "drums", 2, 8, 12, 16, free_nats=5.0, embedding_size=8, dynamics_size=12)
 
 
-def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture]:
-    """A model with random weights, sharp enough that its logits differ, and a prior of two components."""
+def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture, LatentMaps]:
+    """A model with random weights, sharp enough that its logits differ, a prior of two components, and its maps."""
     torch.manual_seed(5)
     model = MusicVae(config).eval()
     with torch.no_grad():
@@ -19,4 +20,7 @@ def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture]:
             parameter.mul_(2.5)
     size = config.latent_size
     factors = torch.eye(size).repeat(2, 1, 1) * torch.tensor([0.5, 1.0])[:, None, None]
-    return model, Mixture(torch.tensor([0.25, 0.75]), torch.randn(2, size), factors)
+    mixture = Mixture(torch.tensor([0.25, 0.75]), torch.randn(2, size), factors)
+    points = torch.randn(200, size)
+    measured = points[:, : len(config.attributes)] + torch.randn(200, len(config.attributes)) / 10
+    return model, mixture, fit_maps(points, measured, points[:-1], points[1:])

@@ -28,7 +28,7 @@ def decode_rows(models: list[str], folder: Path, device: str, threads: int) -> t
         for name in models:
             loaded = load_model(name, folder)
             eager_ms = _times_ms(lambda model=loaded.model: eager_decode(model), _EAGER_RUNS)  # type: ignore[misc]
-            compiled = CompiledModel(loaded.model, loaded.mixture, torch.device(device))
+            compiled = CompiledModel(loaded.model, loaded.mixture, torch.device(device), maps=loaded.maps)
             compiled.warm_up(((1, compiled.config.steps),))
             times = _times_ms(lambda model=compiled: compiled_decode(model), _RUNS)  # type: ignore[misc]
             eager = float(np.median(eager_ms))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bridge.model.config import ModelConfig
+from bridge.model.latent_maps import LatentMaps
 from bridge.model.prior import Mixture
 from bridge.model.vae import DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias, weights_of
 from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS
@@ -205,10 +206,17 @@ class CompiledModel:
     """One model, compiled and resident on a device. Stateless: safe to use for any number of voices."""
 
     def __init__(
-        self, model: MusicVae, mixture: Mixture, device: torch.device, *, int8: bool | None = None
+        self,
+        model: MusicVae,
+        mixture: Mixture,
+        device: torch.device,
+        *,
+        maps: LatentMaps,
+        int8: bool | None = None,
     ) -> None:
         self.config: ModelConfig = model.config
         self.device = device
+        self.maps = maps
         self.int8 = int8_works(device) if int8 is None else int8
         self.component_weights: list[float] = mixture.weights.tolist()
         self.prior_mean = (mixture.weights[:, None] * mixture.means).sum(0).cpu()

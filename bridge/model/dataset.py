@@ -17,9 +17,10 @@ import numpy as np
 from bridge.model.config import ModelConfig
 from bridge.model.corpus import Collection, CorpusError, Piece, Windows, open_collections, windows_of
 from bridge.music.grids import PITCHES
+from bridge.music.notes import STEP_BEATS
 
 #: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
-_INDEX_VERSION = 1
+_INDEX_VERSION = 2
 _MAX_OFF_GRID = 0.15
 _SAME_SONG_SHARE = 0.3
 _COMMON_PHRASE_SONGS = 30
@@ -34,8 +35,9 @@ Array = np.ndarray[Any, Any]
 class Dataset:
     """Windows as arrays over n windows; `groups` names sources by style ("gmd fill"), `split` indexes `SPLITS`.
 
-    tokens (n, steps) uint8 (lines) or uint16 (drums); group, song (n,); drums also velocities and offsets
-    (n, steps, 9) uint8 and has_velocity (n,) bool.
+    tokens (n, steps) uint8 (lines) or uint16 (drums); group, song (n,); `follows` (n,) is the window that comes right
+    after in the same track, -1 where none does; drums also velocities and offsets (n, steps, 9) uint8 and has_velocity
+    (n,) bool.
     """
 
     groups: tuple[str, ...]
@@ -43,6 +45,7 @@ class Dataset:
     group: Array
     song: Array
     split: Array
+    follows: Array
     velocities: Array
     offsets: Array
     has_velocity: Array
@@ -157,8 +160,23 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     played = np.array([len(set(v[v > 0].tolist())) > 1 for v in velocities]) if velocities.size else np.zeros(0, bool)
     return Dataset(
         tuple(gathering.groups), tokens[kept], group[kept], merged[song[kept]], splits[song[kept]],
-        velocities, offsets, played,
+        _follows([w for w, _, _ in rows], keys, kept, config), velocities, offsets, played,
     )  # fmt: skip
+
+
+def _follows(rows: Sequence[Windows], keys: Sequence[bytes], kept: Array, config: ModelConfig) -> Array:
+    """For each kept window the kept window like the one that begins where it ends, in the track it was kept from."""
+    place_of = {keys[index]: place for place, index in enumerate(kept.tolist())}
+    after: dict[int, int] = {}
+    begin = 0
+    for windows in rows:
+        at = {beat: begin + i for i, beat in enumerate(windows.start_beats.tolist())}
+        for beat, index in at.items():
+            following = at.get(beat + config.steps * STEP_BEATS)
+            if following is not None:
+                after[index] = place_of[keys[following]]
+        begin += len(windows.tokens)
+    return np.array([after.get(index, -1) for index in kept.tolist()], dtype=np.int32)
 
 
 def _dynamics(rows: Sequence[tuple[Windows, int, int]], kept: Array, config: ModelConfig) -> tuple[Array, Array]:
@@ -169,7 +187,7 @@ def _dynamics(rows: Sequence[tuple[Windows, int, int]], kept: Array, config: Mod
     return velocities[kept], offsets[kept]
 
 
-_FIELDS = ("tokens", "group", "song", "split", "velocities", "offsets", "has_velocity")
+_FIELDS = ("tokens", "group", "song", "split", "follows", "velocities", "offsets", "has_velocity")
 
 
 def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:

@@ -32,8 +32,6 @@ from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars
 
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
-#: How much of the last window's place in the latent space a following window keeps (1: all, 0: none).
-_FOLLOW = 0.55
 _VARY_BONUS_NATS = 4.0
 _ATTEMPTS = 4
 _ENCODED_KEPT = 64
@@ -147,7 +145,8 @@ def _following(
 ) -> list[WindowTokens]:
     """One more window after those heard, the last of which lies at `point`."""
     bias = steered_bias(steering, heard, model.config, frame.shift)
-    z = towards_prior(model, point, _FOLLOW, noise.derived(seed, 2))
+    white = torch.from_numpy(noise.normal(noise.derived(seed, 2), noise.LATENT, model.config.latent_size))
+    z = model.maps.following(point, white)
     return [_heard_at(model, _offset(z, steering), noise.derived(seed, 1), temperature, bias)]
 
 

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import CONFIGS, config_of
+from bridge.model.latent_maps import MAP_NAMES, LatentMaps
 from bridge.model.prior import Mixture
 from bridge.model.vae import MusicVae
 from bridge.paths import models_folder
 
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 _PRIOR_KEYS = ("prior.weights", "prior.means", "prior.factors")
+_MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
 
 
 class ModelFileError(ValueError):
@@ -35,6 +37,7 @@ class Loaded:
 
     model: MusicVae
     mixture: Mixture
+    maps: LatentMaps
     card: Mapping[str, Any]
 
 
@@ -83,11 +86,12 @@ def load_model(name: str, folder: Path | None = None) -> Loaded:
         tensors = {key: value.float() for key, value in load(data).items()}
         model = MusicVae(config_of(name))
         prior = [tensors.pop(key) for key in _PRIOR_KEYS]
+        maps = [tensors.pop(key) for key in _MAP_KEYS]
         model.load_state_dict(tensors, strict=True)
     except (SafetensorError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({reason})") from error
-    return Loaded(model.eval(), Mixture(*prior), card)
+    return Loaded(model.eval(), Mixture(*prior), LatentMaps(*maps), card)
 
 
 def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -> CompiledModel:
@@ -98,11 +102,16 @@ def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -
     """
     loaded = load_model(name, folder)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return CompiledModel(loaded.model, loaded.mixture, torch.device(chosen))
+    return CompiledModel(loaded.model, loaded.mixture, torch.device(chosen), maps=loaded.maps)
 
 
 def write_model(
-    name: str, weights: Mapping[str, Tensor], mixture: Mixture, card: Mapping[str, Any], folder: Path | None = None
+    name: str,
+    weights: Mapping[str, Tensor],
+    mixture: Mixture,
+    maps: LatentMaps,
+    card: Mapping[str, Any],
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Write weights (fp16) and card atomically, weights first; returns the card as written, with sizes and hash."""
     config = config_of(name)
@@ -110,6 +119,7 @@ def write_model(
     parameters = sum(value.numel() for value in tensors.values())
     for key, value in zip(_PRIOR_KEYS, (mixture.weights, mixture.means, mixture.factors), strict=True):
         tensors[key] = value.detach().half().contiguous().cpu()
+    tensors |= {key: value.detach().half().contiguous().cpu() for key, value in maps.tensors().items()}
     data = save(tensors)
     full = {
         "name": name,

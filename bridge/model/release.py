@@ -56,7 +56,8 @@ def page(cards: Sequence[Mapping[str, Any]]) -> str:
     rows = [dict(card["scores"]) for card in cards]
     runs = "\n".join(
         f"| {card['name']} | {card['parameters']:,} | {card['latent_size']} | {card['trained_on']} "
-        f"| {card['minutes']:.0f} | {card['steps']:,} | {card['windows_seen']:,} | {card['prior']['components']} |"
+        f"| {card['minutes']:.0f} | {card['steps']:,} | {card['windows_seen']:,} | {card['prior']['components']} "
+        f"| {card['prior'].get('following_gain_nats', 0.0):.1f} nats |"
         for card in cards
     )
     by_source = "\n".join(
@@ -71,9 +72,12 @@ def page(cards: Sequence[Mapping[str, Any]]) -> str:
 One folder a model: `weights.safetensors` (fp16, with the fitted prior) and `card.json` (what it is, how it was trained,
 what it scored, the hash of its weights). This page is written by `bridge/model/release.py` from the cards.
 
-| model | parameters | latent | trained on | minutes | steps | windows seen | prior components |
-|---|---|---|---|---|---|---|---|
+| model | parameters | latent | trained on | minutes | steps | windows seen | prior components | following gain |
+|---|---|---|---|---|---|---|---|---|
 {runs}
+
+*Following gain*: how many nats a window the distribution of what comes next is better than the same kind of
+distribution without a memory, on validation songs.
 
 ## On songs they never saw
 

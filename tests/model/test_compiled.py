@@ -128,7 +128,7 @@ def test_int8_plays_nearly_what_float32_plays(shipped):
     if not int8_works(torch.device("cpu")):
         pytest.skip("needs an x86 processor with VNNI")
     loaded = registry.load_model(shipped.config.name)
-    exact = CompiledModel(loaded.model, loaded.mixture, torch.device("cpu"), int8=False)
+    exact = CompiledModel(loaded.model, loaded.mixture, torch.device("cpu"), maps=loaded.maps, int8=False)
     z = torch.stack([exact.prior(torch.tensor([0.3]), points(exact, 24)[i : i + 1])[0] for i in range(24)])
     ours = WindowDecode(shipped, z, list(range(24)), 0.6).run()
     theirs = WindowDecode(exact, z, list(range(24)), 0.6).run()
@@ -151,15 +151,15 @@ def test_the_prior_has_the_mixture_s_moments(small):
 def test_compiling_says_nothing_about_torch_jit():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model, mixture = small_model(SMALL_LINE)
-        CompiledModel(model, mixture, torch.device("cpu"))
+        model, mixture, maps = small_model(SMALL_LINE)
+        CompiledModel(model, mixture, torch.device("cpu"), maps=maps)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_graphs_play_what_the_processor_plays(small):
     model, mixture, compiled = small
-    cuda = CompiledModel(copy.deepcopy(model), mixture, torch.device("cuda"))
+    cuda = CompiledModel(copy.deepcopy(model), mixture, torch.device("cuda"), maps=compiled.maps)
     z = points(compiled, 4)
     for seeds in ([1, 2, 3, 4], [5, 6, 7, 8]):
         ours = WindowDecode(cuda, z, seeds, 0.7).run()

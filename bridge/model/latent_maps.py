@@ -1,0 +1,123 @@
+"""What is known about a model's latent space: where attributes lie, which ways matter, and what tends to follow.
+
+All three are linear and are fitted after training, on posteriors of unaugmented training songs; they are stored with
+the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: A whole turn of an attribute knob asks for this many standard deviations more (or less) of it.
+_ATTRIBUTE_REACH = 1.5
+_RIDGE = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class LatentMaps:
+    """Linear maps over latents of size Z.
+
+    `attributes` (A, Z): the least step (as the prior measures steps) that raises an attribute by one standard
+    deviation and leaves the others alone. `ways` (Z, Z): latent directions of one standard deviation, the most
+    important first. What follows a window at mean m: a Gaussian around `follow_matrix` (Z, Z) @ m + `follow_bias` (Z,)
+    with the lower Cholesky factor `follow_factor` (Z, Z).
+    """
+
+    attributes: Tensor
+    ways: Tensor
+    follow_matrix: Tensor
+    follow_bias: Tensor
+    follow_factor: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The maps by name, for the weights file."""
+        return {f"maps.{name}": getattr(self, name) for name in MAP_NAMES}
+
+    def following(self, mean: Tensor, white: Tensor) -> Tensor:
+        """A point (Z,) that follows a window with posterior mean (Z,), from normal noise (Z,)."""
+        return self.follow_matrix @ mean + self.follow_bias + self.follow_factor @ white
+
+    def offset(self, names: tuple[str, ...], amounts: Mapping[str, float], ways: Mapping[int, float]) -> Tensor:
+        """How far (Z,) to move for attribute knobs (-1 to 1, by name) and latent knobs (standard deviations, by index).
+
+        Raises:
+            KeyError: an attribute that is not among `names`.
+        """
+        moved = self.ways.new_zeros(self.ways.shape[1])
+        for name, amount in amounts.items():
+            if name not in names:
+                raise KeyError(name)
+            moved = moved + _ATTRIBUTE_REACH * amount * self.attributes[names.index(name)]
+        for index, value in ways.items():
+            moved = moved + value * self.ways[index]
+        return moved
+
+
+MAP_NAMES = ("attributes", "ways", "follow_matrix", "follow_bias", "follow_factor")
+
+
+def fit_maps(means: Tensor, attributes: Tensor, before: Tensor, after: Tensor) -> LatentMaps:
+    """Fit the maps.
+
+    `means` (n, Z) are posterior means of windows with `attributes` (n, A); `before` (m, Z) are posterior means of
+    windows and `after` (m, Z) posterior samples of those that came next. Without such pairs (m = 0) what follows is the
+    means' own Gaussian.
+    """
+    matrix, bias, factor = _fit_following(before, after) if len(before) > 1 else _no_memory(means)
+    return LatentMaps(attribute_directions(means, attributes), _ways(means), matrix, bias, factor)
+
+
+def _covariance(points: Tensor) -> Tensor:
+    away = points - points.mean(0)
+    covariance: Tensor = away.T @ away / max(1, len(points) - 1)
+    return covariance + _RIDGE * torch.eye(points.shape[1])
+
+
+def attribute_directions(means: Tensor, attributes: Tensor) -> Tensor:
+    """The directions (A, Z): least squares from z to the attributes, then the cheapest step that moves one alone."""
+    covariance = _covariance(means)
+    away = means - means.mean(0)
+    scaled = (attributes - attributes.mean(0)) / attributes.std(0).clamp_min(1e-6)
+    weights = torch.linalg.solve(covariance, away.T @ scaled / max(1, len(means) - 1)).T
+    reached = weights @ covariance @ weights.T
+    lonely: Tensor = torch.linalg.solve(reached + 1e-4 * torch.eye(len(reached)), weights @ covariance)
+    return lonely
+
+
+def _ways(means: Tensor) -> Tensor:
+    """Principal directions of the means (Z, Z), each as long as its standard deviation, the longest first."""
+    values, vectors = torch.linalg.eigh(_covariance(means) - _RIDGE * torch.eye(means.shape[1]))
+    order = values.argsort(descending=True)
+    ways: Tensor = vectors.T[order] * values[order].clamp_min(0.0).sqrt()[:, None]
+    return ways
+
+
+def _fit_following(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    centre, target = before.mean(0), after.mean(0)
+    matrix = torch.linalg.solve(_covariance(before), (before - centre).T @ (after - target) / (len(before) - 1)).T
+    rest = after - target - (before - centre) @ matrix.T
+    return matrix, target - matrix @ centre, torch.linalg.cholesky(_covariance(rest))
+
+
+def _no_memory(means: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    size = means.shape[1]
+    return torch.zeros(size, size), means.mean(0), torch.linalg.cholesky(_covariance(means))
+
+
+def following_gain_nats(maps: LatentMaps, before: Tensor, after: Tensor, marginal: Tensor) -> float:
+    """How many nats a window the conditional is better, on held-out pairs, than one Gaussian fitted to `marginal`."""
+    conditional = _log_density(after - before @ maps.follow_matrix.T - maps.follow_bias, maps.follow_factor)
+    alone = _log_density(after - marginal.mean(0), torch.linalg.cholesky(_covariance(marginal)))
+    return float((conditional - alone).mean())
+
+
+def _log_density(away: Tensor, factor: Tensor) -> Tensor:
+    white = torch.linalg.solve_triangular(factor, away.T, upper=False)
+    constant = 0.5 * away.shape[1] * math.log(2.0 * math.pi)
+    density: Tensor = -0.5 * white.square().sum(0) - factor.diagonal().log().sum() - constant
+    return density
