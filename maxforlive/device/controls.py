@@ -65,7 +65,9 @@ def _button(key: str, longname: str, shortname: str, rect: Rect, hint: str) -> C
     return Control(key, longname, shortname, "live.text", hint, rect, ("off", "on"), high=1, extra=extra)
 
 
-def _toggle(key: str, longname: str, shortname: str, rect: Rect, hint: str, text: str, on: str, **more: object) -> Control:
+def _toggle(
+    key: str, longname: str, shortname: str, rect: Rect, hint: str, text: str, on: str, **more: object
+) -> Control:
     extra = {"mode": 1, "text": text, "texton": on}
     return Control(key, longname, shortname, "live.text", hint, rect, ("off", "on"), extra=extra, **more)  # type: ignore[arg-type]
 
@@ -75,11 +77,15 @@ def _dial(key: str, longname: str, shortname: str, at: tuple[int, int], hint: st
     return Control(key, longname, shortname, "live.dial", hint, (*at, 44, 48), **settings)  # type: ignore[arg-type]
 
 
-def _tab(key: str, longname: str, shortname: str, rect: Rect, choices: tuple[str, ...], hint: str, **more: object) -> Control:
+def _tab(
+    key: str, longname: str, shortname: str, rect: Rect, choices: tuple[str, ...], hint: str, **more: object
+) -> Control:
     return Control(key, longname, shortname, "live.tab", hint, rect, choices, extra={"multiline": 0}, **more)  # type: ignore[arg-type]
 
 
-def _menu(key: str, longname: str, shortname: str, rect: Rect, choices: tuple[str, ...], hint: str, **more: object) -> Control:
+def _menu(
+    key: str, longname: str, shortname: str, rect: Rect, choices: tuple[str, ...], hint: str, **more: object
+) -> Control:
     return Control(key, longname, shortname, "live.menu", hint, rect, choices, **more)  # type: ignore[arg-type]
 
 
@@ -95,14 +101,16 @@ _GENERATE = Control(
     "generate", "Generate", "Generate", "live.text",
     "New bars that go on from the clip (or from the bridge's own bars), at the next launch boundary.",
     (6, 6, 150, 52), ("off", "on"),
-    extra={"mode": 0, "text": "Generate next 2 bars", "texton": "Generate next 2 bars", "transition": 0, "fontsize": 12.0},
+    extra={
+        "mode": 0, "text": "Generate next 2 bars", "texton": "Generate next 2 bars", "transition": 0, "fontsize": 12.0,
+    },
 )  # fmt: skip
 
 #: In the order of Push and of Live's parameter list: eight to a bank.
 CONTROLS: Final[tuple[Control, ...]] = (
     # -- Play
     _GENERATE,
-    _tab("bars", "Bars", "Bars", (6, 62, 150, 18), ("1", "2", "4", "8", "16"), "How many bars Generate and Sample make.",
+    _tab("bars", "Bars", "Bars", (38, 62, 118, 18), ("1", "2", "4", "8", "16"), "How many bars are made.",
          initial=1),
     _button("sample", "Sample", "Sample", (6, 84, 48, 18), "New bars out of the blue."),
     _button("vary", "Vary", "Vary", (57, 84, 48, 18), "Bars near the present ones; how near says Vary Amount."),
@@ -110,15 +118,15 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _button("redo", "Redo", "Redo", (57, 106, 48, 18), "Forth again."),
     _toggle("play", "Play", "Play", (108, 106, 48, 18), "Whether this voice plays; its bars are kept.", "Stopped",
             "Playing", initial=1, verb="play", state="playing"),
-    _tab("jam", "Jam", "Jam", (6, 128, 150, 18), ("off", "respond", "follow"),
+    _tab("jam", "Jam", "Jam", (30, 128, 126, 18), ("off", "respond", "follow"),
          "respond: listens for so many bars as Bars says, and answers; follow: moves towards what is played.",
          verb="jam", state="jam"),
     # -- Morph
     _dial("morph", "Morph", "Morph", (166, 4), "Between corner A and corner B, while it plays."),
     _dial("x", "X", "X", (212, 4), "Across the pad: from corners A, C to corners B, D.", verb="xy"),
     _dial("y", "Y", "Y", (258, 4), "Up the pad: from corners A, B to corners C, D.", verb="xy"),
-    _dial("temperature", "Temperature", "Temp", (304, 4), "Low is plain, high is bold.", low=0.05, high=2.0, initial=0.6,
-          unit=FLOAT, scale=1.0),
+    _dial("temperature", "Temperature", "Temp", (304, 4), "Low is plain, high is bold.", low=0.05, high=2.0,
+          initial=0.6, unit=FLOAT, scale=1.0),
     _dial("surprise", "Surprise", "Surprise", (350, 4), "Of several candidates, the plainer or the bolder.",
           initial=35.0),
     _dial("density", "Density", "Density", (166, 54), "Fewer or more notes.", low=-100.0, verb="attribute", state="",
@@ -134,15 +142,15 @@ CONTROLS: Final[tuple[Control, ...]] = (
           verb="quantize", state="quantize"),
     _dial("humanise", "Humanise", "Humanise", (350, 54), "How much timing and velocity wander.", verb="humanize",
           state="humanize"),
-    _tab("launch", "Launch", "Launch", (166, 106, 228, 18), ("now", "step", "beat", "bar", "loop"),
+    _tab("launch", "Launch", "Launch", (206, 106, 188, 18), ("now", "step", "beat", "bar", "loop"),
          "When new bars begin to sound.", initial=3, verb="launch", state="launch"),
     _store("A", 206),
-    _store("B", 253),
-    _store("C", 300),
-    _store("D", 347),
+    _store("B", 254),
+    _store("C", 302),
+    _store("D", 350),
     # -- Voice
     _menu("voice", "Voice", "Voice", (446, 6, 114, 15), VOICES, "Which voice of the bridge this device plays."),
-    _menu("model", "Model", "Model", (446, 24, 114, 15), MODELS, "The voice's model; the old one plays until it is ready.",
+    _menu("model", "Model", "Model", (446, 24, 114, 15), MODELS, "Its model; the old one plays until it is ready.",
           verb="model", state="model"),
     _menu("part", "Part", "Part", (446, 78, 114, 15), ("all", "melody", "bass", "drums"),
           "Of a trio: which part this track plays."),
@@ -156,11 +164,12 @@ CONTROLS: Final[tuple[Control, ...]] = (
          "Generate goes on from the clip that plays or is selected on this track, or from the bridge's own bars."),
     # -- Clip
     _tab("output", "Output", "Output", (446, 42, 114, 15), ("Device", "Clip", "Port"),
-         "Device: the notes come out of this device. Clip: new bars are written into a clip. Port: listen to the bridge's "
-         "MIDI port."),
+         "Device: the notes come out of this device. Clip: new bars are written into a clip. Port: listen to the "
+         "bridge's MIDI port."),
     _button("write_clip", "Write Clip", "WriteClip", (570, 6, 72, 16), "Write the present bars into a clip."),
     _toggle("overwrite", "Overwrite", "Overwrite", (570, 26, 72, 16),
-            "Write over the clip in the selected slot; off: never touch a clip that is there.", "Keep clips", "Overwrite"),
+            "Write over the clip in the selected slot; off: never touch a clip that is there.", "Keep clips",
+            "Overwrite"),
     _toggle("launch_clip", "Launch Clip", "LaunchClip", (570, 46, 72, 16), "Launch a clip when it has been written.",
             "Just write", "Launch clip"),
     # -- stored with the set, not automated
@@ -189,7 +198,10 @@ LABELS: Final = (
     ("Key from", (402, 96, 44, 15)),
     ("Key", (402, 114, 42, 15)),
     ("Lock", (402, 131, 42, 15)),
-    ("Store", (166, 130, 38, 15)),
+    ("Bars", (6, 63, 32, 15)),
+    ("Jam", (6, 129, 24, 15)),
+    ("Launch", (166, 107, 40, 15)),
+    ("Store", (166, 129, 40, 15)),
     ("Bridge port", (570, 97, 72, 15)),
 )
 STATUS_RECT: Final = (6, 150, 636, 16)

@@ -17,9 +17,9 @@ def svg(patcher: dict[str, Any]) -> str:
     """The drawing, one pixel of Live to one unit."""
     top = patcher["patcher"]
     width, height = int(top["devicewidth"]), 169
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="Barline, the Max for Live device">',
+        head + 'role="img" aria-label="Barline, the Max for Live device">',
         f'<rect width="{width}" height="{height}" fill="{_BACK}"/>',
     ]
     for entry in top["boxes"]:
@@ -56,7 +56,8 @@ def _draw(box: dict[str, Any]) -> list[str]:
 
 def _cell(x: float, y: float, width: float, height: float, label: str, on: bool, size: float = 9.5) -> list[str]:
     fill = _ON if on else _FACE
-    rect = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill}" stroke="{_LINE}" stroke-width="0.7"/>'
+    place = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+    rect = f'<rect {place} fill="{fill}" stroke="{_LINE}" stroke-width="0.7"/>'
     size = min(size, 1.75 * width / max(1, len(label)))
     return [rect, _text(x + width / 2, y + height / 2 + size * 0.36, label, size, "middle")]
 
@@ -77,4 +78,5 @@ def _number(valueof: dict[str, Any]) -> str:
 
 
 def _text(x: float, y: float, text: str, size: float, anchor: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size:.3g}" {_FONT} fill="{_TEXT}" text-anchor="{anchor}">{escape(text)}</text>'
+    look = f'font-size="{size:.3g}" {_FONT} fill="{_TEXT}" text-anchor="{anchor}"'
+    return f'<text x="{x:g}" y="{y:g}" {look}>{escape(text)}</text>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 
 from device.container import DATE, MIDI_EFFECT
@@ -43,7 +44,7 @@ class Patch:
 
     def add(self, text: str, **more: Any) -> str:
         """An object by its text, placed below the one before; its id."""
-        name = text.split()[0]
+        name = text.split(maxsplit=1)[0]
         inlets, outlets = _arity(text)
         return self._box("newobj", inlets, outlets, text=text, **more, _name=name)
 
@@ -59,7 +60,12 @@ class Patch:
         more.pop("_name", None)
         number = len(self.boxes) + 1
         column, row = divmod(number - 1, 24)
-        box: dict[str, Any] = {"id": f"obj-{number}", "maxclass": maxclass, "numinlets": inlets, "numoutlets": len(outlets)}
+        box: dict[str, Any] = {
+            "id": f"obj-{number}",
+            "maxclass": maxclass,
+            "numinlets": inlets,
+            "numoutlets": len(outlets),
+        }
         if outlets:
             box["outlettype"] = outlets
         box["patching_rect"] = [20 + column * 180, 20 + row * 30, 160, 22]
@@ -73,7 +79,7 @@ class Patch:
 
     def chain(self, *ids: str) -> None:
         """Cords from each to the next, first outlet to first inlet."""
-        for source, destination in zip(ids, ids[1:], strict=False):
+        for source, destination in itertools.pairwise(ids):
             self.wire(source, 0, destination)
 
 
@@ -243,7 +249,12 @@ def _faces(patch: Patch) -> None:
     for text, rect in LABELS:
         patch.widget("live.comment", text=text, presentation=1, presentation_rect=list(rect), textjustification=0)
     status = patch.widget(
-        "live.comment", text="Barline", varname="Status", presentation=1, presentation_rect=list(STATUS_RECT), textjustification=0
+        "live.comment",
+        text="Barline",
+        varname="Status",
+        presentation=1,
+        presentation_rect=list(STATUS_RECT),
+        textjustification=0,
     )
     show = patch.add("prepend set")
     patch.wire(patch.ids["route"], int(patch.ids["status outlet"]), show)

@@ -41,6 +41,9 @@ function control(key, value) {
     if (!B.CONTROLS[key] || !B.params.moved(key, value) || !B.begun) {
         return;
     }
+    if (B.CONTROLS[key].verb && !B.params.synced) {
+        B.params.claim(); // turned while there is no bridge: that is to stand when there is one
+    }
     if (key === "voice") {
         B.bars.forget();
         B.bars.sounding = B.bars.said = B.bars.pending = 0;

@@ -164,9 +164,16 @@ B.params.sync = function () {
 
 B.params.takeOver = function () {
     B.params.switching = false;
-    B.params.values.saved = 1;
-    B.toControl("saved", 1);
+    B.params.claim();
     B.params.each(B.params.adopt);
+};
+
+// From now on the settings here are somebody's: they are kept with the set, and win when it is loaded.
+B.params.claim = function () {
+    if (!B.params.values.saved) {
+        B.params.values.saved = 1;
+        B.toControl("saved", 1);
+    }
 };
 
 B.params.state = function (pairs) {

@@ -140,9 +140,9 @@ B.player = {
 B.player.AHEAD_MS = 150; // more than the main thread is ever late in ordinary use, little enough to follow a hand
 B.player.LATE_MS = 40; // a note that is later than this is left out
 
+// What we have plays on when the bridge is gone, as its own player does.
 B.player.wanted = function () {
-    var told = B.params.told;
-    return B.params.choice("output") === "Device" && B.link.connected && told.playing !== 0 && told.muted !== 1;
+    return B.params.choice("output") === "Device" && B.params.get("play") === 1 && B.params.told.muted !== 1;
 };
 
 // Other bars, another place: what was handed out is taken back, what sounds is closed.

@@ -1,4 +1,4 @@
-"""A reader of .amxd files that knows nothing of our builder, and what is known of Max's objects, to judge a patch by."""
+"""A reader of .amxd files that knows nothing of our builder, and what is known of Max's objects, to judge by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Inlets, outlets and outlet types of objects whose ports do not depend on arguments (Max reference, Ableton's dataset).
+#: Inlets and outlet types of objects whose ports do not depend on arguments (Max reference, Ableton's dataset).
 FIXED_PORTS: dict[str, tuple[int, list[str]]] = {
     "midiin": (1, ["int"]),
     "midiout": (1, []),
@@ -90,11 +90,8 @@ class AmxdFile:
     @property
     def parameters(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Box and value settings of every Live parameter, in the file's order."""
-        found = []
-        for box in self.boxes.values():
-            if box.get("parameter_enable"):
-                found.append((box, box["saved_attribute_attributes"]["valueof"]))
-        return found
+        boxes = [box for box in self.boxes.values() if box.get("parameter_enable")]
+        return [(box, box["saved_attribute_attributes"]["valueof"]) for box in boxes]
 
 
 def _chunks(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -126,7 +123,11 @@ def _members(patch: bytes) -> Iterator[Member]:
         expected += length
         name = fields["fnam"].rstrip(b"\0").decode("ascii")
         yield Member(
-            fields["type"].decode("ascii"), name, _number(fields["flag"]), _number(fields["mdat"]), patch[offset : offset + length]
+            fields["type"].decode("ascii"),
+            name,
+            _number(fields["flag"]),
+            _number(fields["mdat"]),
+            patch[offset : offset + length],
         )
         at += entry_size
     assert expected == directory, "members end where the directory begins"

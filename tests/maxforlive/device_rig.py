@@ -1,4 +1,4 @@
-"""The device file under test inside an emulated Max and a fake Live, run by Node, talking real UDP; driven from Python."""
+"""The device file under test in an emulated Max and a fake Live, run by Node over real UDP; driven from Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class Rig:
 
     def __init__(self, node: str) -> None:
         self._process = subprocess.Popen(
-            [node, str(HERE / "rig" / "main.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            [node, str(HERE / "rig" / "main.js")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         self._lock = threading.Lock()
 
@@ -79,7 +83,9 @@ class Device:
 
     def sent(self, address: str = "", start: int = 0) -> list[dict[str, Any]]:
         """What it has sent by UDP, to one address or to all."""
-        return [one for one in self.rig.do("sent", device=self.index, **{"from": start}) if address in ("", one["address"])]
+        return [
+            one for one in self.rig.do("sent", device=self.index, **{"from": start}) if address in ("", one["address"])
+        ]
 
     def mark(self) -> int:
         return len(self.sent())
@@ -117,5 +123,6 @@ class Device:
         """Note messages that have left the device: time in ms, status, pitch, velocity."""
         midi = self.rig.do("midi", device=self.index)
         return [
-            (midi[at][0], midi[at][1], midi[at + 1][1], midi[at + 2][1]) for at in range(0, len(midi) - len(midi) % 3, 3)
+            (midi[at][0], midi[at][1], midi[at + 1][1], midi[at + 2][1])
+            for at in range(0, len(midi) - len(midi) % 3, 3)
         ]

@@ -54,7 +54,7 @@ def wait_state(witness: OscClient, since: int, voice: str = "melody", **wanted: 
 
 
 def assert_clip_has(clip: dict[str, Any], notes: list[tuple[int, float, float, int]], length: float) -> None:
-    """Every note that the bridge sent is in the clip, at its place, and no other; keys that overlap are cut, not lost."""
+    """Every note that the bridge sent is in the clip, at its place, and no other; keys that overlap are cut short."""
     wanted = sorted((pitch, start, velocity) for pitch, start, _, velocity in notes)
     written = sorted((note["pitch"], note["start_time"], note["velocity"]) for note in clip["notes"])
     assert len(written) == len(wanted) > 0
@@ -73,7 +73,7 @@ def device(rig: Rig, bridge: HostedBridge, witness: OscClient) -> Device:
     return made
 
 
-# -- bars into clips ----------------------------------------------------------------------------------------------------
+# -- bars into clips -------------------------------------------------------------------------------------------------
 
 
 def test_a_click_writes_the_bars_into_the_highlighted_empty_slot_in_one_undo_step(
@@ -106,7 +106,9 @@ def test_bars_four_makes_four_bars_and_says_so_on_the_button(device: Device, wit
     assert [(one["tags"], one["values"]) for one in device.sent("/melody/sample", mark)] == [("i", [4])]
 
 
-def test_an_occupied_slot_is_left_alone_and_the_next_empty_one_below_is_taken(device: Device, rig: Rig, witness: OscClient) -> None:
+def test_an_occupied_slot_is_left_alone_and_the_next_empty_one_below_is_taken(
+    device: Device, rig: Rig, witness: OscClient
+) -> None:
     for slot in (1, 2):
         rig.do("clip", track=device.track, slot=slot, notes=eighths(4))
     before = device.clips()
@@ -118,7 +120,9 @@ def test_an_occupied_slot_is_left_alone_and_the_next_empty_one_below_is_taken(de
     assert device.clips()[:3] == before[:3]
 
 
-def test_a_clip_is_written_over_only_when_the_user_has_switched_that_on(device: Device, rig: Rig, witness: OscClient) -> None:
+def test_a_clip_is_written_over_only_when_the_user_has_switched_that_on(
+    device: Device, rig: Rig, witness: OscClient
+) -> None:
     rig.do("clip", track=device.track, slot=1, length=4, loopStart=12, notes=eighths(4, start=12.0))
     rig.do("select", track=device.track, slot=1)
     device.turn("Overwrite", 1)
@@ -131,7 +135,9 @@ def test_a_clip_is_written_over_only_when_the_user_has_switched_that_on(device: 
     assert len(rig.do("undo")["steps"]) == 1
 
 
-def test_with_no_empty_slot_nothing_is_written_and_the_user_is_told(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+def test_with_no_empty_slot_nothing_is_written_and_the_user_is_told(
+    rig: Rig, bridge: HostedBridge, witness: OscClient
+) -> None:
     track = rig.do("track", slots=2)
     for slot in range(2):
         rig.do("clip", track=track, slot=slot, notes=eighths(2))
@@ -144,7 +150,9 @@ def test_with_no_empty_slot_nothing_is_written_and_the_user_is_told(rig: Rig, br
     assert rig.do("undo")["steps"] == []
 
 
-def test_in_a_rack_on_a_track_of_the_second_place_and_launching_its_clip(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+def test_in_a_rack_on_a_track_of_the_second_place_and_launching_its_clip(
+    rig: Rig, bridge: HostedBridge, witness: OscClient
+) -> None:
     other = rig.do("track")
     track = rig.do("track", inRack=True)
     device = Device(rig, bridge.osc[1], track=track, Output=CLIP, Launch_Clip=1)
@@ -187,7 +195,7 @@ def test_write_clip_writes_what_sounds(device: Device, rig: Rig, witness: OscCli
     assert_clip_has(device.wait_clip(0), notes, 8)
 
 
-# -- clips as seeds -----------------------------------------------------------------------------------------------------
+# -- clips as seeds --------------------------------------------------------------------------------------------------
 
 
 def seed_sent(device: Device, mark: int) -> tuple[float, list[list[float]]]:
@@ -224,8 +232,16 @@ def test_the_playing_clip_is_what_the_bars_go_on_from(device: Device, rig: Rig, 
 
 
 def test_a_clip_in_another_metre_with_a_loop_that_begins_later(device: Device, rig: Rig, witness: OscClient) -> None:
-    rig.do("clip", track=device.track, slot=0, length=3.5, loopStart=7, numerator=7, denominator=8,
-           notes=[*eighths(4), *eighths(7, start=7.0), *eighths(2, start=10.5)])
+    rig.do(
+        "clip",
+        track=device.track,
+        slot=0,
+        length=3.5,
+        loopStart=7,
+        numerator=7,
+        denominator=8,
+        notes=[*eighths(4), *eighths(7, start=7.0), *eighths(2, start=10.5)],
+    )
     rig.do("select", track=device.track, slot=0)
     since, mark = witness.mark(), device.mark()
     device.press("Generate")
@@ -251,7 +267,9 @@ def test_five_hundred_notes_go_in_chunks_and_all_arrive(device: Device, rig: Rig
 
 
 def test_a_window_of_notes_too_long_for_one_string_is_read_in_smaller_ones(device: Device, rig: Rig) -> None:
-    crowd = [{**note, "start_time": (at // 8) * 0.125, "pitch": 30 + at % 8} for at, note in enumerate(eighths(504, 0.125))]
+    crowd = [
+        {**note, "start_time": (at // 8) * 0.125, "pitch": 30 + at % 8} for at, note in enumerate(eighths(504, 0.125))
+    ]
     rig.do("clip", track=device.track, slot=0, length=8, notes=crowd)
     rig.do("playSlot", track=device.track, slot=0)
     mark = device.mark()
@@ -260,8 +278,15 @@ def test_a_window_of_notes_too_long_for_one_string_is_read_in_smaller_ones(devic
 
 
 @pytest.mark.parametrize("what", ["missing", "audio", "empty", "other track"])
-def test_without_a_midi_clip_the_bridge_s_own_bars_are_gone_on_from(device: Device, rig: Rig, witness: OscClient, what: str) -> None:
-    words = {"missing": "no clip plays or is selected", "audio": "audio clip", "empty": "no notes", "other track": "no clip plays"}
+def test_without_a_midi_clip_the_bridge_s_own_bars_are_gone_on_from(
+    device: Device, rig: Rig, witness: OscClient, what: str
+) -> None:
+    words = {
+        "missing": "no clip plays or is selected",
+        "audio": "audio clip",
+        "empty": "no notes",
+        "other track": "no clip plays",
+    }
     if what == "audio":
         rig.do("clip", track=device.track, slot=0, midi=False)
         rig.do("playSlot", track=device.track, slot=0)
@@ -290,7 +315,7 @@ def test_seed_loop_never_reads_a_clip(device: Device, rig: Rig, witness: OscClie
     assert not device.sent("/melody/seed/begin", mark)
 
 
-# -- knobs --------------------------------------------------------------------------------------------------------------
+# -- knobs -----------------------------------------------------------------------------------------------------------
 
 
 def test_whole_numbers_leave_as_ints_and_are_taken(device: Device, witness: OscClient) -> None:
@@ -349,14 +374,21 @@ def test_a_saved_set_wins_when_it_is_loaded(rig: Rig, bridge: HostedBridge, witn
         witness.send(f"/melody/{address}", value)
 
 
-def test_a_device_that_is_new_in_a_set_takes_over_what_the_bridge_has(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:
+def test_a_device_that_is_new_in_a_set_takes_over_what_the_bridge_has(
+    rig: Rig, bridge: HostedBridge, witness: OscClient
+) -> None:
     device = Device(rig, bridge.osc[1], Voice=2)
     device.wait_ready()
     assert device.value("Quantise") == 0, "drums are not quantised unless asked"
     assert device.value("Temperature") == pytest.approx(0.7)
     assert device.value("Model") == 3
     assert device.value("Settings Saved") == 1
-    assert {one["address"] for one in device.sent()} <= {"/barline/probe", "/bridge/subscribe", "/bridge/ping", "/clock/live"}
+    assert {one["address"] for one in device.sent()} <= {
+        "/barline/probe",
+        "/bridge/subscribe",
+        "/bridge/ping",
+        "/clock/live",
+    }
 
 
 def test_another_voice_brings_its_own_settings(device: Device, witness: OscClient) -> None:
@@ -429,7 +461,9 @@ def test_refusals_are_shown_in_plain_words_and_the_device_goes_on(device: Device
         ("Model", 3, "/melody/model", ["drums-2bar"]),
     ],
 )
-def test_each_control_says_what_it_means(device: Device, witness: OscClient, name: str, value: float, address: str, values: list[Any]) -> None:
+def test_each_control_says_what_it_means(
+    device: Device, witness: OscClient, name: str, value: float, address: str, values: list[Any]
+) -> None:
     mark = device.mark()
     device.turn(name, value)
     (message,) = device.wait_sent(address, mark)
@@ -441,7 +475,7 @@ def test_each_control_says_what_it_means(device: Device, witness: OscClient, nam
     witness.send("/melody/launch", "bar")
 
 
-# -- key ----------------------------------------------------------------------------------------------------------------
+# -- key -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_key_is_taken_from_live_or_set_by_hand(device: Device, rig: Rig) -> None:
@@ -451,10 +485,18 @@ def test_the_key_is_taken_from_live_or_set_by_hand(device: Device, rig: Rig) -> 
     rig.do("song", name="scale_name", value="Minor")
     rig.do("song", name="scale_intervals", value=[0, 2, 3, 5, 7, 8, 10])
     rig.do("song", name="scale_mode", value=1)
-    wait_until(lambda: [one["values"] for one in device.sent("/bridge/key", mark)], lambda keys: [9, "minor"] in keys, what="the key")
+    wait_until(
+        lambda: [one["values"] for one in device.sent("/bridge/key", mark)],
+        lambda keys: [9, "minor"] in keys,
+        what="the key",
+    )
     rig.do("song", name="scale_intervals", value=[0, 2, 4, 6, 9])
     rig.do("song", name="scale_name", value="Some Scale")
-    wait_until(lambda: device.sent("/bridge/key", mark)[-1]["values"], lambda key: key == [9, "lydian"], what="the nearest mode")
+    wait_until(
+        lambda: device.sent("/bridge/key", mark)[-1]["values"],
+        lambda key: key == [9, "lydian"],
+        what="the nearest mode",
+    )
     device.turn("Key From", 1)
     device.turn("Key", 2)
     device.turn("Scale", 2)
@@ -464,7 +506,7 @@ def test_the_key_is_taken_from_live_or_set_by_hand(device: Device, rig: Rig) -> 
     wait_until(lambda: device.sent("/bridge/key", mark)[-1]["values"], lambda key: key == [-1, "major"], what="no key")
 
 
-# -- Live's transport -----------------------------------------------------------------------------------------------------
+# -- Live's transport ------------------------------------------------------------------------------------------------
 
 
 def test_the_transport_is_told_steadily_and_at_every_change(device: Device, rig: Rig, witness: OscClient) -> None:
@@ -502,10 +544,12 @@ def test_a_transport_object_that_does_not_follow_live_is_not_believed(device: De
     values = device.sent("/clock/live")[-1]["values"]
     assert values[2] + values[3] == pytest.approx(rig.do("beats"), abs=0.6)
     rig.do("transportLag", device=device.index, beats=0)
-    wait_until(lambda: device.sent("/clock/live")[-1]["tags"], lambda tags: len(tags) == 8, 10, "the object believed again")
+    wait_until(
+        lambda: device.sent("/clock/live")[-1]["tags"], lambda tags: len(tags) == 8, 10, "the object believed again"
+    )
 
 
-# -- through the device ---------------------------------------------------------------------------------------------------
+# -- through the device ----------------------------------------------------------------------------------------------
 
 
 def test_notes_come_out_of_the_device_where_the_loop_has_them_and_all_are_closed(
@@ -573,7 +617,7 @@ def test_stop_and_play_of_the_voice(rig: Rig, bridge: HostedBridge, witness: Osc
     wait_until(device.notes, lambda notes: len(notes) > count, 10, "notes again")
 
 
-# -- several devices ------------------------------------------------------------------------------------------------------
+# -- several devices -------------------------------------------------------------------------------------------------
 
 
 def test_two_devices_have_their_own_ports_voices_and_bars(rig: Rig, bridge: HostedBridge, witness: OscClient) -> None:

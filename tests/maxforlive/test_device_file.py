@@ -28,7 +28,17 @@ def device() -> AmxdFile:
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything built anew, by a Python with no packages and another hash seed."""
     folder = tmp_path_factory.mktemp("rebuilt")
-    command = [sys.executable, "-E", "-s", "-S", str(FOLDER / "build.py"), "--out", str(folder), "--unfrozen", str(folder / "open")]
+    command = [
+        sys.executable,
+        "-E",
+        "-s",
+        "-S",
+        str(FOLDER / "build.py"),
+        "--out",
+        str(folder),
+        "--unfrozen",
+        str(folder / "open"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return folder
 
@@ -37,7 +47,7 @@ def script_of(device: AmxdFile) -> str:
     return device.members[1].data.decode("ascii")
 
 
-# -- the file -------------------------------------------------------------------------------------------------------------
+# -- the file --------------------------------------------------------------------------------------------------------
 
 
 def test_a_rebuild_gives_the_committed_bytes(rebuilt: Path) -> None:
@@ -81,7 +91,7 @@ def test_the_script_is_named_by_its_content_and_found_by_its_name(device: AmxdFi
     assert [entry["name"] for entry in device.patcher["dependency_cache"]] == [script.name]
 
 
-# -- the patch ------------------------------------------------------------------------------------------------------------
+# -- the patch -------------------------------------------------------------------------------------------------------
 
 
 def test_every_object_is_known_and_has_its_own_ports(device: AmxdFile) -> None:
@@ -136,16 +146,20 @@ def test_objects_are_only_told_what_they_understand(device: AmxdFile) -> None:
 
 
 def test_one_outlet_feeds_several_only_where_order_is_no_matter(device: AmxdFile) -> None:
-    """Cords from one outlet fire by screen position: allowed for readers of one value, never where one must come first."""
+    """Cords from one outlet fire by screen position: fine for readers of one value, never where one must be first."""
     for (source, outlet), cords in itertools.groupby(sorted(device.cords), key=lambda cord: cord[:2]):
         targets = {object_name(device.boxes[cord[2]]) for cord in cords}
         box = device.boxes[source]
-        assert len(targets) == 1 or (object_name(box), box.get("text", "")) == ("message", "outputvalue"), (source, outlet, targets)
+        assert len(targets) == 1 or (object_name(box), box.get("text", "")) == ("message", "outputvalue"), (
+            source,
+            outlet,
+            targets,
+        )
 
 
 def test_every_word_the_patch_says_has_a_handler_and_every_word_the_script_says_a_route(device: AmxdFile) -> None:
     script = script_of(device)
-    handlers = set(re.findall(r"^function (\w+)\(", script, re.M))
+    handlers = set(re.findall(r"^function (\w+)\(", script, re.MULTILINE))
     kinds = {name: object_name(box) for name, box in device.boxes.items()}
     reaching = {source for source, _, target, _ in device.cords if kinds[target] == "js"}
     reaching |= {source for source, _, target, _ in device.cords if target in reaching and kinds[target] == "deferlow"}
@@ -155,15 +169,19 @@ def test_every_word_the_patch_says_has_a_handler_and_every_word_the_script_says_
     assert handlers - said == {"bang", "anything", "notifydeleted"}
     routes = {frozenset(arguments(box)) for box in device.boxes.values() if object_name(box) == "route"}
     assert frozenset(re.findall(r'B\.toPatch\("(\w+)"', script)) in routes
-    keys = set(re.findall(r"^B\.CONTROLS\.(\w+) =", script, re.M))
+    keys = set(re.findall(r"^B\.CONTROLS\.(\w+) =", script, re.MULTILINE))
     assert frozenset(keys) in routes
-    pressed = {arguments_of_press for box in device.boxes.values() if (text := box.get("text", "")).startswith("press ")
-               for arguments_of_press in [text.split()[1]]}
+    pressed = {
+        arguments_of_press
+        for box in device.boxes.values()
+        if (text := box.get("text", "")).startswith("press ")
+        for arguments_of_press in [text.split()[1]]
+    }
     body = script[script.index("B.presses = {") :]
-    assert pressed == set(re.findall(r"^    (\w+): function", body[: body.index("\n};")], re.M))
+    assert pressed == set(re.findall(r"^    (\w+): function", body[: body.index("\n};")], re.MULTILINE))
 
 
-# -- the parameters ---------------------------------------------------------------------------------------------------------
+# -- the parameters --------------------------------------------------------------------------------------------------
 
 
 def test_parameters_have_unique_names_ranges_units_and_initial_values(device: AmxdFile) -> None:
@@ -193,7 +211,9 @@ def test_knobs_cover_the_contract_s_ranges(device: AmxdFile) -> None:
     ranges = {name: (known[name]["parameter_mmin"], known[name]["parameter_mmax"]) for name in known}
     assert ranges["Temperature"] == (0.05, 2.0)
     assert ranges["Swing"] == (50.0, 75.0)
-    assert all(ranges[name] == (0.0, 100.0) for name in ("Morph", "X", "Y", "Surprise", "Quantise", "Humanise", "Vary Amount"))
+    assert all(
+        ranges[name] == (0.0, 100.0) for name in ("Morph", "X", "Y", "Surprise", "Quantise", "Humanise", "Vary Amount")
+    )
     assert all(ranges[name] == (-100.0, 100.0) for name in ("Density", "Syncopation"))
     assert known["Bars"]["parameter_enum"] == ["1", "2", "4", "8", "16"]
     assert known["Launch"]["parameter_enum"] == ["now", "step", "beat", "bar", "loop"]
@@ -213,7 +233,18 @@ def test_buttons_are_buttons_and_switches_are_switches(device: AmxdFile) -> None
     modes = {box["varname"]: box["mode"] for box, _ in device.parameters if box["maxclass"] == "live.text"}
     switches = {name for name, mode in modes.items() if mode == 1}
     assert switches == {"Play", "Overwrite", "Launch Clip"}
-    assert {"Generate", "Sample", "Vary", "Undo", "Redo", "Store A", "Store B", "Store C", "Store D", "Write Clip"} == modes.keys() - switches
+    assert {
+        "Generate",
+        "Sample",
+        "Vary",
+        "Undo",
+        "Redo",
+        "Store A",
+        "Store B",
+        "Store C",
+        "Store D",
+        "Write Clip",
+    } == modes.keys() - switches
 
 
 def test_the_registry_says_what_the_parameters_say(device: AmxdFile) -> None:
@@ -228,7 +259,9 @@ def test_the_registry_says_what_the_parameters_say(device: AmxdFile) -> None:
 
 def test_push_banks_have_exactly_eight_known_names(device: AmxdFile) -> None:
     banks = device.patcher["parameters"]["parameterbanks"]
-    visible = {valueof["parameter_longname"] for _, valueof in device.parameters if not valueof.get("parameter_invisible")}
+    visible = {
+        valueof["parameter_longname"] for _, valueof in device.parameters if not valueof.get("parameter_invisible")
+    }
     named: list[str] = []
     for index, bank in enumerate(banks.values()):
         assert list(banks)[index] == str(index) == str(bank["index"])
@@ -239,7 +272,7 @@ def test_push_banks_have_exactly_eight_known_names(device: AmxdFile) -> None:
     assert set(named) == visible
 
 
-# -- the face ---------------------------------------------------------------------------------------------------------------
+# -- the face --------------------------------------------------------------------------------------------------------
 
 
 def test_everything_shown_lies_inside_the_device_on_whole_pixels(device: AmxdFile) -> None:
@@ -279,17 +312,20 @@ def test_the_drawing_shows_each_shown_object_where_it_is(device: AmxdFile) -> No
     root = ET.fromstring((FOLDER / "barline.svg").read_text(encoding="utf-8"))
     texts = {element.text for element in root.iter() if element.tag.endswith("text")}
     assert {"Generate next 2 bars", "Quantise", "Bridge port", "respond", "melody-2bar"} <= texts | {"melody-2bar"}
-    rects = {tuple(float(element.attrib[key]) for key in ("x", "y", "width", "height"))
-             for element in root.iter() if element.tag.endswith("rect") and "x" in element.attrib}
+    rects = {
+        tuple(float(element.attrib[key]) for key in ("x", "y", "width", "height"))
+        for element in root.iter()
+        if element.tag.endswith("rect") and "x" in element.attrib
+    }
     for box, _ in device.parameters:
         if box.get("presentation") and box["maxclass"] in {"live.text", "live.menu", "live.numbox"}:
             assert tuple(float(number) for number in box["presentation_rect"]) in rects
     assert (FOLDER / "barline.svg").stat().st_size < 30_000
 
 
-# -- the script -------------------------------------------------------------------------------------------------------------
+# -- the script ------------------------------------------------------------------------------------------------------
 
-_STRINGS_AND_COMMENTS = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)
+_STRINGS_AND_COMMENTS = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL)
 #: What parses as ES5 and is still not there, or not safe, in Max's [js].
 _NOT_IN_MAX = {
     "names": r"\b(Promise|Map|Set|WeakMap|Symbol|Proxy|Reflect|globalThis|BigInt|setTimeout|console|require)\b",
@@ -328,7 +364,12 @@ def test_the_script_uses_nothing_that_max_lacks(device: AmxdFile) -> None:
 
 @pytest.mark.parametrize(
     ("what", "sample"),
-    [("names", "new Map()"), ("methods", "a.includes(1)"), ("statics", "Object.assign(a)"), ("applied outlets", "outlet.apply(this, a)")],
+    [
+        ("names", "new Map()"),
+        ("methods", "a.includes(1)"),
+        ("statics", "Object.assign(a)"),
+        ("applied outlets", "outlet.apply(this, a)"),
+    ],
 )
 def test_that_check_sees_what_it_should(what: str, sample: str) -> None:
     assert re.search(_NOT_IN_MAX[what], sample)

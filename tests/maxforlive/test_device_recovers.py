@@ -77,12 +77,16 @@ def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int,
     """The device first; then a bridge; then none; then another; with knobs turned while there was none."""
     rig.do("song", name="is_playing", value=1)
     device = Device(rig, udp_port, Output=CLIP)
+    player = Device(rig, udp_port, Voice=2)  # plays its loop itself
     device.wait_for_status("No bridge on port")
     settings = ["midi.backend=none", f"osc.port={udp_port}"]
     first = HostedBridge(folder, settings)
     first.start()
     try:
         device.wait_ready()
+        player.wait_ready()
+        player.press("Sample")
+        wait_until(player.notes, bool, 20, "notes through the device")
         device.turn("Swing", 58.0)
         device.press("Generate")
         device.wait_clip(0)
@@ -95,6 +99,8 @@ def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int,
     since = len(device.statuses())
     device.wait_for_status("No bridge on port", since=since)
     device.turn("Humanise", 35.0)
+    played = len(player.notes())
+    wait_until(player.notes, lambda notes: len(notes) > played + 4, 10, "the loop plays on without a bridge")
     second = HostedBridge(folder, settings)
     try:
         _start_when_free(second)
@@ -109,6 +115,10 @@ def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int,
                     and abs(said.args[said.args.index("humanize") + 1] - 0.35) < 1e-4
                 ),
             )
+        player.wait_ready()
+        wait_until(
+            lambda: _held(player), lambda held: not held, 10, "the loop that the new bridge does not know, closed"
+        )
         device.press("Generate")
         device.wait_clip(1)
         _kill_the_bridge_process_alone(second)
@@ -140,3 +150,26 @@ def _kill_the_bridge_process_alone(bridge: HostedBridge) -> None:
     before = bridge.processes()["bridge.main"]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: bridge.processes()["bridge.main"], lambda pid: pid != before, 30, "another bridge process")
+
+
+def _held(device: Device) -> set[int]:
+    """Keys that are down."""
+    held: set[int] = set()
+    for _, _, pitch, velocity in device.notes():
+        (held.add if velocity else held.discard)(pitch)
+    return held
+
+
+def test_what_is_turned_before_there_is_a_bridge_stands_when_there_is_one(
+    rig: Rig, udp_port: int, folder: Path
+) -> None:
+    device = Device(rig, udp_port)
+    device.wait_for_status("No bridge on port")
+    assert device.value("Settings Saved") == 0
+    device.turn("Temperature", 1.4)
+    assert device.value("Settings Saved") == 1
+    with HostedBridge(folder, ["midi.backend=none", f"osc.port={udp_port}"]):
+        device.wait_sent("/melody/temperature", timeout_s=30)
+        device.wait_for_status("Bridge found")
+        time.sleep(1.0)
+        assert device.value("Temperature") == pytest.approx(1.4)
