@@ -122,15 +122,15 @@ def train_model(
 ) -> Path:
     """Train a model; returns the folder with what came of it: weights.safetensors and card.json.
 
-    That folder is models/.training/NAME/trained/NAME, or models/NAME where there is no such model yet: a short run on
-    a few files never takes the place of the weights that came with Barline by itself.
+    That folder is models/.training/own/NAME/trained/NAME, or models/NAME where there is no such model yet: a short run
+    on a few files never takes the place of the weights that came with Barline by itself.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
     config_of(model)
     models = models_folder()
-    run_dir = models / ".training" / model
+    run_dir = models / ".training" / "own" / model
     train(model, data_paths, minutes or DEFAULT_MINUTES, resume=resume, out_dir=run_dir, device=device)
     target = run_dir / "trained" if (models / model / registry.CARD_FILE).is_file() else models
     export(model, run_dir, data_paths, models_dir=target)

@@ -128,7 +128,7 @@ def test_a_trained_model_never_replaces_the_shipped_one(tmp_path, monkeypatch):
     card.parent.mkdir(parents=True)
     card.write_text("{}")
     target = file_commands.train_model("melody-2bar", [tmp_path], 1.0, resume=False)
-    assert target == tmp_path / "models" / ".training" / "melody-2bar" / "trained" / "melody-2bar"
+    assert target == tmp_path / "models" / ".training" / "own" / "melody-2bar" / "trained" / "melody-2bar"
 
 
 def test_models_that_are_not_there_are_told(tmp_path, monkeypatch):
