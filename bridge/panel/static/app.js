@@ -166,6 +166,10 @@ function build({ routes, voices: names }) {
   byId("tempo").title = `${table("clock", "tempo").text} ${tempo.allowed}`;
   byId("tempo").onkeydown = (event) => nudgeTempo(event, tempo);
   byId("panic").title = table("bridge", "panic").text;
+  const tap = table("clock", "tap");
+  byId("tap").title = tap.later || tap.text;
+  if (tap.later) byId("tap").dataset.later = tap.later;
+  byId("tap").setAttribute("aria-disabled", String(Boolean(tap.later)));
   desk = new Desk(table, ask, askSoon);
   history = new History((id) => ask("recall", id));
   buildForms(routes, desk.placed, (scope, verb, ...args) => (scope === "VOICE" ? ask(verb, ...args) : link.send(`/${scope}/${verb}`, ...args)));
@@ -204,6 +208,7 @@ document.addEventListener("click", (event) => {
 });
 byId("run").onclick = run;
 byId("panic").onclick = panic;
+byId("tap").onclick = () => byId("tap").dataset.later || link.send("/clock/tap");
 byId("ask").onclick = () => byId("help").showModal();
 byId("tempo").onchange = (event) => setTempo(Number(event.target.value));
 byId("source").onchange = (event) => {
@@ -213,7 +218,8 @@ byId("source").onchange = (event) => {
 
 const offer = (verb, words, what, action) => [verb, words, what, () => desk && action()];
 new Keys([
-  [" ", "Space", "play and stop the clock", run],
+  [" ", "Space P", "play and stop the clock; on a button, space presses it", run],
+  ["p", "", "", run],
   ...Array.from({ length: 9 }, (_, index) => [String(index + 1), index ? "" : "1 … 9", "choose a voice", () => choose([...voices.keys()][index])]),
   offer("n", "N", "next bars", () => ask("next", desk.bars)),
   offer("s", "S", "sample", () => ask("sample", desk.bars)),
@@ -222,12 +228,13 @@ new Keys([
   offer("]", "", "", () => desk.stepBars(1)),
   offer("z", "Z", "undo", () => ask("undo")),
   offer("y", "Y", "redo", () => ask("redo")),
+  offer("t", "T", "tap the tempo", () => link.send("/clock/tap")),
   offer("k", "K", "play and stop the voice", () => ask(chosen.state.playing ? "stop" : "play")),
   offer("m", "M", "mute the voice", () => ask("mute", chosen.state.muted ? 0 : 1)),
   ...["A", "B", "C", "D"].map((slot, index) => offer(slot, index ? "" : "Shift A … D", "store the loop in a corner", () => ask("store", slot.toLowerCase()))),
   offer("x", "X", "go to the pad", () => desk.pad.element.focus()),
   offer("h", "H", "go to the history", () => { const first = byId("history").querySelector("button"); if (first) first.focus(); }),
-  ["P", "Shift P", "panic", panic],
+  ["!", "!", "panic: everything silent", panic],
   ["?", "?", "this page", () => byId("help").showModal()],
 ]);
 

@@ -3,7 +3,7 @@
 import { byId, label, make } from "./dom.js";
 
 const UNFIT = ["bridge/ping", "bridge/subscribe", "bridge/unsubscribe", "bridge/state", "bridge/panic", "clock/live",
-  "clock/play", "clock/stop", "clock/continue", "clock/tempo", "clock/source"]; // the page's own business, or up in the bar
+  "clock/play", "clock/stop", "clock/continue", "clock/tempo", "clock/source", "clock/tap"]; // the page's own business, or up in the bar
 
 function field(spec) {
   const common = { "aria-label": spec.name, title: spec.allowed, "data-name": spec.name };
