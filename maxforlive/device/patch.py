@@ -142,7 +142,7 @@ def _script(patch: Patch, script: str) -> str:
 
 def _notes(patch: Patch, js: str, midiout: str, out: dict[str, tuple[str, int]]) -> None:
     """Notes ahead of their time wait in [pipe]; [makenote] and [midiflush] see to it that each is closed."""
-    pipe = patch.add("pipe 0 0 0 0")
+    pipe = patch.add("pipe 0 0 0 0.")
     makenote = patch.add("makenote 100 250 @repeatmode 2")
     pair, form, flush = patch.add("pack 0 0"), patch.add("midiformat 1"), patch.add("midiflush")
     patch.wire(js, 3, pipe)

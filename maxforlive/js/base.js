@@ -39,6 +39,12 @@ B.startsWith = function (text, start) {
     return String(text).substr(0, start.length) === start;
 };
 
+// Live's API answers with lists, of one value too.
+B.first = function (answer) {
+    var isList = answer !== null && typeof answer === "object" && answer.length !== undefined;
+    return isList ? answer[0] : answer;
+};
+
 B.complain = function (what, fault) {
     post("Barline: " + what + ": " + fault + "\n");
 };

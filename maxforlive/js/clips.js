@@ -22,10 +22,8 @@ B.clips.seed = function () {
     if (!track) {
         return {why: "this device is on no track"};
     }
-    var playing = Number(B.live.value(track, "playing_slot_index", -1));
     var slots = B.live.ids(track, "clip_slots");
-    var found = playing >= 0 && playing < slots.length ? B.live.id(B.live.at(slots[playing]), "clip") : 0;
-    found = found || B.clips.selected(track, slots);
+    var found = B.clips.playing(track, slots) || B.clips.selected(track, slots);
     if (!found) {
         return {why: "no clip plays or is selected on this track"};
     }
@@ -34,6 +32,28 @@ B.clips.seed = function () {
         return {why: "that is an audio clip"};
     }
     return {clip: clip};
+};
+
+// In the Session the clip of the playing slot, else the one under the Arrangement's playhead.
+B.clips.playing = function (track, slots) {
+    var slot = Number(B.live.value(track, "playing_slot_index", -1));
+    if (slot >= 0 && slot < slots.length) {
+        return B.live.id(B.live.at(slots[slot]), "clip");
+    }
+    if (!Number(B.live.value(B.live.song, "is_playing", 0))) {
+        return 0;
+    }
+    var now = Number(B.live.value(B.live.song, "current_song_time", 0));
+    var clips = [];
+    try {
+        clips = B.live.ids(track, "arrangement_clips");
+    } catch (fault) {
+        return 0; // a Live that does not tell them
+    }
+    return clips.filter(function (id) {
+        var clip = B.live.at(id);
+        return Number(B.live.value(clip, "start_time", 0)) <= now && now < Number(B.live.value(clip, "end_time", 0));
+    })[0] || 0;
 };
 
 B.clips.selected = function (track, slots) {

@@ -269,10 +269,13 @@ B.voiceEvents = {
     },
     "bars/end": function (values) {
         var loop = B.bars.end(values[0]);
+        if (loop === undefined || (loop && !loop.isNew)) {
+            return;
+        }
+        var asked = B.bars.answered();
         if (!loop) {
             B.status.say("Some notes were lost on the way: press again");
-        } else if (loop.isNew && B.bars.asked.length) {
-            var asked = B.bars.asked.shift();
+        } else if (asked) {
             B.bars.latencyMs = B.now() - asked.at;
             if (B.params.choice("output") === "Clip") {
                 B.writeClip(loop);
@@ -307,7 +310,7 @@ B.refused = function (code, address, words) {
         B.params.refused(verb);
     }
     if (verb === "next" || verb === "sample" || verb === "vary") {
-        B.bars.asked.shift();
+        B.bars.answered();
     }
     B.status.say(words);
 };

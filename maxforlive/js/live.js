@@ -52,12 +52,9 @@ B.live.changed = function () {
 B.live.value = function (api, name, otherwise) {
     var answer;
     try {
-        answer = api.get(name);
+        answer = B.first(api.get(name));
     } catch (fault) {
         return otherwise;
-    }
-    if (answer instanceof Array) {
-        answer = answer[0];
     }
     return answer === undefined || answer === null ? otherwise : answer;
 };

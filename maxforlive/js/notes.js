@@ -4,9 +4,7 @@ B.notes = {};
 
 // What get_notes_extended gives (a JSON string, or an object), or null where it was cut short.
 B.notes.parse = function (answer) {
-    if (answer instanceof Array) {
-        answer = answer[0];
-    }
+    answer = B.first(answer);
     if (typeof answer === "string") {
         try {
             answer = JSON.parse(answer);

@@ -13,6 +13,7 @@ B.bars = {
 };
 
 B.bars.KEPT = 8;
+B.bars.ANSWER_MS = 30000; // a request that was not answered by then never will be
 
 B.bars.begin = function (id, count, start, bars) {
     B.bars.coming = {id: id, count: count, start: start, bars: bars, rows: [], length: bars * B.bars.barBeats()};
@@ -29,11 +30,14 @@ B.bars.notes = function (id, flat) {
     }
 };
 
-// All told. Gives the loop, or null where notes were lost on the way.
+// All told. Gives the loop; null where notes were lost on the way; undefined where we came in the middle.
 B.bars.end = function (id) {
     var coming = B.bars.coming;
     B.bars.coming = null;
-    if (!coming || coming.id !== id || coming.rows.length !== coming.count) {
+    if (!coming || coming.id !== id) {
+        return undefined;
+    }
+    if (coming.rows.length !== coming.count) {
         return null;
     }
     var before = B.bars.known[id];
@@ -113,6 +117,15 @@ B.bars.told = function (told) {
         loop.playable = null;
         B.player.restart();
     }
+};
+
+// The oldest request of our own that still waits for its bars.
+B.bars.answered = function () {
+    var asked = B.bars.asked.shift();
+    while (asked && B.now() - asked.at > B.bars.ANSWER_MS) {
+        asked = B.bars.asked.shift();
+    }
+    return asked;
 };
 
 // The bars that a clip is made of: what sounds, else what waits.

@@ -231,6 +231,25 @@ def test_the_playing_clip_is_what_the_bars_go_on_from(device: Device, rig: Rig, 
     no_error([], device)
 
 
+def test_in_the_arrangement_the_clip_under_the_playhead_is_gone_on_from(device: Device, rig: Rig) -> None:
+    rig.do("arrangementClip", track=device.track, start=0, end=4, notes=eighths(3))
+    rig.do("arrangementClip", track=device.track, start=100, end=300, notes=eighths(5))
+    rig.do("jump", beats=104)
+    rig.do("song", name="is_playing", value=1)
+    mark = device.mark()
+    device.press("Generate")
+    assert len(seed_sent(device, mark)[1]) == 5
+
+
+def test_bars_with_lost_notes_are_not_used(device: Device, rig: Rig) -> None:
+    told = device.index
+    rig.do("inject", device=told, message=["/melody/bars/begin", 900, 2, -1.0, 2])
+    rig.do("inject", device=told, message=["/melody/bars/notes", 900, 60, 0.0, 1.0, 100, 0])
+    rig.do("inject", device=told, message=["/melody/bars/end", 900, 12.0])
+    device.wait_for_status("lost on the way")
+    assert rig.do("script", device=told, code="B.bars.known[900] === undefined")
+
+
 def test_a_clip_in_another_metre_with_a_loop_that_begins_later(device: Device, rig: Rig, witness: OscClient) -> None:
     rig.do(
         "clip",

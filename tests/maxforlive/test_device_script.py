@@ -1,4 +1,4 @@
-"""The script's pure parts, run where they will run: in the old engine's dress, inside the built device, with no bridge."""
+"""The script's pure parts, run where they will run: in the built device and in its old engine's dress."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Live {
 
     addTrack({slots = 8, midi = true, inRack = false} = {}) {
         const track = this.add('Track', {
-            clip_slots: [], devices: [], playing_slot_index: -1, has_midi_input: midi ? 1 : 0, is_frozen: 0,
+            clip_slots: [], arrangement_clips: [], playing_slot_index: -1, has_midi_input: midi ? 1 : 0, is_frozen: 0,
         });
         for (let i = 0; i < slots; i += 1) {
             const slot = this.add('ClipSlot', {has_clip: 0, clip: 0});
@@ -53,10 +53,17 @@ class Live {
         return track;
     }
 
+    addArrangementClip(track, start, end, options) {
+        const clip = this.addClip(track, -1, {length: end - start, ...options});
+        Object.assign(clip.props, {start_time: start, end_time: end});
+        track.props.arrangement_clips.push(clip.id);
+        return clip;
+    }
+
     addClip(track, index, {length = 8, notes = [], midi = true, loopStart = 0, numerator = 4, denominator = 4} = {}) {
         const slot = this.objects.get(track.props.clip_slots[index]);
         const clip = this.makeClip(length, midi);
-        clip.parent = slot.id;
+        clip.parent = (slot || track).id;
         Object.assign(clip.props, {
             loop_start: loopStart, start_marker: loopStart, loop_end: loopStart + length, end_marker: loopStart + length,
             signature_numerator: numerator, signature_denominator: denominator,
@@ -64,8 +71,10 @@ class Live {
         clip.notes = notes.map((note) => ({
             note_id: this.nextId++, mute: 0, probability: 1, velocity_deviation: 0, release_velocity: 64, ...note,
         }));
-        slot.props.clip = clip.id;
-        slot.props.has_clip = 1;
+        if (slot) {
+            slot.props.clip = clip.id;
+            slot.props.has_clip = 1;
+        }
         return clip;
     }
 
@@ -167,7 +176,7 @@ class Live {
         if (['highlighted_clip_slot', 'detail_clip'].includes(name)) {
             return ['id', value];
         }
-        if (['clip_slots', 'tracks', 'devices'].includes(name)) {
+        if (['clip_slots', 'tracks', 'arrangement_clips'].includes(name)) {
             return value.flatMap((child) => ['id', child]);
         }
         return Array.isArray(value) ? value.slice() : [value];

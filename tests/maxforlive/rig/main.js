@@ -19,6 +19,9 @@ const commands = {
     clip({track, slot, ...options}) {
         return live.addClip(tracks[track], slot, options).id;
     },
+    arrangementClip({track, start, end, ...options}) {
+        return live.addArrangementClip(tracks[track], start, end, options).id;
+    },
     device({file, track, values = {}}) {
         const device = new Device(fs.readFileSync(file), live, tracks[track], values);
         devices.push(device);
