@@ -32,12 +32,11 @@ def interface(version: str, voices: dict[str, dict[str, Any]]) -> dict[str, Any]
 
 
 def memory(stage: Stage, voice: Voice) -> dict[str, Any]:
-    """The newest ids of a voice, those that undo goes back through, and its corners as ``[length, note rows]``."""
+    """The newest ids of a voice's bars, and its corners as ``[length, note rows]``."""
     return {
         "kind": "memory",
         "voice": voice.name,
         "bars": stage.archive.ids(voice.name)[-limits.PANEL_LISTED_BARS :],
-        "undo": voice.history.ids[: max(0, voice.history.position)][-limits.PANEL_LISTED_BARS :],
         "corners": {slot: bars_to_json(bars) for slot, bars in voice.corners.items()},
     }
 

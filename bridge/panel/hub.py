@@ -184,7 +184,7 @@ def _mark(voice: Voice) -> tuple[Any, ...]:
 
     Comparing bars that are the very same objects costs nothing: tuples look at identity first.
     """
-    return tuple(voice.history.ids), voice.history.position, tuple(voice.corners.items())
+    return tuple(voice.history.ids), tuple(voice.corners.items())
 
 
 class _OnlyTo:

@@ -111,7 +111,9 @@ function onVoice(voice, verb, args) {
   if (verb === "state") {
     const changed = voice.take(args);
     const id = voice.state.sounding_id;
-    if (id && !voice.loops.has(id)) voice.fetch(id).then((loop) => loop && lane.draw()).catch(() => null);
+    if (id && !voice.loops.has(id) && voice.memory.bars.includes(id)) {
+      voice.fetch(id).then((loop) => loop && lane.draw()).catch(() => null);
+    }
     if (["sounding_id", "pending_id", "length", "model"].some((key) => changed.has(key))) {
       lane.draw();
       if (voice === chosen) history.mark();

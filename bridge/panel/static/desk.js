@@ -195,7 +195,7 @@ export class Desk {
       const stored = corners[slot];
       button.classList.toggle("filled", Boolean(stored));
       const loop = stored ? { length: stored[0], notes: stored[1] } : null;
-      drawLoop(picture, loop, loop ? rowsOf([loop], this.voice.drums) : [], { color: this.voice.color, drums: this.voice.drums, plain: true });
+      drawLoop(picture, loop, loop ? rowsOf([loop], this.voice.drums) : [], { colors: this.voice.colors, drums: this.voice.drums, plain: true });
     }
     const missing = this.voice.missingCorners;
     this.pad.corners(missing);

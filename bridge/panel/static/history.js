@@ -69,7 +69,7 @@ export class History {
     if (item.drawn) return;
     item.drawn = true;
     const loop = item.voice.loops.get(item.id) || (await item.voice.fetch(item.id).catch(() => null));
-    if (loop) drawLoop(item.picture, loop, rowsOf([loop], item.voice.drums), { color: item.voice.color, drums: item.voice.drums, plain: true });
+    if (loop) drawLoop(item.picture, loop, rowsOf([loop], item.voice.drums), { colors: item.voice.colors, drums: item.voice.drums, plain: true });
     else item.drawn = false;
   }
 

@@ -40,7 +40,7 @@ export class Lane {
     const now = voice.loop();
     const next = voice.pending();
     this.rows = rowsOf([now, next].filter(Boolean), voice.drums);
-    const look = { color: voice.color, drums: voice.drums, barBeats: voice.clock.barBeats };
+    const look = { colors: voice.colors, drums: voice.drums, barBeats: voice.clock.barBeats };
     drawLoop(this.roll, now, this.rows, look);
     drawLoop(this.coming, next, this.rows, { ...look, hollow: true, plain: !next });
     this.width = this.roll.clientWidth;
@@ -80,7 +80,7 @@ export class Lane {
     const key = running && voice.state.playing && !voice.state.muted ? soundingKey(shown, position) : "";
     if (key !== this.key) {
       this.key = key;
-      drawSounding(this.glow, shown, this.rows, key, { color: voice.color, drums: voice.drums });
+      drawSounding(this.glow, shown, this.rows, key, { colors: voice.colors, drums: voice.drums });
     }
   }
 }

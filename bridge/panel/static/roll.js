@@ -59,7 +59,7 @@ function place(note, rows, length, width, height, drums) {
   return [x, y, w, h];
 }
 
-/** Draw a loop `{notes, length}`; `look`: color, hollow (outlines only), barBeats, drums, plain (no grid). */
+/** Draw a loop `{notes, length}`; `look`: colors by part, hollow (outlines only), barBeats, drums, plain (no grid). */
 export function drawLoop(canvas, loop, rows, look) {
   const { pen, width, height } = surface(canvas);
   if (!width || !height) return;
@@ -68,8 +68,8 @@ export function drawLoop(canvas, loop, rows, look) {
   for (const note of loop.notes) {
     const [x, y, w, h] = place(note, rows, loop.length, width, height, look.drums);
     pen.globalAlpha = 0.35 + 0.6 * (note[3] / 127);
-    pen.fillStyle = look.color;
-    pen.strokeStyle = look.color;
+    pen.fillStyle = look.colors[note[4]];
+    pen.strokeStyle = look.colors[note[4]];
     box(pen, x, y, w, h);
     if (look.hollow) {
       pen.globalAlpha *= 0.35;
@@ -94,9 +94,9 @@ export function soundingKey(loop, position) {
 export function drawSounding(canvas, loop, rows, key, look) {
   const { pen, width, height } = surface(canvas);
   pen.fillStyle = "#fff";
-  pen.shadowColor = look.color;
   pen.shadowBlur = 10;
   for (const index of key.split(",").slice(0, -1)) {
+    pen.shadowColor = look.colors[loop.notes[Number(index)][4]];
     box(pen, ...place(loop.notes[Number(index)], rows, loop.length, width, height, look.drums));
     pen.fill();
   }

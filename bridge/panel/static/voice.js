@@ -9,10 +9,11 @@ export class Voice {
     this.parts = parts;
     this.rest = rest;
     this.clock = clock;
-    this.color = COLORS[index % COLORS.length];
+    this.colors = COLORS.map((_, part) => COLORS[(index + part) % COLORS.length]); // by part: a trio has three
+    this.color = this.colors[0];
     this.state = {};
     this.loops = new Map();
-    this.memory = { bars: [], undo: [], corners: {} };
+    this.memory = { bars: [], corners: {} };
   }
 
   get drums() {
