@@ -28,6 +28,7 @@ _PORTS: Final[dict[str, tuple[int, list[str]]]] = {  # inlets, types of the outl
     "transport": (2, ["int", "int", "float", "float", "float", "", "int", "float", ""]),
     "cpuclock": (1, ["float"]),
     "metro": (2, ["bang"]),
+    "delay": (2, ["bang"]),
     "deferlow": (1, [""]),
     "prepend": (1, [""]),
 }
@@ -40,7 +41,7 @@ class Patch:
     def __init__(self) -> None:
         self.boxes: list[dict[str, Any]] = []
         self.lines: list[dict[str, Any]] = []
-        self.ids: dict[str, str] = {}
+        self.words: dict[str, tuple[str, int]] = {}  # where the script's words to the patch come out: box and outlet
 
     def add(self, text: str, **more: Any) -> str:
         """An object by its text, placed below the one before; its id."""
@@ -114,34 +115,33 @@ def _script(patch: Patch, script: str) -> str:
     patch.wire(midiin, 0, midiout)
     saved = {"filename": script, "parameter_enable": 0}
     js = patch.add(f"js {script}", saved_object_attributes=saved)
-    patch.ids["js"] = js
     patch.chain(patch.add("live.thisdevice"), patch.add("deferlow"), js)
     to_bridge = patch.add("udpsend 127.0.0.1 9100")
     patch.wire(js, 0, to_bridge)
     words = ("listen", "target", "self", "probe", "status", "label", "ask", "stamp", "poll", "unplan", "halt")
     route = patch.add("route " + " ".join(words))
     patch.wire(js, 2, route)
-    out = {word: (route, index) for index, word in enumerate(words)}
+    patch.words = {word: (route, index) for index, word in enumerate(words)}
     receive = patch.add("udpreceive 9200")
     to_self = patch.add("udpsend 127.0.0.1 9200")
     for word, target in (("listen", receive), ("target", to_bridge), ("self", to_self)):
         port = patch.add("prepend port")
-        patch.wire(*out[word], port)
+        patch.wire(*patch.words[word], port)
         patch.wire(port, 0, target)
-    patch.wire(*out["probe"], to_self)
+    patch.wire(*patch.words["probe"], to_self)
     patch.chain(receive, patch.add("deferlow"), js)
     stamp, stamped = patch.add("cpuclock"), patch.add("prepend stamp")
-    patch.wire(*out["stamp"], stamp)
+    patch.wire(*patch.words["stamp"], stamp)
     patch.chain(stamp, stamped, js)
-    _notes(patch, js, midiout, out)
-    patch.ids |= {"route": route}
-    for word in ("status", "label", "ask", "poll"):
-        patch.ids[f"{word} outlet"] = str(out[word][1])
+    _notes(patch, js, midiout)
     return js
 
 
-def _notes(patch: Patch, js: str, midiout: str, out: dict[str, tuple[str, int]]) -> None:
-    """Notes ahead of their time wait in [pipe]; [makenote] and [midiflush] see to it that each is closed."""
+def _notes(patch: Patch, js: str, midiout: str) -> None:
+    """Notes ahead of their time wait in [pipe]; [makenote] and [midiflush] see to it that each is closed.
+
+    All that reaches midiout leaves in the scheduler: bytes of a note and of its end, sent by two threads, could mix.
+    """
     pipe = patch.add("pipe 0 0 0 0.")
     makenote = patch.add("makenote 100 250 @repeatmode 2")
     pair, form, flush = patch.add("pack 0 0"), patch.add("midiformat 1"), patch.add("midiflush")
@@ -151,12 +151,14 @@ def _notes(patch: Patch, js: str, midiout: str, out: dict[str, tuple[str, int]])
     patch.wire(makenote, 0, pair, 0)
     patch.wire(makenote, 1, pair, 1)
     patch.chain(pair, form, flush, midiout)
-    clear, stop, halt = patch.message("clear"), patch.message("stop"), patch.add("t b b b")
-    patch.wire(*out["halt"], halt)
-    patch.wire(*out["unplan"], clear)
-    patch.wire(halt, 2, clear)
-    patch.wire(halt, 1, stop)
-    patch.wire(halt, 0, flush)
+    clear, stop = patch.message("clear"), patch.message("stop")
+    halt, soon, close = patch.add("t b b"), patch.add("delay 0"), patch.add("t b b")
+    patch.wire(*patch.words["unplan"], clear)
+    patch.wire(*patch.words["halt"], halt)
+    patch.wire(halt, 1, clear)
+    patch.chain(halt, soon, close)
+    patch.wire(close, 1, stop)
+    patch.wire(close, 0, flush)
     patch.wire(clear, 0, pipe)
     patch.wire(stop, 0, makenote)
 
@@ -168,7 +170,7 @@ def _transport(patch: Patch, js: str) -> None:
     reading = patch.add("pack 0. 1 1 0. 120. 4 4 0 0.")
     signature = patch.add("unpack 4 4")
     patch.wire(metro, 0, both)
-    patch.wire(patch.ids["route"], int(patch.ids["poll outlet"]), both)
+    patch.wire(*patch.words["poll"], both)
     patch.wire(both, 1, transport)  # first: it fills the inlets that wait
     patch.wire(both, 0, clock)  # then: the time, which sends the reading off
     patch.wire(clock, 0, reading, 0)
@@ -187,7 +189,7 @@ def _controls(patch: Patch, js: str) -> dict[str, list[Any]]:
     back = patch.add("route " + " ".join(control.key for control in values))
     patch.wire(js, 1, back)
     ask = patch.message("outputvalue")
-    patch.wire(patch.ids["route"], int(patch.ids["ask outlet"]), ask)
+    patch.wire(*patch.words["ask"], ask)
     for order, control in enumerate(CONTROLS):
         box = _parameter(patch, control, order)
         registry[box] = [control.longname, control.shortname, order]
@@ -204,7 +206,7 @@ def _controls(patch: Patch, js: str) -> dict[str, list[Any]]:
             patch.wire(ask, 0, box)
         if control.key == "generate":
             text = patch.add("prepend text")
-            patch.wire(patch.ids["route"], int(patch.ids["label outlet"]), text)
+            patch.wire(*patch.words["label"], text)
             patch.wire(text, 0, box)
     return registry
 
@@ -257,7 +259,7 @@ def _faces(patch: Patch) -> None:
         textjustification=0,
     )
     show = patch.add("prepend set")
-    patch.wire(patch.ids["route"], int(patch.ids["status outlet"]), show)
+    patch.wire(*patch.words["status"], show)
     patch.wire(show, 0, status)
 
 

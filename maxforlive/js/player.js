@@ -151,6 +151,7 @@ B.player = {
 };
 
 B.player.AHEAD_MS = 150; // more than the main thread is ever late in ordinary use, little enough to follow a hand
+B.player.LEAST_MS = 1; // behind the closing of what sounded, which goes by way of [delay 0]
 B.player.LATE_MS = 40; // a note that is later than this is left out
 
 // What we have plays on when the bridge is gone, as its own player does.
@@ -251,13 +252,13 @@ B.player.handOut = function (loop, from, to, until, now, msPerBeat) {
         var due = start + row[1] + round * length;
         for (; due < to - 1e-9; due += length) {
             var lateMs = (now - due) * msPerBeat;
-            if (lateMs > B.player.LATE_MS || (once && due >= start + length) || due < start) {
+            if (lateMs > B.player.LATE_MS || (once && (due < start || due >= start + length))) {
                 continue;
             }
             B.player.sounds = true;
             var ends = Math.min(due + row[2], until);
             var durationMs = Math.max(1, Math.round((ends - due) * msPerBeat) - 2);
-            B.toNotes(row[0], row[3], durationMs, Math.max(0, B.round(-lateMs, 2)));
+            B.toNotes(row[0], row[3], durationMs, Math.max(B.player.LEAST_MS, B.round(-lateMs, 2)));
         }
     });
 };

@@ -28,6 +28,7 @@ FIXED_PORTS: dict[str, tuple[int, list[str]]] = {
     "transport": (2, ["int", "int", "float", "float", "float", "", "int", "float", ""]),
     "cpuclock": (1, ["float"]),
     "metro": (2, ["bang"]),
+    "delay": (2, ["bang"]),
     "deferlow": (1, [""]),
     "prepend": (1, [""]),
     "message": (2, [""]),

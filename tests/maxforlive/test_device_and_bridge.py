@@ -607,6 +607,35 @@ def balanced(notes: list[tuple[float, int, int, int]]) -> bool:
     return not held
 
 
+def test_after_a_jump_back_the_loop_is_where_it_would_have_been(
+    rig: Rig, bridge: HostedBridge, witness: OscClient
+) -> None:
+    rig.do("jump", beats=64)
+    rig.do("song", name="is_playing", value=1)
+    device = Device(rig, bridge.osc[1])
+    device.wait_ready()
+    since = witness.mark()
+    device.press("Sample")
+    _, notes = bars_seen(witness, since)
+    launched = witness.wait_for("/melody/launched", 20, since)
+    start = wait_state(witness, since, sounding_id=launched.args[0])["start"]
+    time.sleep(1.0)
+    rig.do("jump", beats=41.0)
+    jumped_ms = time.time() * 1000 - (rig.do("beats") - 41.0) * 500
+    time.sleep(4.3)
+    rig.do("song", name="is_playing", value=0)
+    wait_until(device.notes, balanced, 5, "every note closed")
+    heard = [
+        (pitch, (41.0 + (at - jumped_ms) / 500 - start) % 8)
+        for at, _, pitch, velocity in device.notes()
+        if velocity and jumped_ms + 60 < at < jumped_ms + 4060
+    ]
+    assert abs(len(heard) - len({(pitch, round(at, 3)) for pitch, at, _, _ in notes})) <= 1, "one round of eight beats"
+    for pitch, phase in heard:
+        distance = min(min((phase - at) % 8, (at - phase) % 8) for key, at, _, _ in notes if key == pitch)
+        assert distance * 500 < 60, (pitch, phase)
+
+
 def test_a_clip_or_port_output_sends_no_notes_through_the_device(device: Device, rig: Rig, witness: OscClient) -> None:
     rig.do("song", name="is_playing", value=1)
     since = witness.mark()

@@ -131,6 +131,23 @@ def test_what_comes_from_the_network_is_deferred_before_the_script(device: AmxdF
             assert kinds[target] == "deferlow"
 
 
+def test_the_script_s_notes_leave_in_the_scheduler_alone(device: AmxdFile) -> None:
+    """Two threads that send bytes to one midiout could mix them: every way there goes through [pipe] or [delay]."""
+    kinds = {name: object_name(box) for name, box in device.boxes.items()}
+    (script,) = [name for name, kind in kinds.items() if kind == "js"]
+    (midiout,) = [name for name, kind in kinds.items() if kind == "midiout"]
+    reached, fresh = set(), {script}
+    while fresh:
+        reached |= fresh
+        onward = {target for source, _, target, _ in device.cords if source in fresh}
+        fresh = {name for name in onward - reached if kinds[name] not in {"pipe", "delay", "makenote"}}
+    assert midiout not in reached
+    makenote = {target for _, _, target, _ in device.cords if kinds[target] == "makenote"}
+    tellers = {source for source, _, target, _ in device.cords if target in makenote}
+    assert {kinds[source] for source in tellers} == {"pipe", "message"}
+    assert not {source for source in tellers if kinds[source] == "message"} & reached
+
+
 def test_objects_are_only_told_what_they_understand(device: AmxdFile) -> None:
     for source, _, target, _ in device.cords:
         teller, hearer = device.boxes[source], device.boxes[target]

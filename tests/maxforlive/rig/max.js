@@ -291,6 +291,16 @@ const objects = {
         self.device.queue.push(() => self.out(0, ...message));
         self.device.later(Math.random() * 8, () => self.device.queue.shift()());
     },
+    'delay': (self, args) => {
+        let timer = null;
+        return (inlet, [word]) => {
+            if (inlet !== 0 || word !== 'bang') {
+                throw new Error(`delay: ${word} in inlet ${inlet}`);
+            }
+            clearTimeout(timer); // a bang that waits is replaced
+            timer = self.device.later(args[0], () => self.out(0, 'bang'));
+        };
+    },
     'pipe': (self, args) => {
         let waiting = new Set();
         return (inlet, message) => {
