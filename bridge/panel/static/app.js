@@ -208,6 +208,10 @@ document.addEventListener("click", (event) => {
   const later = event.target.closest("[data-later]");
   if (later) toast(later.dataset.later);
 });
+const lowWindow = matchMedia("(max-height: 260px)"); // there the page is one row: a wheel goes along it
+document.querySelector("main").addEventListener("wheel", (event) => {
+  if (lowWindow.matches && !event.target.closest("#history, .knob:focus")) event.currentTarget.scrollLeft += event.deltaY;
+}, { passive: true });
 byId("run").onclick = run;
 byId("panic").onclick = panic;
 byId("tap").onclick = () => byId("tap").dataset.later || link.send("/clock/tap");

@@ -20,7 +20,7 @@ export class Desk {
     this.touched = new Map();
     this.shows = new Map(); // key of /VOICE/state -> function that shows its value
     this.holds = new Map(); // key -> whether a hand is on it
-    this.placed = new Set(["next", "sample", "vary", "undo", "redo", "play", "stop", "mute", "clear", "store", "xy", "morph", "recall"]);
+    this.placed = new Set(["next", "sample", "vary", "undo", "redo", "play", "stop", "mute", "clear", "fill", "store", "xy", "morph", "recall"]);
     this.buildActions();
     this.buildSpace();
     this.buildKnobs();
@@ -54,10 +54,10 @@ export class Desk {
       this.button("next", "Next", () => this.send("next", this.bars), { class: "big", "aria-keyshortcuts": "N" }),
       this.lengths,
       this.button("sample", "Sample", () => this.send("sample", this.bars), { "aria-keyshortcuts": "S" }),
+      this.button("fill", "Fill", () => this.send("fill"), { class: "quiet" }),
       make("div", { class: "vary" }, this.button("vary", "Vary", () => this.vary(), { "aria-keyshortcuts": "V" }), this.amount),
       this.back, this.forth, this.playing, this.muted,
       this.button("clear", "Clear", () => this.send("clear"), { class: "quiet" }),
-      ...["fill"].map((verb) => this.placed.add(verb) && this.button(verb, label(verb), () => this.send(verb), { class: "quiet" })),
     );
     this.setBars(this.bars);
   }
@@ -113,7 +113,8 @@ export class Desk {
   buildKnobs() {
     const rows = this.table("VOICE").filter(({ verb, arguments: specs }) => !this.placed.has(verb) && specs.length === 1
       && ["int", "float"].includes(specs[0].kind) && !specs[0].optional && !["random_seed", "seed/begin"].includes(verb));
-    rows.sort((one, other) => Boolean(one.later) - Boolean(other.later));
+    const rank = (route) => 2 * Boolean(route.later) + (route.arguments[0].name === "bars"); // shapes first, counts of bars after
+    rows.sort((one, other) => rank(one) - rank(other));
     this.knobs = new Map(rows.map((route) => {
       this.placed.add(route.verb);
       const knob = new Knob(route, (value) => {
