@@ -90,7 +90,7 @@ B.bars.follow = function () {
         return;
     }
     B.bars.sounding = id;
-    if (B.player.crossed !== id) {
+    if (!id || B.player.crossed !== id) {
         B.player.restart();
     }
     B.player.crossed = 0;

@@ -20,6 +20,14 @@ def rig() -> Generator[Rig]:
     rig.end()
 
 
+@pytest.fixture
+def still_rig() -> Generator[Rig]:
+    """A rig whose time moves only when it is told to."""
+    rig = Rig(need("node"), virtual=True)
+    yield rig
+    rig.end()
+
+
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Generator[HostedBridge]:
     need("node")

@@ -29,9 +29,10 @@ def wait_until(read: Callable[[], T], holds: Callable[[T], bool], timeout_s: flo
 class Rig:
     """One Live with any number of devices."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, virtual: bool = False) -> None:
+        """`virtual`: its time stands until it is told to `advance`."""
         self._process = subprocess.Popen(
-            [node, str(HERE / "rig" / "main.js")],
+            [node, str(HERE / "rig" / "main.js"), *(["--virtual"] if virtual else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -2,6 +2,8 @@
 // occupied slots and on writes inside notifications; a new clip's id comes in a later tick, notes before that are lost.
 'use strict';
 
+const time = require('./time');
+
 const SETTLE_MS = 15;
 const JSON_LIMIT = 32767; // long strings have been seen cut
 
@@ -95,13 +97,13 @@ class Live {
         if (!this.song.props.is_playing) {
             return this.startBeats;
         }
-        return this.startBeats + (Date.now() - this.startedMs) * this.song.props.tempo / 60000;
+        return this.startBeats + (time.now() - this.startedMs) * this.song.props.tempo / 60000;
     }
 
     setSong(name, value) {
         if (name === 'is_playing' || name === 'tempo') {
             this.startBeats = this.beats();
-            this.startedMs = Date.now();
+            this.startedMs = time.now();
         }
         this.song.props[name] = value;
         this.notify(this.song.id, name);
@@ -109,7 +111,7 @@ class Live {
 
     jump(beats) {
         this.startBeats = beats;
-        this.startedMs = Date.now();
+        this.startedMs = time.now();
     }
 
     // -- notifications -------------------------------------------------------------------------------------------
@@ -244,9 +246,9 @@ class Live {
         slot.props.clip = clip.id;
         slot.props.has_clip = 1;
         this.did('create_clip');
-        setTimeout(() => {
+        time.after(SETTLE_MS, () => {
             clip.settled = true;
-        }, SETTLE_MS);
+        });
         return ['id', clip.id];
     }
 

@@ -6,6 +6,7 @@ const fs = require('node:fs');
 const readline = require('node:readline');
 const {Live} = require('./live');
 const {Device} = require('./max');
+const time = require('./time');
 
 const live = new Live();
 const tracks = [];
@@ -112,6 +113,9 @@ const commands = {
     },
     transportLag({device, beats}) {
         devices[device].transportLag = beats;
+    },
+    advance({ms}) {
+        time.advance(ms);
     },
     errors() {
         return devices.flatMap((device) => device.errors);

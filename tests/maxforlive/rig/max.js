@@ -6,6 +6,7 @@ const dgram = require('node:dgram');
 const vm = require('node:vm');
 const {encode, decode} = require('./osc');
 const {liveApiFor} = require('./live');
+const time = require('./time');
 
 function members(file) {
     let at = 0;
@@ -97,10 +98,10 @@ class Device {
     }
 
     later(ms, action) {
-        const timer = setTimeout(() => {
+        const timer = time.after(ms, () => {
             this.timers.delete(timer);
             this.guarded(action);
-        }, ms);
+        });
         this.timers.add(timer);
         return timer;
     }
@@ -123,12 +124,12 @@ class Device {
 
     close() {
         this.guarded(() => this.script.context.notifydeleted());
-        setTimeout(() => {
+        time.after(30, () => {
             this.closed = true;
-            this.timers.forEach(clearTimeout);
-            this.boxes.forEach((box) => clearInterval(box.interval));
+            this.timers.forEach((timer) => time.cancel(timer));
+            this.boxes.forEach((box) => time.cancel(box.interval));
             this.sockets.forEach((socket) => socket.close());
-        }, 30);
+        });
     }
 
     control(longname) {
@@ -200,7 +201,7 @@ const objects = {
     },
     'midiin': () => () => undefined,
     'midiout': (self) => (inlet, [byte]) => {
-        self.device.midi.push([Date.now(), byte]);
+        self.device.midi.push([time.now(), byte]);
     },
     'message': (self) => {
         const words = self.box.text.split(' ');
@@ -254,7 +255,7 @@ const objects = {
     },
     'metro': (self, args) => {
         self.start = () => {
-            self.interval = setInterval(() => self.device.guarded(() => self.out(0, 'bang')), args[0]);
+            self.interval = time.every(args[0], () => self.device.guarded(() => self.out(0, 'bang')));
         };
         return () => {
             throw new Error('metro takes no messages here');
@@ -264,7 +265,7 @@ const objects = {
         if (word !== 'bang') {
             throw new Error(`cpuclock: no message ${word}`);
         }
-        self.out(0, performance.now());
+        self.out(0, time.now() % 1e7);
     },
     'transport': (self) => () => {
         const live = self.device.live;
@@ -297,7 +298,7 @@ const objects = {
             if (inlet !== 0 || word !== 'bang') {
                 throw new Error(`delay: ${word} in inlet ${inlet}`);
             }
-            clearTimeout(timer); // a bang that waits is replaced
+            time.cancel(timer); // a bang that waits is replaced
             timer = self.device.later(args[0], () => self.out(0, 'bang'));
         };
     },
@@ -305,7 +306,7 @@ const objects = {
         let waiting = new Set();
         return (inlet, message) => {
             if (message[0] === 'clear') {
-                waiting.forEach(clearTimeout);
+                waiting.forEach((timer) => time.cancel(timer));
                 waiting = new Set();
                 return;
             }
@@ -325,7 +326,7 @@ const objects = {
         let [velocity, duration] = withArguments(args);
         const held = new Map(); // repeatmode 2: a key is closed before it sounds again
         const close = (pitch) => {
-            clearTimeout(held.get(pitch));
+            time.cancel(held.get(pitch));
             held.delete(pitch);
             self.out(1, 0);
             self.out(0, pitch);
@@ -385,7 +386,7 @@ const objects = {
                 return;
             }
             const {packet, tags} = encode(message[0], message.slice(1));
-            self.device.sent.push({at: Date.now(), port, address: message[0], tags, values: message.slice(1)});
+            self.device.sent.push({at: time.now(), port, address: message[0], tags, values: message.slice(1)});
             socket.send(packet, port, '127.0.0.1');
         };
     },
@@ -430,26 +431,31 @@ const objects = {
             SHARED[name] = SHARED[name] || {};
             return SHARED[name];
         };
+        context.Date = class Date {
+            getTime() {
+                return Math.floor(time.now());
+            }
+        };
         context.Task = class Task {
             constructor(action, owner) {
                 this.action = () => device.guarded(() => action.call(owner));
             }
 
             schedule(ms) {
-                setTimeout(() => {
+                time.after(ms, () => {
                     if (!device.closed) {
                         this.action();
                     }
-                }, ms);
+                });
             }
 
             repeat() {
-                this.timer = setInterval(this.action, this.interval);
+                this.timer = time.every(this.interval, this.action);
                 device.timers.add(this.timer);
             }
 
             cancel() {
-                clearInterval(this.timer);
+                time.cancel(this.timer);
             }
         };
         device.script.context = context;
