@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bridge.bench.listener import ListenerProcess
 from bridge.bench.rows import Row, row
 from bridge.hosted import HostedBridge
 from bridge.osc.client import OscClient
-from bridge.player.listener import Listener, Tally
+from bridge.player.listener import Tally
 from bridge.player.ports import PortError
 
 _BPM = 240.0
 _VOICES = ("melody", "drums")
 _PAUSE_S = (0.01, 0.4)
+_SELDOM = 0.08
 
 
 class SoakError(RuntimeError):
@@ -30,7 +32,7 @@ def soak_rows(bridge: HostedBridge, client: OscClient, minutes: float) -> list[R
         SoakError: note-ons and note-offs differ, a note was struck while it sounded, or one is open at the end.
     """
     pid = int(bridge.processes()["bridge.main"])
-    listeners = _listeners()
+    listener = _listener()
     chance = random.Random(1)
     client.send("/clock/tempo", _BPM)
     client.send("/clock/play")
@@ -52,7 +54,14 @@ def soak_rows(bridge: HostedBridge, client: OscClient, minutes: float) -> list[R
             client.send("/bridge/ping", 1)
     client.send("/clock/stop")
     time.sleep(1.0)
-    rows = [_judge(name, tally, minutes) for name, tally in _tallies(bridge, listeners).items()]
+    tallies = _tallies(bridge, listener)
+    faults = [fault for name, tally in tallies.items() if (fault := _fault(name, tally))]
+    if faults:
+        raise SoakError("; ".join(faults))
+    rows = [
+        row(f"soak {minutes:g} min: note-ons on {name} (against note-offs)", "notes", [tally.ons], tally.offs)
+        for name, tally in tallies.items()
+    ]
     errors = [said for said in client.said() if said.address == "/error" and said.args[0] not in (4, 6)]
     if errors:
         raise SoakError(f"the bridge answered {errors[0].args}")
@@ -63,8 +72,9 @@ def soak_rows(bridge: HostedBridge, client: OscClient, minutes: float) -> list[R
 
 
 def _something(client: OscClient, chance: random.Random) -> None:
+    """One thing that a player might do; what silences is taken back soon, or there would be little to count."""
     voice = chance.choice(_VOICES)
-    actions: tuple[Callable[[], None], ...] = (
+    often: tuple[Callable[[], None], ...] = (
         lambda: client.send(f"/{voice}/next", chance.choice((1, 2, 2, 4))),
         lambda: client.send(f"/{voice}/sample", 2),
         lambda: client.send(f"/{voice}/vary", chance.random()),
@@ -75,56 +85,61 @@ def _something(client: OscClient, chance: random.Random) -> None:
         lambda: client.send(f"/{voice}/transpose", chance.randint(-12, 12)),
         lambda: client.send(f"/{voice}/launch", chance.choice(("now", "step", "beat", "bar", "loop"))),
         lambda: client.send(f"/{voice}/undo"),
-        lambda: client.send(f"/{voice}/stop"),
-        lambda: client.send(f"/{voice}/play"),
-        lambda: client.send(f"/{voice}/play"),
-        lambda: client.send(f"/{voice}/mute", chance.randint(0, 1)),
-        lambda: client.send(f"/{voice}/mute", 0),
-        lambda: client.send("/clock/tempo", chance.uniform(60, 300)),
-        lambda: client.send("/clock/stop"),
-        lambda: client.send("/clock/continue"),
-        lambda: client.send("/clock/continue"),
-        lambda: client.send("/clock/play"),
     )
-    chance.choice(actions)()
+    seldom: tuple[tuple[str, ...] | tuple[str, float], ...] = (
+        (f"/{voice}/stop", f"/{voice}/play"),
+        ("/clock/stop", "/clock/continue"),
+        ("/clock/stop", "/clock/play"),
+        ("/clock/tempo", chance.uniform(120, 300)),
+    )
+    if chance.random() < _SELDOM:
+        first, then = chance.choice(seldom)
+        if isinstance(then, float):
+            client.send(first, then)
+        else:
+            client.send(first)
+            time.sleep(chance.uniform(*_PAUSE_S))
+            client.send(then)
+    elif chance.random() < _SELDOM:
+        client.send(f"/{voice}/mute", 1)
+        time.sleep(chance.uniform(*_PAUSE_S))
+        client.send(f"/{voice}/mute", 0)
+    else:
+        chance.choice(often)()
 
 
-def _listeners() -> dict[str, Listener]:
-    """A listener on each voice's port, where the system has ports; none where it has not."""
-    found = {}
+def _listener() -> tuple[str, ListenerProcess] | None:
+    """A listener on the voices' ports, where the system has ports, and the name of that system; None where not."""
     for backend in ("alsa", "jack", "coremidi", "winmm"):
         try:
-            for voice in _VOICES:
-                found[f"Barline {voice} ({backend})"] = Listener(backend, f"Barline {voice}")
+            return backend, ListenerProcess(backend, [f"Barline {voice}" for voice in _VOICES])
         except PortError:
             continue
-        return found
-    return {}
+    return None
 
 
-def _tallies(bridge: HostedBridge, listeners: dict[str, Listener]) -> dict[str, Tally]:
-    if listeners:
-        tallies = {name: listener.tally for name, listener in listeners.items()}
-        for listener in listeners.values():
-            listener.close()
-        return tallies
+def _tallies(bridge: HostedBridge, listener: tuple[str, ListenerProcess] | None) -> dict[str, Tally]:
+    """What was heard from outside, and what the player's own record says it sent."""
+    tallies: dict[str, Tally] = {}
+    if listener is not None:
+        backend, process = listener
+        tallies = {f"{name} (heard on {backend})": tally for name, tally in process.tallies().items()}
     reader = bridge.played()
-    tallies = {f"{name} (the player's record; no MIDI system)": Tally() for name in reader.port_names}
-    names = list(tallies)
+    own = [tallies.setdefault(f"{name} (the player's own record)", Tally()) for name in reader.port_names]
     for message in reader.since(0)[0]:
         if message.status & 0xE0 == 0x80:
-            tallies[names[message.port]].hear([message.status, message.data1, message.data2])
+            own[message.port].hear([message.status, message.data1, message.data2])
     reader.close()
-    return tallies
+    return {name: tally for name, tally in tallies.items() if tally.ons or tally.offs}
 
 
-def _judge(name: str, tally: Tally, minutes: float) -> Row:
-    if tally.ons != tally.offs or tally.doubled or tally.stray or tally.open_notes:
-        raise SoakError(
-            f"{name}: {tally.ons} note-ons, {tally.offs} note-offs, {tally.doubled} doubled, {tally.stray} stray offs, "
-            f"{len(tally.open_notes)} open at the end"
-        )
-    return row(f"soak {minutes:g} min: note-ons heard on {name} (against note-offs)", "notes", [tally.ons], tally.offs)
+def _fault(name: str, tally: Tally) -> str:
+    if tally.ons == tally.offs and not (tally.doubled or tally.stray or tally.open_notes):
+        return ""
+    return (
+        f"{name}: {tally.ons} note-ons, {tally.offs} note-offs, {tally.doubled} doubled, {tally.stray} stray offs, "
+        f"{len(tally.open_notes)} open at the end"
+    )
 
 
 def _resident_mb(pid: int) -> float:
