@@ -24,6 +24,7 @@ from bridge.player.outputs import Outputs, layout_for
 from bridge.player.performer import Performer
 from bridge.player.port_keeper import PortKeeper
 from bridge.player.ports import Backend, InnerBackend, PortError
+from bridge.player.priority import ask_for_promptness
 from bridge.player.record import PlayedWriter
 from bridge.timing.clocks import MachineClock, ask_for_fine_timers
 from bridge.timing.timekeeper import SOURCES, Timekeeper
@@ -93,6 +94,7 @@ class PlayerProcess:
             signal.signal(number, self._signalled)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         ask_for_fine_timers()
+        log.info("%s", ask_for_promptness())
         try:
             self._keeper.start(self.clock.now_ns())
             self.clock.calibrate()
@@ -102,6 +104,9 @@ class PlayerProcess:
                 self._turn()
         finally:
             self.performer.finish(self.clock.now_ns())
+            log.info(
+                "%d MIDI messages received, %d overdue notes skipped", self.input_count, self.performer.looper.skipped
+            )
             self._keeper.close()
             self._tell()
             self._link.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import select
 import signal
 import subprocess
 import sys
@@ -46,6 +48,7 @@ class Server:
         self.name = name
         self.environment = {"JACK_DEFAULT_SERVER": name}
         self.process: subprocess.Popen[bytes] | None = None
+        self.listeners: list[Listener] = []
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -88,15 +91,24 @@ class Listener:
             env={**os.environ, **server.environment},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
+        server.listeners.append(self)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "listening\n"
 
     def stop(self) -> list[tuple[int, ...]]:
-        """End it; all it has received. RtMidi's JACK input ends by being killed: closing may wait for a dead server."""
-        time.sleep(0.1)
+        """End it when nothing has come for a while, or after 2 s of music; all it has received. It is killed, because
+        a JACK client that closes may wait for a server that has died.
+        """
+        assert self.process.stdout is not None
+        descriptor, out, until = self.process.stdout.fileno(), b"", time.monotonic() + 2.0
+        while time.monotonic() < until and select.select([descriptor], [], [], 0.5)[0]:
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                break
+            out += chunk
         self.process.kill()
-        out, _ = self.process.communicate()
-        return [tuple(int(byte) for byte in line.split()) for line in out.splitlines()]
+        self.process.communicate()
+        return [tuple(int(byte) for byte in line.split()) for line in out.decode().split("\n")[:-1]]
 
 
 @pytest.fixture
@@ -104,6 +116,9 @@ def server() -> Iterator[Server]:
     server = Server(f"barline-{os.getpid()}")
     server.start()
     yield server
+    for listener in server.listeners:
+        if listener.process.poll() is None:
+            listener.stop()
     server.stop()
 
 
@@ -186,3 +201,67 @@ def test_a_server_that_goes_and_comes_back_is_noticed_and_used_again(tmp_path, s
     balance = sum(1 if m[0] == 0x90 else -1 for m in received if m[0] in (0x90, 0x80))
     assert (0x90, 48, 100) in received
     assert balance <= 0, "a note hangs"
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and more than a zombie that nobody has waited for."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_player_s_notes_are_closed_at_once_on_the_ports_that_still_stand(tmp_path, server):
+    with player_process(tmp_path, "jack", env=server.environment) as player:
+        player.wait_for(messages.Ports, backend="jack")
+        listener = Listener(server, "Barline melody")
+        play(player, [(48, 0.0, 64.0, 100, 0), (55, 0.0, 64.0, 100, 0)], 64.0)
+        player.wait_for(messages.Beat, beat=1)
+        (holder,) = children_of(player.process.pid)
+        player.process.kill()
+        player.process.wait()
+        until = time.monotonic() + 3.0
+        while runs(holder) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not runs(holder), "the ports' process outlives the player"
+        received = listener.stop()
+    assert sorted(received) == [(0x80, 48, 0), (0x80, 55, 0), (0x90, 48, 100), (0x90, 55, 100)]
+
+
+def test_the_ports_process_killed_is_replaced_and_the_music_goes_on(tmp_path, server):
+    with player_process(tmp_path, "jack", env=server.environment) as player:
+        player.wait_for(messages.Ports, backend="jack")
+        play(player)
+        player.wait_for(messages.Beat, beat=1)
+        (holder,) = children_of(player.process.pid)
+        os.kill(holder, signal.SIGKILL)
+        player.wait_for(messages.Ports, 8.0, backend="jack")
+        listener = Listener(server, "Barline melody")
+        for _ in range(4):
+            player.wait_for(messages.Beat)
+        assert {message[0] for message in listener.stop()} >= {0x90, 0x80}
+
+
+def test_played_into_the_input_is_received(tmp_path, server):
+    """Through the input port and the ports' process back to the player's loop, which it must not disturb."""
+    code = (
+        "import sys, time, rtmidi\n"
+        "out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, 'keys')\n"
+        "out.open_port([k for k, p in enumerate(out.get_ports()) if 'Barline in' in p][0])\n"
+        "time.sleep(0.2)\n"
+        "for k in range(50): out.send_message((0x90, 60, 100)); time.sleep(0.005)\n"
+        "time.sleep(0.2)\n"
+    )
+    with player_process(tmp_path, "jack", env=server.environment) as player:
+        player.wait_for(messages.Ports, backend="jack")
+        environment = {**os.environ, **server.environment}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=20)
+        play(player)
+        player.wait_for(messages.Beat, beat=2)
+        player.process.send_signal(signal.SIGTERM)
+        assert player.process.wait(5.0) == 0
+        assert "50 MIDI messages received" in player.log()
