@@ -7,6 +7,7 @@ listen; standard output tells the supervisor what the user should know, one JSON
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -104,8 +105,9 @@ class Bridge:
             if sys.platform != "win32":
                 self._loop.add_signal_handler(getattr(signal, name), self._stopped.set)
         threading.Thread(target=self._read_instructions, name="instructions", daemon=True).start()
-        threading.Thread(target=self._warm_groove, name="groove warm-up", daemon=True).start()
-        opening = asyncio.create_task(self._open_panel())
+        warming = threading.Thread(target=self._warm_groove, name="groove warm-up", daemon=True)
+        warming.start()
+        opening = asyncio.create_task(self._open_panel(warming))
         await self._stopped.wait()
         opening.cancel()
         await self._panel.close()
@@ -115,16 +117,21 @@ class Bridge:
         self._engine.close()
         return 0
 
-    async def _open_panel(self) -> None:
-        """The panel comes when the bridge already answers, and the bridge goes on without it when it cannot."""
+    async def _open_panel(self, warming: threading.Thread) -> None:
+        """The panel comes when the bridge already answers, and the bridge goes on without it when it cannot.
+
+        First the groove is warm: two threads that import at once would leave the loop a third of the time.
+        """
         if not self._panel_settings["enabled"]:
             return
+        await asyncio.to_thread(warming.join)
         try:
             await self._panel.start(self._panel_settings["host"], self._panel_settings["port"])
         except PanelError as fault:
             tell({"panel": None, "say": str(fault)})
             return
         tell({"panel": self._panel.address, "say": f"panel http://{self._panel.address}/"})
+        gc.freeze()
         if self._panel.warning:
             tell({"say": self._panel.warning})
 
@@ -148,6 +155,7 @@ class Bridge:
         from bridge.music import groove  # here, because numba takes longer to import than the first answer may
 
         groove.warm_up()
+        gc.freeze()  # what numba brought stays: looking through all of it took 0.2 s, in the middle of a song
         self._loop.call_soon_threadsafe(self._groove_warm)
 
     def _groove_warm(self) -> None:

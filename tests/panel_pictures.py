@@ -50,7 +50,8 @@ def shoot(bridge: HostedBridge, browser: Browser, folder: Path) -> None:
             raw = folder / f"{name}.png"
             tab.picture(raw)
             with Image.open(raw) as picture:
-                picture.convert("RGB").point(lambda level: level & 0xFC).save(raw, optimize=True)  # smaller, seen by no eye
+                shades = picture.convert("RGB").point(lambda level: level & 0xFC)  # smaller, and no eye sees it
+                shades.save(raw, optimize=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 from starlette.websockets import WebSocket
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from bridge import limits
@@ -180,7 +181,7 @@ def server(app: Callable[..., Awaitable[None]]) -> Server:
             app,
             lifespan="off",
             interface="asgi3",
-            http="h11",
+            http=H11Protocol,  # the class, not its name: uvicorn would import it on the loop, while music waits
             ws=PanelSocket,
             ws_max_size=limits.MAX_DATAGRAM_BYTES,
             ws_ping_interval=limits.PANEL_KEEPALIVE_S,
