@@ -87,7 +87,7 @@ class Patch:
 def _arity(text: str) -> tuple[int, list[str]]:
     name, *arguments = [word for word in text.split() if not word.startswith("@")]
     if name == "t":
-        return 1, ["bang" if word == "b" else "" for word in arguments]
+        return 1, [{"b": "bang", "f": "float"}[word] for word in arguments]
     if name == "pack":
         return len(arguments), [""]
     if name == "unpack":
@@ -118,7 +118,7 @@ def _script(patch: Patch, script: str) -> str:
     patch.chain(patch.add("live.thisdevice"), patch.add("deferlow"), js)
     to_bridge = patch.add("udpsend 127.0.0.1 9100")
     patch.wire(js, 0, to_bridge)
-    words = ("listen", "target", "self", "probe", "status", "label", "ask", "stamp", "poll", "unplan", "halt")
+    words = ("listen", "target", "self", "probe", "status", "label", "ask", "stamp", "poll", "unplan", "cut", "halt")
     route = patch.add("route " + " ".join(words))
     patch.wire(js, 2, route)
     patch.words = {word: (route, index) for index, word in enumerate(words)}
@@ -152,11 +152,18 @@ def _notes(patch: Patch, js: str, midiout: str) -> None:
     patch.wire(makenote, 1, pair, 1)
     patch.chain(pair, form, flush, midiout)
     clear, stop = patch.message("clear"), patch.message("stop")
-    halt, soon, close = patch.add("t b b"), patch.add("delay 0"), patch.add("t b b")
+    halt, soon, close = patch.add("t b b b"), patch.add("delay 0"), patch.add("t b b")
     patch.wire(*patch.words["unplan"], clear)
     patch.wire(*patch.words["halt"], halt)
-    patch.wire(halt, 1, clear)
+    patch.wire(halt, 2, clear)
     patch.chain(halt, soon, close)
+    set_off, cut, forget = patch.add("t b f"), patch.add("delay 0"), patch.message("stop")
+    patch.wire(*patch.words["cut"], set_off)  # all that sounds is closed in so many ms, unless it is halted before
+    patch.wire(set_off, 1, cut, 1)
+    patch.wire(set_off, 0, cut, 0)
+    patch.wire(cut, 0, stop)
+    patch.wire(halt, 1, forget)
+    patch.wire(forget, 0, cut)
     patch.wire(close, 1, stop)
     patch.wire(close, 0, flush)
     patch.wire(clear, 0, pipe)

@@ -151,6 +151,7 @@ B.player = {
 };
 
 B.player.AHEAD_MS = 150; // more than the main thread is ever late in ordinary use, little enough to follow a hand
+B.player.BEFORE_MS = 2; // a note ends so long before the next one begins
 B.player.LEAST_MS = 1; // behind the closing of what sounded, which goes by way of [delay 0]
 B.player.LATE_MS = 40; // a note that is later than this is left out
 
@@ -232,15 +233,23 @@ B.player.plan = function (from, to, now, msPerBeat) {
         border = Math.max(pending.start, from);
     }
     if (sounding && border > from) {
-        B.player.handOut(sounding, from, border, border < to ? border : Infinity, now, msPerBeat);
+        B.player.handOut(sounding, from, border, now, msPerBeat);
     }
     if (border < to) {
-        B.player.crossed = pending.id;
-        B.player.handOut(pending, border, to, Infinity, now, msPerBeat);
+        B.player.cross(pending.id, (border - now) * msPerBeat);
+        B.player.handOut(pending, border, to, now, msPerBeat);
     }
 };
 
-B.player.handOut = function (loop, from, to, until, now, msPerBeat) {
+// What still sounds of the old loop is closed just before the new one begins.
+B.player.cross = function (id, inMs) {
+    if (B.player.crossed !== id) {
+        B.player.crossed = id;
+        B.toPatch("cut", [Math.max(0, B.round(inMs - B.player.BEFORE_MS, 2))]);
+    }
+};
+
+B.player.handOut = function (loop, from, to, now, msPerBeat) {
     var length = loop.length;
     if (!(length > 0)) {
         return;
@@ -256,8 +265,7 @@ B.player.handOut = function (loop, from, to, until, now, msPerBeat) {
                 continue;
             }
             B.player.sounds = true;
-            var ends = Math.min(due + row[2], until);
-            var durationMs = Math.max(1, Math.round((ends - due) * msPerBeat) - 2);
+            var durationMs = Math.max(1, Math.round(row[2] * msPerBeat) - B.player.BEFORE_MS);
             B.toNotes(row[0], row[3], durationMs, Math.max(B.player.LEAST_MS, B.round(-lateMs, 2)));
         }
     });

@@ -46,6 +46,7 @@ SELECTORS: dict[str, set[str]] = {
     "live.comment": {"set", "append", "prepend", "setwithtruncation"},
     "pipe": {"clear", "flush", "stop"},
     "makenote": {"stop", "clear"},
+    "delay": {"stop"},
 }
 
 

@@ -135,6 +135,30 @@ def test_a_turn_of_a_knob_changes_what_is_to_come_and_lets_what_sounds_end(still
     spoken.stop()
 
 
+def test_a_note_that_was_handed_out_ahead_is_taken_back_when_the_knob_turns(still_rig: Rig) -> None:
+    spoken = Spoken(still_rig)
+    start = spoken.sounding(((60, 0.0, 0.5, 100, 0), (64, 2.0, 0.5, 100, 0)))
+    spoken.wait_beat(start + 1.7)  # 75 ms before the note: it waits already
+    spoken.bars(1, start, ((60, 0.0, 0.5, 100, 0), (65, 2.0, 0.5, 100, 0)))
+    spoken.wait_beat(start + 2.4)
+    assert spoken.ons() == [60, 65]
+    spoken.stop()
+
+
+def test_a_note_does_not_reach_over_the_line_where_other_bars_take_over(still_rig: Rig) -> None:
+    spoken = Spoken(still_rig)
+    start = spoken.sounding(((60, 3.0, 3.0, 100, 0),))
+    spoken.bars(2, start + 4, ((72, 1.0, 0.5, 100, 0),))
+    spoken.wait_beat(start + 3.9)
+    assert spoken.held() == {60}
+    spoken.wait_beat(start + 4.02)
+    assert not spoken.held()
+    spoken.wait_beat(start + 5.2)
+    assert spoken.ons() == [60, 72], "and nothing of the new ones was closed with it"
+    assert spoken.held() == {72}
+    spoken.stop()
+
+
 def test_bars_under_a_new_id_are_waited_for_while_the_old_ones_go_on(still_rig: Rig) -> None:
     spoken = Spoken(still_rig)
     start = spoken.sounding()

@@ -53,6 +53,13 @@ def test_a_port_that_is_taken_is_passed_over(rig: Rig, udp_port: int, taken: int
     assert any("EADDRINUSE" in line for line in rig.do("console", device=device.index))
 
 
+def test_devices_that_begin_their_search_at_the_same_port_find_two(rig: Rig, udp_port: int) -> None:
+    first = Device(rig, udp_port)
+    second = Device(rig, udp_port, track=first.track)  # the same id stands behind this_device: the same first port
+    ports = [device.wait_sent("/bridge/subscribe")[0]["values"][0] for device in (first, second)]
+    assert abs(ports[0] - ports[1]) == 1
+
+
 def test_saving_the_set_starts_nothing_anew(rig: Rig, udp_port: int) -> None:
     device = Device(rig, udp_port)
     device.wait_sent("/bridge/subscribe")

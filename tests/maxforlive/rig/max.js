@@ -293,13 +293,17 @@ const objects = {
         self.device.later(Math.random() * 8, () => self.device.queue.shift()());
     },
     'delay': (self, args) => {
+        let [ms] = args;
         let timer = null;
         return (inlet, [word]) => {
-            if (inlet !== 0 || word !== 'bang') {
+            if (inlet === 1 && isNumber(word)) {
+                ms = word;
+            } else if (inlet === 0 && (word === 'bang' || word === 'stop')) {
+                time.cancel(timer); // a bang that waits is replaced
+                timer = word === 'bang' ? self.device.later(ms, () => self.out(0, 'bang')) : null;
+            } else {
                 throw new Error(`delay: ${word} in inlet ${inlet}`);
             }
-            time.cancel(timer); // a bang that waits is replaced
-            timer = self.device.later(args[0], () => self.out(0, 'bang'));
         };
     },
     'pipe': (self, args) => {
