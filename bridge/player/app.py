@@ -7,7 +7,6 @@ import contextlib
 import gc
 import json
 import logging
-import os
 import pathlib
 import selectors
 import signal
@@ -24,7 +23,6 @@ from bridge.player.outputs import Outputs, layout_for
 from bridge.player.performer import Performer
 from bridge.player.port_keeper import PortKeeper
 from bridge.player.ports import Backend, InnerBackend, PortError
-from bridge.player.priority import ask_for_promptness
 from bridge.player.record import PlayedWriter
 from bridge.timing.clocks import MachineClock, ask_for_fine_timers
 from bridge.timing.timekeeper import SOURCES, Timekeeper
@@ -94,7 +92,6 @@ class PlayerProcess:
             signal.signal(number, self._signalled)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         ask_for_fine_timers()
-        log.info("%s", ask_for_promptness())
         try:
             self._keeper.start(self.clock.now_ns())
             self.clock.calibrate()
@@ -210,10 +207,3 @@ def announce(port: int) -> None:
     """Tell the supervisor where we listen."""
     sys.stdout.write(json.dumps({"port": port}) + "\n")
     sys.stdout.flush()
-
-
-def leave(code: int) -> None:
-    """End the process, without the destructors that ports of a dead MIDI system would hang."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

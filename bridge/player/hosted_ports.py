@@ -21,7 +21,12 @@ from bridge.player.ports import InputSink, Port, PortError
 OPENING_S: Final = 6.0
 CLOSING_S: Final = 3.0
 # Contract 5: command lines that contain bridge.player are the player; this one is not, and must not be taken for it.
-_COMMAND: Final = "from importlib import import_module as load; load('.port_host', 'bridge' + '.player').main()"
+_COMMAND: Final = """
+from importlib import import_module as load
+package = "bridge" + ".player"
+load(".priority", package).ask_for_promptness(above=1)
+load(".port_host", package).main()
+"""
 
 
 class HostedPort:
@@ -71,7 +76,7 @@ class HostedBackend:
         self._incoming = bytearray()
         self._gone = False
         try:
-            JackWatch("Barline look").close()
+            self._look = JackWatch("Barline look")
         except OSError as fault:
             raise PortError(str(fault)) from fault
 
@@ -92,6 +97,7 @@ class HostedBackend:
             env={**os.environ, "PYTHONPATH": path, SOCKET_VARIABLE: str(theirs.fileno())},
         )
         theirs.close()
+        self._look.close()  # while the process starts
         self.readable = ours
         init = {"client": client, "names": list(names), "input": input_name, "record": str(self._record)}
         ours.sendall(json.dumps(init).encode())

@@ -26,7 +26,6 @@ from typing import Any, Final
 
 from bridge.player import rtmidi_ports
 from bridge.player.ports import PortError
-from bridge.player.priority import ask_for_promptness
 from bridge.player.record import PlayedWriter
 from bridge.timing.clocks import ask_for_fine_timers
 
@@ -126,7 +125,6 @@ def main() -> None:
         line.sendall(json.dumps({"missing": str(fault)}).encode() + b"\n")
         os._exit(1)
     ask_for_fine_timers()
-    ask_for_promptness(above=1)
     host.say(ready=True)
     gc.collect()
     gc.freeze()
