@@ -6,7 +6,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from maxforlive.device_rig import Rig
+from maxforlive.device_rig import Device, Rig
+from maxforlive.device_talk import CLIP
 from needs import need
 
 from bridge.hosted import HostedBridge
@@ -46,6 +47,14 @@ def witness(bridge: HostedBridge) -> Generator[OscClient]:
         client.ask("/bridge/ping", 1, answer="/bridge/pong")
         yield client
         client.send("/bridge/unsubscribe")
+
+
+@pytest.fixture
+def device(rig: Rig, bridge: HostedBridge, witness: OscClient) -> Device:
+    """A fresh device that writes clips, ready."""
+    made = Device(rig, bridge.osc[1], Output=CLIP)
+    made.wait_ready()
+    return made
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The built device in an emulated Max and a fake Live, against a real bridge over real UDP."""
+"""Knobs, key, transport and sound: the built device in an emulated Max and a fake Live, with a real bridge."""
 
 from __future__ import annotations
 
@@ -8,331 +8,19 @@ from typing import Any
 
 import pytest
 from maxforlive.device_rig import Device, Rig, wait_until
+from maxforlive.device_talk import (
+    CLIP,
+    DEVICE,
+    PORT,
+    assert_clip_has,
+    assert_nothing_refused,
+    bars_seen,
+    eighths,
+    wait_state,
+)
 
 from bridge.hosted import HostedBridge
-from bridge.osc.client import OscClient, Said
-
-DEVICE, CLIP, PORT = 0, 1, 2  # Output
-FROM_CLIP, FROM_LOOP = 0, 1  # Seed
-SCALE = (60, 62, 64, 65, 67, 69, 71, 72)
-
-
-def eighths(count: int, step: float = 0.5, start: float = 0.0) -> list[dict[str, Any]]:
-    """Notes as Live has them."""
-    return [
-        {"pitch": SCALE[at % 8], "start_time": start + at * step, "duration": step * 0.9, "velocity": 60.0 + at % 50}
-        for at in range(count)
-    ]
-
-
-def bars_seen(witness: OscClient, since: int, voice: str = "melody") -> tuple[int, list[tuple[int, float, float, int]]]:
-    """Id and notes of the bars that another client saw since a mark."""
-    end = witness.wait_for(f"/{voice}/bars/end", 20, since)
-    loop_id = end.args[0]
-    notes: list[tuple[int, float, float, int]] = []
-    for said in witness.said(since):
-        if said.address == f"/{voice}/bars/notes" and said.args[0] == loop_id:
-            flat = said.args[1:]
-            notes += [(flat[at], flat[at + 1], flat[at + 2], flat[at + 3]) for at in range(0, len(flat), 5)]
-        if said is end:
-            break
-    return loop_id, notes
-
-
-def state_of(said: Said) -> dict[str, Any]:
-    return dict(zip(said.args[::2], said.args[1::2], strict=True))
-
-
-def wait_state(witness: OscClient, since: int, voice: str = "melody", **wanted: Any) -> dict[str, Any]:
-    """The first state since a mark that says so."""
-
-    def holds(said: Said) -> bool:
-        state = state_of(said)
-        return all(state[key] == pytest.approx(value, abs=1e-4) for key, value in wanted.items())
-
-    return state_of(witness.wait_for(f"/{voice}/state", 15, since, holds))
-
-
-def assert_clip_has(clip: dict[str, Any], notes: list[tuple[int, float, float, int]], length: float) -> None:
-    """Every note that the bridge sent is in the clip, at its place, and no other; keys that overlap are cut short."""
-    wanted = sorted((pitch, start, velocity) for pitch, start, _, velocity in notes)
-    written = sorted((note["pitch"], note["start_time"], note["velocity"]) for note in clip["notes"])
-    assert len(written) == len(wanted) > 0
-    for one, other in zip(written, wanted, strict=True):
-        assert one == pytest.approx(other, abs=1e-4)
-    assert (clip["looping"], clip["loop_start"], clip["loop_end"]) == (1, 0, length)
-    assert (clip["start_marker"], clip["end_marker"]) == (0, length)
-    assert all(note["start_time"] + note["duration"] <= length + 1e-6 for note in clip["notes"])
-
-
-@pytest.fixture
-def device(rig: Rig, bridge: HostedBridge, witness: OscClient) -> Device:
-    """A fresh device that writes clips, ready."""
-    made = Device(rig, bridge.osc[1], Output=CLIP)
-    made.wait_ready()
-    return made
-
-
-# -- bars into clips -------------------------------------------------------------------------------------------------
-
-
-def test_a_click_writes_the_bars_into_the_highlighted_empty_slot_in_one_undo_step(
-    device: Device, rig: Rig, witness: OscClient
-) -> None:
-    rig.do("select", track=device.track, slot=2)
-    since = witness.mark()
-    device.press("Generate")
-    loop_id, notes = bars_seen(witness, since)
-    clip = device.wait_clip(2)
-    assert_clip_has(clip, notes, 8)
-    assert clip["name"] == f"melody {loop_id}"
-    assert [index for index, found in enumerate(device.clips()) if found] == [2]
-    undo = rig.do("undo")
-    (step,) = undo["steps"]
-    assert step[0] == "create_clip"
-    assert "add_new_notes" in step
-    device.wait_for_status("Written to slot 3")
-
-
-def test_bars_four_makes_four_bars_and_says_so_on_the_button(device: Device, witness: OscClient) -> None:
-    assert device.rig.do("text", device=device.index, name="Generate") == "Generate next 2 bars"
-    device.turn("Bars", 2)
-    assert device.rig.do("text", device=device.index, name="Generate") == "Generate next 4 bars"
-    since, mark = witness.mark(), device.mark()
-    device.press("Sample", how=1)  # a mapped button sends numbers
-    device.press("Sample", how=0)  # ... and its release
-    _, notes = bars_seen(witness, since)
-    assert_clip_has(device.wait_clip(0), notes, 16)
-    assert [(one["tags"], one["values"]) for one in device.sent("/melody/sample", mark)] == [("i", [4])]
-
-
-def test_an_occupied_slot_is_left_alone_and_the_next_empty_one_below_is_taken(
-    device: Device, rig: Rig, witness: OscClient
-) -> None:
-    for slot in (1, 2):
-        rig.do("clip", track=device.track, slot=slot, notes=eighths(4))
-    before = device.clips()
-    rig.do("select", track=device.track, slot=1)
-    since = witness.mark()
-    device.press("Generate")
-    _, notes = bars_seen(witness, since)
-    assert_clip_has(device.wait_clip(3), notes, 8)
-    assert device.clips()[:3] == before[:3]
-
-
-def test_a_clip_is_written_over_only_when_the_user_has_switched_that_on(
-    device: Device, rig: Rig, witness: OscClient
-) -> None:
-    rig.do("clip", track=device.track, slot=1, length=4, loopStart=12, notes=eighths(4, start=12.0))
-    rig.do("select", track=device.track, slot=1)
-    device.turn("Overwrite", 1)
-    since = witness.mark()
-    device.press("Generate")
-    loop_id, notes = bars_seen(witness, since)
-    wait_until(lambda: device.clips()[1]["name"], lambda name: name == f"melody {loop_id}", what="the clip's new name")
-    assert_clip_has(device.wait_clip(1), notes, 8)
-    assert [index for index, found in enumerate(device.clips()) if found] == [1]
-    assert len(rig.do("undo")["steps"]) == 1
-
-
-def test_with_no_empty_slot_nothing_is_written_and_the_user_is_told(
-    rig: Rig, bridge: HostedBridge, witness: OscClient
-) -> None:
-    track = rig.do("track", slots=2)
-    for slot in range(2):
-        rig.do("clip", track=track, slot=slot, notes=eighths(2))
-    device = Device(rig, bridge.osc[1], track=track, Output=CLIP)
-    device.wait_ready()
-    before = device.clips()
-    device.press("Generate")
-    device.wait_for_status("no empty slot")
-    assert device.clips() == before
-    assert rig.do("undo")["steps"] == []
-
-
-def test_in_a_rack_on_a_track_of_the_second_place_and_launching_its_clip(
-    rig: Rig, bridge: HostedBridge, witness: OscClient
-) -> None:
-    other = rig.do("track")
-    track = rig.do("track", inRack=True)
-    device = Device(rig, bridge.osc[1], track=track, Output=CLIP, Launch_Clip=1)
-    device.wait_ready()
-    rig.do("select", track=other, slot=5)  # another track's slot: not ours
-    device.press("Sample")
-    device.wait_clip(0)
-    assert not any(rig.do("clips", track=other))
-    wait_until(lambda: rig.do("playing", track=track), lambda slot: slot == 0, what="the clip launched")
-
-
-def test_a_frozen_track_is_not_written_to(device: Device, rig: Rig) -> None:
-    rig.do("trackProperty", track=device.track, name="is_frozen", value=1)
-    device.press("Sample")
-    device.wait_for_status("the track is frozen")
-    assert not any(device.clips())
-
-
-def test_three_quarters_make_bars_of_three_beats(device: Device, rig: Rig, witness: OscClient) -> None:
-    since = witness.mark()
-    rig.do("song", name="signature_numerator", value=3)
-    witness.wait_for("/clock/state", 10, since, lambda said: said.args[4] == 3)
-    device.press("Sample")
-    _, notes = bars_seen(witness, since)
-    clip = device.wait_clip(0)
-    assert_clip_has(clip, notes, 6)
-    assert (clip["signature_numerator"], clip["signature_denominator"]) == (3, 4)
-
-
-def test_write_clip_writes_what_sounds(device: Device, rig: Rig, witness: OscClient) -> None:
-    device.press("Write Clip")
-    device.wait_for_status("No bars to write yet")
-    device.turn("Output", PORT)
-    since = witness.mark()
-    device.press("Sample")
-    _, notes = bars_seen(witness, since)
-    wait_until(lambda: device.rig.do("script", device=device.index, code="B.bars.order.length"), bool)
-    assert not any(device.clips())
-    device.press("Write Clip")
-    assert_clip_has(device.wait_clip(0), notes, 8)
-
-
-# -- clips as seeds --------------------------------------------------------------------------------------------------
-
-
-def seed_sent(device: Device, mark: int) -> tuple[float, list[list[float]]]:
-    """Length and notes of the seed it has sent; every message within its bound."""
-    (begin,) = device.wait_sent("/melody/seed/begin", mark)
-    device.wait_sent("/melody/seed/end", mark)
-    values: list[float] = []
-    for message in device.sent("/melody/seed/notes", mark):
-        assert 0 < len(message["values"]) <= 150
-        assert len(message["values"]) % 5 == 0
-        values += message["values"]
-    return begin["values"][0], [values[at : at + 5] for at in range(0, len(values), 5)]
-
-
-def no_error(witness_errors: list[str], device: Device) -> None:
-    assert not [text for text in device.statuses() if "allowed" in text or "wanted" in text], device.statuses()
-    assert not witness_errors
-
-
-def test_the_playing_clip_is_what_the_bars_go_on_from(device: Device, rig: Rig, witness: OscClient) -> None:
-    notes = [*eighths(16), {"pitch": 40, "start_time": 1.0, "duration": 1.0, "velocity": 90.0, "mute": 1}]
-    rig.do("clip", track=device.track, slot=4, length=8, notes=notes)
-    rig.do("clip", track=device.track, slot=5, length=4, notes=eighths(3))
-    rig.do("select", track=device.track, slot=5)
-    rig.do("playSlot", track=device.track, slot=4)
-    since, mark = witness.mark(), device.mark()
-    device.press("Generate")
-    length, seed = seed_sent(device, mark)
-    assert length == 8
-    assert [row[0] for row in seed] == [SCALE[at % 8] for at in range(16)], "the muted note is left out"
-    assert [row[1] for row in seed] == [at * 0.5 for at in range(16)]
-    bars_seen(witness, since)
-    no_error([], device)
-
-
-def test_in_the_arrangement_the_clip_under_the_playhead_is_gone_on_from(device: Device, rig: Rig) -> None:
-    rig.do("arrangementClip", track=device.track, start=0, end=4, notes=eighths(3))
-    rig.do("arrangementClip", track=device.track, start=100, end=300, notes=eighths(5))
-    rig.do("jump", beats=104)
-    rig.do("song", name="is_playing", value=1)
-    mark = device.mark()
-    device.press("Generate")
-    assert len(seed_sent(device, mark)[1]) == 5
-
-
-def test_bars_with_lost_notes_are_not_used(device: Device, rig: Rig) -> None:
-    told = device.index
-    rig.do("inject", device=told, message=["/melody/bars/begin", 900, 2, -1.0, 2])
-    rig.do("inject", device=told, message=["/melody/bars/notes", 900, 60, 0.0, 1.0, 100, 0])
-    rig.do("inject", device=told, message=["/melody/bars/end", 900, 12.0])
-    device.wait_for_status("lost on the way")
-    assert rig.do("script", device=told, code="B.bars.known[900] === undefined")
-
-
-def test_a_clip_in_another_metre_with_a_loop_that_begins_later(device: Device, rig: Rig, witness: OscClient) -> None:
-    rig.do(
-        "clip",
-        track=device.track,
-        slot=0,
-        length=3.5,
-        loopStart=7,
-        numerator=7,
-        denominator=8,
-        notes=[*eighths(4), *eighths(7, start=7.0), *eighths(2, start=10.5)],
-    )
-    rig.do("select", track=device.track, slot=0)
-    since, mark = witness.mark(), device.mark()
-    device.press("Generate")
-    length, seed = seed_sent(device, mark)
-    assert length == 3.5
-    assert [row[1] for row in seed] == [at * 0.5 for at in range(7)], "only what sounds of it, from its loop's start"
-    _, notes = bars_seen(witness, since)
-    assert_clip_has(device.wait_clip(1), notes, 8)
-    no_error([], device)
-
-
-def test_five_hundred_notes_go_in_chunks_and_all_arrive(device: Device, rig: Rig, witness: OscClient) -> None:
-    rig.do("clip", track=device.track, slot=0, length=64, notes=eighths(500, step=0.125))
-    rig.do("playSlot", track=device.track, slot=0)
-    since, mark = witness.mark(), device.mark()
-    device.press("Generate")
-    length, seed = seed_sent(device, mark)
-    assert (length, len(seed)) == (64, 500)
-    assert len(device.sent("/melody/seed/notes", mark)) == 17
-    _, notes = bars_seen(witness, since)
-    assert notes
-    no_error([], device)
-
-
-def test_a_window_of_notes_too_long_for_one_string_is_read_in_smaller_ones(device: Device, rig: Rig) -> None:
-    crowd = [
-        {**note, "start_time": (at // 8) * 0.125, "pitch": 30 + at % 8} for at, note in enumerate(eighths(504, 0.125))
-    ]
-    rig.do("clip", track=device.track, slot=0, length=8, notes=crowd)
-    rig.do("playSlot", track=device.track, slot=0)
-    mark = device.mark()
-    device.press("Generate")
-    assert len(seed_sent(device, mark)[1]) == 504
-
-
-@pytest.mark.parametrize("what", ["missing", "audio", "empty", "other track"])
-def test_without_a_midi_clip_the_bridge_s_own_bars_are_gone_on_from(
-    device: Device, rig: Rig, witness: OscClient, what: str
-) -> None:
-    words = {
-        "missing": "no clip plays or is selected",
-        "audio": "audio clip",
-        "empty": "no notes",
-        "other track": "no clip plays",
-    }
-    if what == "audio":
-        rig.do("clip", track=device.track, slot=0, midi=False)
-        rig.do("playSlot", track=device.track, slot=0)
-    elif what == "empty":
-        rig.do("clip", track=device.track, slot=0)
-        rig.do("select", track=device.track, slot=0)
-    elif what == "other track":
-        elsewhere = rig.do("track")
-        clip = rig.do("clip", track=elsewhere, slot=0, notes=eighths(8))
-        rig.do("select", track=elsewhere, slot=0, clip=clip)
-    since, mark = witness.mark(), device.mark()
-    device.press("Generate")
-    device.wait_for_status(words[what])
-    _, notes = bars_seen(witness, since)
-    assert notes
-    assert not device.sent("/melody/seed/begin", mark)
-
-
-def test_seed_loop_never_reads_a_clip(device: Device, rig: Rig, witness: OscClient) -> None:
-    rig.do("clip", track=device.track, slot=0, notes=eighths(8))
-    rig.do("playSlot", track=device.track, slot=0)
-    device.turn("Seed", FROM_LOOP)
-    since, mark = witness.mark(), device.mark()
-    device.press("Generate")
-    bars_seen(witness, since)
-    assert not device.sent("/melody/seed/begin", mark)
-
+from bridge.osc.client import OscClient
 
 # -- knobs -----------------------------------------------------------------------------------------------------------
 
@@ -449,7 +137,7 @@ def test_a_clip_is_stored_while_the_voice_has_no_loop(device: Device, rig: Rig, 
     assert message["values"][:2] == ["c", 8]
     assert len(message["values"]) == 2 + 16 * 5
     witness.ask("/bridge/ping", 3, answer="/bridge/pong")
-    no_error([], device)
+    assert_nothing_refused(device)
 
 
 def test_refusals_are_shown_in_plain_words_and_the_device_goes_on(device: Device, rig: Rig, witness: OscClient) -> None:
@@ -488,7 +176,7 @@ def test_each_control_says_what_it_means(
     (message,) = device.wait_sent(address, mark)
     assert message["values"] == values
     witness.ask("/bridge/ping", 9, answer="/bridge/pong")
-    no_error([], device)
+    assert_nothing_refused(device)
     witness.send("/melody/play")
     witness.send("/melody/model", "melody-2bar")
     witness.send("/melody/launch", "bar")
