@@ -32,6 +32,7 @@ from bridge.timing.clocks import ask_for_fine_timers
 FRAME: Final = struct.Struct("<qHBBBB2x")  # intended_ns, port, length, three bytes
 SOCKET_VARIABLE: Final = "BARLINE_PORTS_SOCKET"
 LOOK_S: Final = 0.2
+LINGER_S: Final = 0.25  # JACK drops what a closing port sent in its last cycles; a busy machine misses a few of them
 PREDECESSOR_S: Final = 1.5  # ports of the same names that are just being closed are waited for so long
 NOTE_OFF: Final = 0x80
 NOTE_ON: Final = 0x90
@@ -57,6 +58,7 @@ class Host:
         self._record = PlayedWriter(pathlib.Path(init["record"]), [port.name for port in self._ports])
         self._open: set[tuple[int, int, int]] = set()
         self._counts: list[int | None] = []
+        self._sent_s = 0.0
 
     def say(self, **what: object) -> None:
         """One JSON line to the player; when it is gone the end of the line tells so soon enough."""
@@ -79,7 +81,10 @@ class Host:
                 self._tell_listeners()
             if not select.select([self._line], [], [], max(0.0, next_look_s - now_s))[0]:
                 continue
-            chunk = self._line.recv(65536)
+            try:
+                chunk = self._line.recv(65536)
+            except ConnectionError:  # it was killed with words of ours unread
+                return True
             if not chunk:
                 return True
             waiting += chunk
@@ -89,13 +94,15 @@ class Host:
             del waiting[:whole]
 
     def end(self) -> None:
-        """Close the notes that are open, then the ports."""
+        """Close the notes that are open, then, when the last message has surely been heard, the ports."""
         for port, channel, pitch in sorted(self._open):
             self._send(port, (NOTE_OFF | channel, pitch, 0), time.perf_counter_ns())
+        time.sleep(max(0.0, self._sent_s + LINGER_S - time.monotonic()))
         self._backend.close()
 
     def _send(self, port: int, message: Sequence[int], intended_ns: int) -> None:
         self._ports[port].send(message, intended_ns)
+        self._sent_s = time.monotonic()
         self._record.add(intended_ns, time.perf_counter_ns(), port, message)
         key = (port, message[0] & 0x0F, message[1] if len(message) > 1 else 0)
         if message[0] & 0xF0 == NOTE_ON:
