@@ -1,0 +1,163 @@
+"""A JACK server of a test's own, and ears on it that are processes of their own: libjack may hang in one that outlives
+its server.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import NamedTuple
+
+from needs import need
+
+_EAR = """
+import sys, time, rtmidi
+name = sys.argv[1]
+ear = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, "ear on " + name)
+until = time.monotonic() + float(sys.argv[2])
+while not (found := [k for k, port in enumerate(ear.get_ports()) if port == f"{name}:{name}"]):
+    if time.monotonic() > until:
+        sys.exit(1)
+    time.sleep(0.005)
+ear.ignore_types(timing=False)
+ear.set_callback(lambda event, _: print(time.perf_counter_ns(), *event[0], flush=True))
+ear.open_port(found[0])
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+class Heard(NamedTuple):
+    """A MIDI message as it arrived."""
+
+    time_ns: int
+    status: int
+    data1: int
+    data2: int
+
+    @property
+    def is_on(self) -> bool:
+        """A note begins."""
+        return self.status & 0xF0 == 0x90 and self.data2 > 0
+
+    @property
+    def is_off(self) -> bool:
+        """A note ends."""
+        return self.status & 0xF0 == 0x80 or (self.status & 0xF0 == 0x90 and self.data2 == 0)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Channel and pitch."""
+        return self.status & 0x0F, self.data1
+
+
+class JackServer:
+    """`jackd` with the dummy driver, under a name of its own; at 1024 frames a cycle nothing is lost."""
+
+    def __init__(self, name: str) -> None:
+        """Not yet started."""
+        self.name = name
+        self._programs = need("jackd"), need("jack_lsp")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(
+            [self._programs[0], "-n", self.name, "-r", "-d", "dummy", "-r", "48000", "-p", "1024"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + 20.0
+        while not self.ports():
+            assert time.monotonic() < until, "jackd does not answer"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """As when it crashes."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def ports(self) -> set[str]:
+        """Full names, "client:port", of all ports there are."""
+        result = subprocess.run(
+            [self._programs[1], "-s", self.name],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "JACK_NO_START_SERVER": "1"},
+        )
+        return {line for line in result.stdout.splitlines() if ":" in line} if result.returncode == 0 else set()
+
+
+class Ear:
+    """A listener on one port; `heard` grows on a thread."""
+
+    def __init__(self, server: JackServer, port_name: str, patience_s: float = 10.0) -> None:
+        """Connect as soon as the port is there; until then the constructor waits."""
+        self.heard: list[Heard] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _EAR, port_name, str(patience_s)],
+            env={**os.environ, "JACK_DEFAULT_SERVER": server.name, "JACK_NO_START_SERVER": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "connected\n", f"no port {port_name}"
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            time_ns, *data = (int(word) for word in line.split())
+            self.heard.append(Heard(time_ns, *(data + [0, 0])[:3]))
+
+    @property
+    def notes(self) -> list[Heard]:
+        """Note-ons and note-offs."""
+        return [item for item in self.heard if item.is_on or item.is_off]
+
+    @property
+    def ons(self) -> list[Heard]:
+        """Note-ons."""
+        return [item for item in self.heard if item.is_on]
+
+    def open(self) -> set[tuple[int, int]]:
+        """What sounds now, by all that was heard; a note that is struck twice fails."""
+        found: set[tuple[int, int]] = set()
+        for item in self.notes:
+            if item.is_on:
+                assert item.key not in found, f"doubled: {item}"
+                found.add(item.key)
+            else:
+                found.discard(item.key)
+        return found
+
+    def close(self) -> None:
+        """Kill it: closing by itself may wait for a server that is dead."""
+        self._process.kill()
+        self._process.wait(10)
+        self._thread.join(5.0)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> Ear:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
