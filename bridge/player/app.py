@@ -55,7 +55,7 @@ class PlayerProcess:
         layout = layout_for(midi["name"], voices, bool(midi["clock_out"]))
         self._ledger = Ledger(folder / HELD_FILE, layout.port_names)
         self._record = PlayedWriter(folder / PLAYED_FILE, layout.port_names)
-        outputs = Outputs(layout, self._ledger, self._record, self.clock.now_ns)
+        outputs = Outputs(layout, self._ledger, self._record, self.clock.now_ns, self._hold_until)
         source = clock["source"] if clock["source"] in SOURCES else "internal"
         timekeeper = Timekeeper(source, clock["tempo"], clock["beats_per_bar"], clock["offset_ms"])
         self.performer = Performer(timekeeper, {name: tuple(parts) for name, parts in voices.items()}, outputs)
@@ -112,9 +112,10 @@ class PlayerProcess:
 
     def _turn(self) -> None:
         performer, clock = self.performer, self.clock
-        performer.perform(clock.now_ns())
+        lead_ns = performer.outputs.lead_ns
+        performer.perform(clock.now_ns() + lead_ns)
         now_ns = clock.now_ns()
-        due_ns = performer.next_due_ns()
+        due_ns = performer.next_due_ns() - lead_ns
         if due_ns - now_ns < QUIET_NS and now_ns - self._attended_ns < PATIENCE_NS:
             self._wait_for_note(due_ns)
             return
@@ -135,6 +136,11 @@ class PlayerProcess:
         if nap_ns > 0:
             self.clock.nap(nap_ns)
         self.clock.spin_until(due_ns)
+
+    def _hold_until(self, moment_ns: int) -> None:
+        """Spin until a note's moment, for which the loop woke up a little early; never for longer than that."""
+        if moment_ns - self.clock.now_ns() <= self.performer.outputs.lead_ns:
+            self.clock.spin_until(moment_ns)
 
     def _tell(self) -> None:
         outbox = self.performer.outbox

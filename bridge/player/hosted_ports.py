@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import bridge
 from bridge.player.jack_watch import JackWatch
-from bridge.player.port_host import FRAME, SOCKET_VARIABLE
+from bridge.player.port_host import FRAME, HOSTED_LEAD_NS, SOCKET_VARIABLE
 from bridge.player.ports import InputSink, Port, PortError
 
 OPENING_S: Final = 6.0
@@ -31,6 +31,8 @@ load(".port_host", package).main()
 
 class HostedPort:
     """A port of the other process, by its number."""
+
+    lead_ns = HOSTED_LEAD_NS
 
     def __init__(self, name: str, number: int, line: socket.socket) -> None:
         """`line` is the socket to the process that has it."""

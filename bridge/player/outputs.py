@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bridge.player.ledger import Ledger, OpenNote
-from bridge.player.ports import Port, PortError, SilentPort
+from bridge.player.ports import LOCAL_LEAD_NS, Port, PortError, SilentPort
 from bridge.player.record import PlayedWriter
 
 log = logging.getLogger(__name__)
@@ -62,17 +62,35 @@ def layout_for(client: str, voices: Mapping[str, Mapping[int, int]], clock_out: 
 class Outputs:
     """The open ports (None where one is missing) and what sounds on them."""
 
-    def __init__(self, layout: Layout, ledger: Ledger, record: PlayedWriter, now_ns: Callable[[], int]) -> None:
-        """Without ports; see `plug`."""
+    def __init__(
+        self,
+        layout: Layout,
+        ledger: Ledger,
+        record: PlayedWriter,
+        now_ns: Callable[[], int],
+        hold_until: Callable[[int], None] | None = None,
+    ) -> None:
+        """Without ports; see `plug`.
+
+        Args:
+            layout: ports and channels.
+            ledger: where open notes are marked.
+            record: where sent messages are written down.
+            now_ns: the clock that stamps them.
+            hold_until: returns at a moment that is at most `lead_ns` ahead; None: nothing is ever ahead of its time.
+        """
         self.layout = layout
         self.ports: list[Port | None] = [None] * len(layout.names)
         self.lost = False
         self._ledger = ledger
         self._record = record
         self._now_ns = now_ns
+        self._hold_until = hold_until
+        self.lead_ns = 0
         self._open: dict[OpenNote, Owner] = {}
         self._same_port = list(range(len(layout.names)))
         self._silent = [False] * len(layout.names)
+        self._here = [True] * len(layout.names)
 
     @property
     def sounding(self) -> int:
@@ -137,6 +155,8 @@ class Outputs:
         self.ports = list(ports)
         self.lost = False
         self._silent = [isinstance(port, SilentPort) for port in ports]
+        self._here = [port.lead_ns <= LOCAL_LEAD_NS for port in ports]
+        self.lead_ns = max((port.lead_ns for port in ports), default=0)
         self._same_port = [next(i for i, twin in enumerate(ports) if twin is port) for port in ports]
 
     def unplug(self) -> None:
@@ -193,6 +213,8 @@ class Outputs:
         out = self.ports[port]
         if out is None:
             return False
+        if self._hold_until is not None and self._here[port]:
+            self._hold_until(intended_ns)
         try:
             sent_here = out.send(message, intended_ns)
         except PortError as fault:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 MEMORY_MESSAGES: Final = 65536
+LOCAL_LEAD_NS: Final = 120_000  # from waking to the first send: code that has gone cold between two notes
 InputSink = Callable[[Sequence[int]], None]
 """Called with each received message, perhaps on a thread of the backend's."""
 
@@ -24,9 +25,12 @@ class Port(Protocol):
     """An open output port."""
 
     name: str
+    lead_ns: int
+    """By so much before its moment a message is handed over, to be ready when the moment comes."""
 
     def send(self, message: Sequence[int], intended_ns: int) -> bool:
-        """Send one MIDI message at once; it was meant for `intended_ns`.
+        """Send one MIDI message; it is meant for `intended_ns`, which is now or has been (or, where another process
+        sends it, is at most `lead_ns` ahead).
 
         Returns:
             True when it has left now, so that the caller writes it down; False when another process sends it and does.
@@ -70,6 +74,8 @@ class Backend(Protocol):
 class MemoryPort:
     """Keeps what was sent, for tests and measurements."""
 
+    lead_ns = LOCAL_LEAD_NS
+
     def __init__(self, name: str) -> None:
         """An empty port."""
         self.name = name
@@ -86,6 +92,8 @@ class MemoryPort:
 
 class SilentPort:
     """Where there is no MIDI system: notes go nowhere, the record still has them."""
+
+    lead_ns = LOCAL_LEAD_NS
 
     def __init__(self, name: str) -> None:
         """A port in name only."""

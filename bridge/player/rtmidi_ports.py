@@ -16,7 +16,7 @@ from typing import Any, Final
 import rtmidi
 
 from bridge.player.jack_watch import JackWatch
-from bridge.player.ports import InputSink, Port, PortError
+from bridge.player.ports import LOCAL_LEAD_NS, InputSink, Port, PortError
 
 APIS: Final = {
     "alsa": rtmidi.API_LINUX_ALSA,
@@ -43,6 +43,8 @@ def candidates(wanted: str) -> list[str]:
 
 class RtmidiPort:
     """An open output."""
+
+    lead_ns = LOCAL_LEAD_NS
 
     def __init__(self, name: str, out: Any) -> None:
         """`out` is an open `rtmidi.MidiOut`."""

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jackd is tested
 PORTS = ["Barline melody", "Barline bass", "Barline drums"]
 ROWS = [(60, 0.0, 0.25, 100, 0), (64, 0.5, 0.25, 90, 0)]
 LISTENER = """
-import sys, time, rtmidi
+import os, sys, time, rtmidi
 name, wait_for = sys.argv[1], float(sys.argv[2])
 listener = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, "listener")
 deadline = time.monotonic() + wait_for
@@ -34,9 +34,9 @@ while True:
         sys.exit("no port")
     time.sleep(0.01)
 listener.ignore_types(timing=False)
-listener.set_callback(lambda event, data: print(*event[0], flush=True))
+listener.set_callback(lambda event, data: os.write(1, (" ".join(map(str, event[0])) + "\\n").encode()))
+os.write(1, b"listening\\n")
 listener.open_port(found[0])
-print("listening", flush=True)
 sys.stdin.read()
 """
 

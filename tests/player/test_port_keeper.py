@@ -175,3 +175,17 @@ def test_two_voices_on_one_port_and_channel_share_a_key_without_doubling(tmp_pat
     outputs.note_off(("melody", 0), 60, 0)
     outputs.note_off(("bass", 0), 60, 0)
     assert list(port.sent) == [(0x90, 60, 100), (0x80, 60, 0), (0x90, 60, 90), (0x80, 60, 0)]
+
+
+def test_a_message_ahead_of_its_moment_is_held_unless_another_process_does_that(tmp_path, system):
+    bench = Bench(tmp_path, system)
+    held: list[int] = []
+    outputs = Outputs(bench.layout, bench.ledger, bench.record, bench.clock.now_ns, held.append)
+    here, elsewhere = MemoryPort("here"), MemoryPort("elsewhere")
+    elsewhere.lead_ns = 320_000
+    outputs.plug([here, elsewhere])
+    assert outputs.lead_ns == 320_000
+    outputs.note_on(("melody", 0), 60, 100, 1_000)
+    outputs.note_on(("drums", 0), 36, 100, 2_000)
+    assert held == [1_000]
+    assert (list(here.sent), list(elsewhere.sent)) == ([(0x90, 60, 100)], [(0x99, 36, 100)])
