@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from needs import need
 
@@ -124,7 +124,7 @@ class Ear:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             time_ns, *data = (int(word) for word in line.split())
-            self.heard.append(Heard(time_ns, *(data + [0, 0])[:3]))
+            self.heard.append(Heard(time_ns, *[*data, 0, 0][:3]))
 
     @property
     def notes(self) -> list[Heard]:
@@ -156,7 +156,7 @@ class Ear:
             if pipe is not None:
                 pipe.close()
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -115,7 +116,7 @@ def wait_for_ons(ear: Ear, more: int) -> None:
 
 
 def longest_gap_beats(ons: list[Heard]) -> float:
-    return max(later.time_ns - earlier.time_ns for earlier, later in zip(ons, ons[1:], strict=False)) / BEAT_NS
+    return max(later.time_ns - earlier.time_ns for earlier, later in itertools.pairwise(ons)) / BEAT_NS
 
 
 def test_ports_carry_the_names_of_the_contract(server: JackServer, user: User) -> None:
