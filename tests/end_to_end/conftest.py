@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from whole_bridge import alive
 
+from bridge.hosted import HostedBridge
+
 if sys.platform == "win32":
     pytest.skip("these tests end processes by POSIX signals", allow_module_level=True)
 
@@ -45,3 +47,12 @@ def no_strays() -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     assert not left, f"left running: {left}"
+
+
+@pytest.fixture(scope="session")
+def bridge(no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
+    """One bridge for all tests that can share it: ready, without a MIDI system, every note in the player's record."""
+    folder: Path = tmp_path_factory.mktemp("shared")
+    with HostedBridge(folder / "session", ["midi.backend=none"]) as hosted:
+        hosted.wait_until_ready()
+        yield hosted

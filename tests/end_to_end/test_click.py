@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,14 +45,6 @@ A = tuple(Row(60 + step % 5, step * 0.5, 0.25, 70 + step, 0) for step in range(1
 B = tuple(Row(72 + step % 7, step * 1.0 + 0.25, 0.5, 100 - step, 0) for step in range(8))
 C = tuple(Row(48 + step, step * 2.0, 1.5, 90, 0) for step in range(4))
 D = tuple(Row(84 - step, step * 0.75, 0.25, 55 + step, 0) for step in range(10))
-
-
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
-    folder: Path = tmp_path_factory.mktemp("click")
-    with HostedBridge(folder / "session", ["midi.backend=none"]) as hosted:
-        hosted.wait_until_ready()
-        yield hosted
 
 
 @pytest.fixture
@@ -134,7 +125,7 @@ def test_a_click_sounds_at_the_next_bar_line_as_it_was_announced(user: User, rec
 def test_requests_in_time_are_never_late_bar_after_bar(user: User, record: Recorder, voice: str) -> None:
     since = start_song(user)
     punctual = 0
-    for _ in range(6):
+    for _ in range(4):
         beat = user.wait_for("/clock/beat", PATIENCE_S, user.mark(), lambda said: said.args[0] % 4 == 1).args[0]
         asked_at = user.mark()
         heard = user.bars(f"/{voice}/next", 1)
@@ -291,7 +282,7 @@ def test_at_the_ends_of_a_morph_the_stored_notes_sound_exactly(user: User, recor
         assert heard.notes == notes
         asked = Song(user, since).beat_at(time.perf_counter_ns())
         first = int(asked) + 2
-        user.beat_heard(first + 9, since)
+        user.beat_heard(first + 8, since)
         song = Song(user, since)
         start = user.state("melody")["start"]
         played = [s for s in song.ons(record.played(), "melody") if first - 0.1 <= s.beat < first + 7.9]
@@ -620,8 +611,8 @@ def test_subscribing_brings_the_whole_state_then_events_and_heartbeats(bridge: H
         wanted = ["/bridge/welcome", "/clock/state", "/melody/state", "/bass/state", "/drums/state", "/bridge/ready"]
         assert addresses[: len(wanted)] == wanted
         first = client.wait_for("/bridge/heartbeat", PATIENCE_S)
-        fifth = client.wait_for("/bridge/heartbeat", PATIENCE_S, 0, lambda said: said.args[0] == first.args[0] + 4)
-        assert 1.0 < (fifth.arrival_ns - first.arrival_ns) / 1e9 < 4.0, "twice a second"
+        third = client.wait_for("/bridge/heartbeat", PATIENCE_S, 0, lambda said: said.args[0] == first.args[0] + 2)
+        assert 0.5 < (third.arrival_ns - first.arrival_ns) / 1e9 < 3.0, "twice a second"
         client.ask("/bridge/unsubscribe", answer="/bridge/bye", timeout_s=PATIENCE_S)
         quiet_from = client.mark()
         time.sleep(0.7)
@@ -651,7 +642,7 @@ def test_the_state_has_the_keys_of_the_contract_in_their_order(user: User) -> No
 
 def test_states_come_at_most_twenty_times_a_second_and_the_last_value_always(user: User) -> None:
     since = user.mark()
-    values = [50.0 + (number % 25) for number in range(600)]
+    values = [50.0 + (number % 25) for number in range(400)]
     for value in [*values, 74.5]:
         user.send("/melody/swing", value)
         time.sleep(0.003)

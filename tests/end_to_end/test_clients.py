@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from needs import need
 from whole_bridge import PATIENCE_S, eventually, rows, subscribed
 
@@ -47,14 +45,6 @@ class Client:
         self._thread.join(5.0)
         assert self._process.stdout is not None
         self._process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
-    folder: Path = tmp_path_factory.mktemp("clients")
-    with HostedBridge(folder / "session", ["midi.backend=none"]) as hosted:
-        hosted.wait_until_ready()
-        yield hosted
 
 
 def test_a_pure_data_patch_gets_its_two_bars(bridge: HostedBridge) -> None:
