@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_bridge import alive
+from whole_bridge import UNTRAINED, alive
 
 from bridge.hosted import HostedBridge
 
@@ -53,6 +53,6 @@ def no_strays() -> Iterator[None]:
 def bridge(no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
     """One bridge for all tests that can share it: ready, without a MIDI system, every note in the player's record."""
     folder: Path = tmp_path_factory.mktemp("shared")
-    with HostedBridge(folder / "session", ["midi.backend=none"]) as hosted:
+    with HostedBridge(folder / "session", ["midi.backend=none", *UNTRAINED]) as hosted:
         hosted.wait_until_ready()
         yield hosted
