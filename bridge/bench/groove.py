@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.bench.rows import Row, row
 from bridge.music import groove, kernels, kernels_plain
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars, Note, in_order
@@ -25,7 +26,7 @@ _ROUNDS: Final = 2000
 _BATCH: Final = 10  # calls to a reading, so that the clock's own cost does not show
 
 
-def groove_results() -> list[dict[str, Any]]:
+def groove_results() -> list[Row]:
     """Rows of `bench`, in microseconds a call; `baseline` is the median of the other way, `ratio` is p50 over it."""
     groove.warm_up()
     starts = _played_onsets()
@@ -40,11 +41,11 @@ def groove_results() -> list[dict[str, Any]]:
     repaired = _times_us(lambda: _repaired(kernels, starts))
     repaired_plain = _times_us(lambda: _repaired(kernels_plain, starts))
     return [
-        _row(f"groove: quantise and swing {_NOTES} notes, against plain Python", ours, plain),
-        _row(f"groove: quantise and swing {_NOTES} notes, against NumPy", ours, in_numpy),
-        _row(f"groove: repair {_NOTES} notes, against plain Python", repaired, repaired_plain),
-        _row("groove: place a played note, against plain Python", played, played_plain),
-        _row(f"groove: bars of {_NOTES} notes, every knob on", whole, None),
+        _against(f"groove: quantise and swing {_NOTES} notes, against plain Python", ours, plain),
+        _against(f"groove: quantise and swing {_NOTES} notes, against NumPy", ours, in_numpy),
+        _against(f"groove: repair {_NOTES} notes, against plain Python", repaired, repaired_plain),
+        _against("groove: place a played note, against plain Python", played, played_plain),
+        _against(f"groove: bars of {_NOTES} notes, every knob on", whole, None),
     ]
 
 
@@ -92,9 +93,5 @@ def _times_us(call: Callable[[], object]) -> Floats:
     return readings
 
 
-def _row(name: str, ours: Floats, other: Floats | None) -> dict[str, Any]:
-    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(ours, (50, 95, 99)))
-    baseline = None if other is None else round(float(np.percentile(other, 50)), 3)
-    ratio = None if baseline is None else round(p50 / baseline, 4)
-    row = {"name": name, "unit": "us", "n": len(ours) * _BATCH, "p50": p50, "p95": p95, "p99": p99}
-    return {**row, "baseline": baseline, "ratio": ratio}
+def _against(name: str, ours: Floats, other: Floats | None) -> Row:
+    return row(name, "us", ours.tolist(), None if other is None else float(np.median(other)))
