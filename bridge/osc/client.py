@@ -110,6 +110,7 @@ class OscClient:
     def close(self) -> None:
         """Stop listening."""
         self._open = False
+        self._socket.sendto(b"", self._socket.getsockname())  # wakes the thread
         self._thread.join(timeout=1.0)
         self._socket.close()
 

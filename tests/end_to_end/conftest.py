@@ -5,19 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from whole_bridge import UNTRAINED, alive
+from whole_bridge import ROOT, UNTRAINED, alive
 
 from bridge.hosted import HostedBridge
 
 if sys.platform == "win32":
     pytest.skip("these tests end processes by POSIX signals", allow_module_level=True)
+
+
+class Shown(NamedTuple):
+    """What the demo did: its end, how long it took, where it wrote, whether the checkout is as it was."""
+
+    done: subprocess.CompletedProcess[str]
+    took_s: float
+    folder: Path
+    tree_unchanged: bool
+
 
 MARK = "BARLINE_TEST_RUN"
 
@@ -56,3 +69,39 @@ def bridge(no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with HostedBridge(folder / "session", ["midi.backend=none", *UNTRAINED]) as hosted:
         hosted.wait_until_ready()
         yield hosted
+
+
+@pytest.fixture(scope="session")
+def demo(no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Shown]]:
+    """The demo, which plays for half a minute, mostly asleep: it does so while other tests run."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_show, tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def demo_begins_early(request: pytest.FixtureRequest) -> None:
+    """Begin the demo with the first end-to-end test where one of them will ask for it."""
+    if any("demo" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("demo")
+
+
+def _show(folder: Path) -> Shown:
+    tree = _tree()
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_bridge.py"), "demo", "--out", "shown"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return Shown(done, time.monotonic() - began, folder, tree == _tree())
+
+
+def _tree() -> str:
+    """What git says of the checkout; empty where there is none."""
+    command = ["git", "-C", str(ROOT), "status", "--porcelain"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""
