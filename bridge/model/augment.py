@@ -119,9 +119,7 @@ def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator) ->
     return DrumGrid((bits << np.arange(DRUM_CLASSES)).sum(-1), louder * bits, offsets)
 
 
-def _rearranged(
-    columns: tuple[Ints, Ints, Ints], other: DrumGrid, rng: np.random.Generator
-) -> tuple[Ints, Ints, Ints]:
+def _rearranged(columns: tuple[Ints, Ints, Ints], other: DrumGrid, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
     """Hits, velocities and offsets (B, T, 9), some with their second half from `other`, some turned by beats."""
     count, steps, _ = columns[0].shape
     other_bits = other.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1

@@ -171,8 +171,10 @@ def windows_of(piece: Piece, config: ModelConfig) -> list[Windows]:
             tracks = (MidiTrack("drums", 9, 0, tuple(merged)),) if merged else ()
         for track in tracks:
             section = (start, bars * STEPS_PER_BAR)
-            windows = _drum_windows(track, section, config) if config.part == "drums" else _line_windows(
-                track, section, config
+            windows = (
+                _drum_windows(track, section, config)
+                if config.part == "drums"
+                else _line_windows(track, section, config)
             )
             if len(windows.tokens):
                 found.append(windows)

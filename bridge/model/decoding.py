@@ -103,6 +103,5 @@ class WindowDecode:
         velocities, offsets = torch.cat(self._velocities, 1).numpy(), torch.cat(self._offsets, 1).numpy()
         assert int(velocities.max(initial=0)) < VELOCITY_BINS
         return [
-            Decoded(drum_window(t, v, o), c)
-            for t, v, o, c in zip(tokens, velocities, offsets, chances, strict=True)
+            Decoded(drum_window(t, v, o), c) for t, v, o, c in zip(tokens, velocities, offsets, chances, strict=True)
         ]

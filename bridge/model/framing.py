@@ -139,9 +139,10 @@ def transposed(bars: Bars, semitones: int) -> Bars:
     return Bars(in_order(notes), bars.length)
 
 
-def is_heard(window: WindowTokens, config: ModelConfig) -> bool:
-    """Whether anything is struck in a window."""
-    struck = window.tokens > 0 if config.part == "drums" else window.tokens < PITCHES
+def is_heard(window: WindowTokens, config: ModelConfig, steps: int) -> bool:
+    """Whether anything is struck in the first `steps` of a window."""
+    tokens = window.tokens[:steps]
+    struck = tokens > 0 if config.part == "drums" else tokens < PITCHES
     return bool(struck.any())
 
 

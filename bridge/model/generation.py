@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from bridge.model import noise
 from bridge.model.compiled import WARM_UP_RUNS, CompiledModel
+from bridge.model.config import ModelConfig
 from bridge.model.decoding import Decoded, WindowDecode
 from bridge.model.framing import (
     Frame,
@@ -33,7 +35,8 @@ from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
 _VARY_BONUS_NATS = 4.0
-_ATTEMPTS = 4
+#: Where bars are looked for again when there is not one note in them, by the path of their noise.
+_ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
 _ENCODED_KEPT = 64
 
 
@@ -91,26 +94,26 @@ def _offset(z: Tensor, steering: Steering) -> Tensor:
     return z if steering.latent_offset is None else z + steering.latent_offset
 
 
-def decode_point(
-    model: CompiledModel, z: Tensor, seed: int, temperature: float, bias: Tensor | None = None
-) -> Decoded:
+def decode_point(model: CompiledModel, z: Tensor, seed: int, temperature: float, bias: Tensor | None = None) -> Decoded:
     """The window at one point (Z,)."""
     return WindowDecode(model, z[None], [seed], temperature, bias).run()[0]
 
 
-def sample_bars(
-    model: CompiledModel, bars: int, seed: int, temperature: float, steering: Steering = PLAIN
-) -> Bars:
+def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, steering: Steering = PLAIN) -> Bars:
     """New bars from the prior: the first window free, those after it going on from it."""
     config = model.config
     length = float(bars * BEATS_PER_BAR)
     point = prior_point(model, noise.derived(seed, 0))
+    points = chain([point], (prior_point(model, noise.derived(seed, 0, *again)) for again in _ANEW[1:]))
     bias = steered_bias(steering, (), config, 0)
-    windows = [_heard_at(model, _offset(point, steering), noise.derived(seed, 0, 1), temperature, bias)]
+    steps = _steps_left(length, 0, config)
+    windows = [_heard_at(model, points, steering, noise.derived(seed, 0, 1), temperature, bias, steps)]
     while len(windows) < windows_needed(length, config):
         if len(windows) > 1:
             point = _mean_of(model, windows[-1])
-        windows += _following(model, point, windows, Frame(), noise.derived(seed, len(windows)), temperature, steering)
+        steps = _steps_left(length, len(windows), config)
+        step_seed = noise.derived(seed, len(windows))
+        windows += _following(model, point, windows, Frame(), step_seed, temperature, steering, steps)
     return to_bars(windows, Frame(), config, length)
 
 
@@ -130,7 +133,8 @@ def continue_bars(
             point = _mean_of(model, windows[-1])
         step_seed = noise.derived(seed, len(windows))
         heard = [*source.windows, *windows]
-        windows += _following(model, point, heard, source.frame, step_seed, temperature, steering)
+        steps = _steps_left(length, len(windows), config)
+        windows += _following(model, point, heard, source.frame, step_seed, temperature, steering, steps)
     return to_bars(windows, source.frame, config, length)
 
 
@@ -142,19 +146,34 @@ def _following(
     seed: int,
     temperature: float,
     steering: Steering,
+    steps: int,
 ) -> list[WindowTokens]:
     """One more window after those heard, the last of which lies at `point`."""
     bias = steered_bias(steering, heard, model.config, frame.shift)
-    white = torch.from_numpy(noise.normal(noise.derived(seed, 2), noise.LATENT, model.config.latent_size))
-    z = model.maps.following(point, white)
-    return [_heard_at(model, _offset(z, steering), noise.derived(seed, 1), temperature, bias)]
+    size = model.config.latent_size
+    white = (torch.from_numpy(noise.normal(noise.derived(seed, 2, *again), noise.LATENT, size)) for again in _ANEW)
+    points = (model.maps.following(point, each) for each in white)
+    return [_heard_at(model, points, steering, noise.derived(seed, 1), temperature, bias, steps)]
 
 
-def _heard_at(model: CompiledModel, z: Tensor, seed: int, temperature: float, bias: Tensor) -> WindowTokens:
-    """The window at a point (Z,), decoded anew (a few times at most) when there is not one note in it."""
-    for attempt in range(_ATTEMPTS):
-        window = decode_point(model, z, noise.derived(seed, attempt), temperature, bias).window
-        if is_heard(window, model.config):
+def _steps_left(length_beats: float, windows: int, config: ModelConfig) -> int:
+    """How many steps of the next window will be played: of the last one perhaps only a part."""
+    return round(length_beats * STEPS_PER_BEAT) - windows * config.steps
+
+
+def _heard_at(
+    model: CompiledModel,
+    points: Iterable[Tensor],
+    steering: Steering,
+    seed: int,
+    temperature: float,
+    bias: Tensor,
+    steps: int,
+) -> WindowTokens:
+    """The window at the first of the points (Z,) at which its first `steps` have a note; the last one's if none has."""
+    for attempt, point in enumerate(points):
+        window = decode_point(model, _offset(point, steering), noise.derived(seed, attempt), temperature, bias).window
+        if is_heard(window, model.config, steps):
             break
     return window
 

@@ -123,9 +123,7 @@ def morph_at(
     return to_bars(windows, _frame_at(morph, x, y), model.config, morph.length)
 
 
-def interpolated(
-    model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float
-) -> list[Bars]:
+def interpolated(model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float) -> list[Bars]:
     """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, each
     leaning on the anchors by its distance alone.
     """

@@ -52,9 +52,7 @@ def read_windows(model: MusicVae, batch: Batch, seed: int, temperature: float = 
         shape = (*part.tokens.shape, model.config.classes)
         sampled, best, _ = decode_eagerly(model, z, gumbel(shape, generator).to(device), temperature)
         wrong, _, _ = decode_eagerly(model, z.roll(1, 0), gumbel(shape, generator).to(device), temperature)
-        for into, value in zip(
-            parts, (forced.argmax(-1), sampled, best, wrong, rate_nats(mean, spread)), strict=True
-        ):
+        for into, value in zip(parts, (forced.argmax(-1), sampled, best, wrong, rate_nats(mean, spread)), strict=True):
             into.append(value.cpu())
     forced_all, sampled_all, best_all, shuffled_all, rate = (torch.cat(part) for part in parts)
     return Readings(batch.tokens.cpu(), forced_all, sampled_all, best_all, shuffled_all, rate)

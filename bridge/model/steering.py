@@ -102,9 +102,7 @@ def token_bonus(tokens: Ints, nats: float, config: ModelConfig) -> Tensor:
     return bias
 
 
-def steered_bias(
-    steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, shift: int
-) -> Tensor:
+def steered_bias(steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, shift: int) -> Tensor:
     """The whole bias (T, C) for bars that go on from `windows` (none: new ones): key, register, the caller's own."""
     classes = steering.pitch_classes
     if classes is None and windows and config.part != "drums":

@@ -10,6 +10,7 @@ from bridge.model.compiled import CompiledModel
 
 torch.set_num_threads(1)  # two threads on two busy cores wait for each other, for seconds
 
+
 @pytest.fixture(scope="session", params=[SMALL_LINE, SMALL_DRUMS], ids=["line", "drums"])
 def small(request):
     """(model, mixture, compiled in float32) with random weights."""

@@ -9,9 +9,9 @@ from bridge.model.config import CONFIGS
 from bridge.music.grids import LINE_CLASSES, LOWEST_PITCH, NO_EVENT, PITCHES, DrumGrid, line_tokens, tokens_line
 
 MELODY = CONFIGS["melody-2bar"]
-lines = st.lists(
-    st.lists(st.integers(0, LINE_CLASSES - 1), min_size=32, max_size=32), min_size=2, max_size=6
-).map(lambda rows: line_tokens(*tokens_line(np.array(rows))))
+lines = st.lists(st.lists(st.integers(0, LINE_CLASSES - 1), min_size=32, max_size=32), min_size=2, max_size=6).map(
+    lambda rows: line_tokens(*tokens_line(np.array(rows)))
+)
 
 
 def in_range(tokens):

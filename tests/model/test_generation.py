@@ -105,9 +105,13 @@ def test_empty_and_odd_loops_are_no_trouble(shipped):
 
 
 def test_reconstruction_is_near(shipped):
-    source = generation.sample_bars(shipped, 2, 2, 0.4)
-    again = generation.reconstruct_bars(shipped, source, 1, 0.2)
-    assert len(onsets_on_grid(source) & onsets_on_grid(again)) > 0.4 * len(source.notes)
+    kept, all_of_them = 0, 0
+    for seed in range(12):
+        source = generation.sample_bars(shipped, 2, seed, 0.4)
+        again = generation.reconstruct_bars(shipped, source, seed, 0.2)
+        kept += len(onsets_on_grid(source) & onsets_on_grid(again))
+        all_of_them += len(source.notes)
+    assert kept > 0.4 * all_of_them
 
 
 def onsets_on_grid(bars):
