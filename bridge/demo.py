@@ -87,7 +87,12 @@ def _perform(bridge: HostedBridge, user: OscClient, say: Say) -> list[Said]:
     user.ask("/bridge/subscribe", answer="/bridge/welcome")
     bridge.wait_until_ready()
     say(f"ready after {(bridge.ready_ns - bridge.started_ns) / 1e9:.1f} s; playing:")
-    for voice in ("melody", "drums"):
+    user.ask("/bridge/state", answer="/bridge/ready")
+    for voice in _PARTS:
+        state = [said.args for said in user.said() if said.address == f"/{voice}/state"][-1]
+        if not state[state.index("ready") + 1]:
+            say(f"  {voice} has no model and stays silent")
+            continue
         user.send(f"/{voice}/random_seed", 1)
         user.ask(f"/{voice}/next", 2, answer=f"/{voice}/bars/end", timeout_s=15.0)
     user.send("/clock/play")
@@ -116,14 +121,18 @@ _Action = tuple[str, *tuple[str | int | float, ...]]
 _SCRIPT: tuple[tuple[int, str, tuple[_Action, ...]], ...] = (
     (4, "melody: store this loop in corner a", (("/melody/store", "a"),)),
     (6, "melody: sample 2 new bars, at the next bar line", (("/melody/sample", 2),)),
-    (14, "melody: store in corner b; drums: next 2 bars", (("/melody/store", "b"), ("/drums/next", 2))),
+    (
+        14,
+        "melody: store in corner b; bass and drums: next 2 bars",
+        (("/melody/store", "b"), ("/bass/next", 2), ("/drums/next", 2)),
+    ),
     (16, "melody: a hand turns the morph knob from b to a", ()),
     (
         32,
         f"tempo 120 to {_FAST_BPM:g}, swing on both, drums vary",
         (("/clock/tempo", _FAST_BPM), ("/melody/swing", 60.0), ("/drums/vary", 0.3)),
     ),
-    (38, "melody: next 2 bars", (("/melody/next", 2),)),
+    (38, "melody and bass: next 2 bars", (("/melody/next", 2), ("/bass/next", 2))),
     (_LAST_BEAT, "stop", (("/clock/stop",),)),
 )
 _MARKERS = (
