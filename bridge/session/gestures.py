@@ -104,11 +104,14 @@ class Gestures:
         else:
             self._performer.reshape(voice, present.id, loop)
             voice.sounding = loop
-            if present.id != loop.id:
-                beat = self._stage.clock.beat_at(self._stage.timers.now_ns())
-                self._stage.outbox.publish(f"/{voice.name}/launched", loop.id, float(beat), also=gesture.request.origin)
-        if voice.gesture_events is not None:
-            voice.gesture_events.trigger()
+        if present is not None and voice.gesture_events is not None:
+            if present.id == loop.id:
+                voice.gesture_events.trigger()
+            else:  # nobody may hear of a launch whose bars have not been told
+                voice.gesture_events.now()
+        if present is not None and present.id != loop.id and voice.sounding is loop:
+            beat = self._stage.clock.beat_at(self._stage.timers.now_ns())
+            self._stage.outbox.publish(f"/{voice.name}/launched", loop.id, float(beat), also=gesture.request.origin)
         self._stage.voice_changed(voice)
 
     def announce(self, voice: Voice) -> None:
@@ -119,7 +122,9 @@ class Gestures:
                 continue  # bars that the player has not confirmed are announced when it does
             mine = gesture if gesture is not None and gesture.loop_id == loop.id else None
             latency_ms = 0.0 if mine is None else (self._stage.timers.now_ns() - mine.request.arrival_ns) / 1e6
-            start = voice.start_beats if loop is voice.sounding else -1.0
+            waiting = voice.handed.get(loop.id)
+            told_start = -1.0 if waiting is None else waiting.start_beats
+            start = voice.start_beats if loop is voice.sounding else told_start
             self._stage.announce_bars(voice, loop, start, latency_ms, None if mine is None else mine.request.origin)
 
     def _rest_later(self, voice: Voice) -> None:

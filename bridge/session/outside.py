@@ -98,6 +98,11 @@ class Throttle:
         else:
             self._handle = self._timers.call_later(wait_ns / 1e9, self._fire)
 
+    def now(self) -> None:
+        """Do it at once, whatever was planned: for what may not be left out."""
+        self.cancel()
+        self._fire()
+
     def _fire(self) -> None:
         self._handle = None
         self._last_ns = self._timers.now_ns()

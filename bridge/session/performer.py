@@ -99,7 +99,10 @@ class Performer:
         """The player has taken bars: they are announced, with the latency up to now, and kept."""
         voice = self._stage.voices.get(record.voice)
         handed = None if voice is None else voice.handed.get(record.id)
-        if voice is None or handed is None or handed.confirmed:
+        if voice is None or handed is None:
+            return
+        handed.start_beats = record.start_beats
+        if handed.confirmed:
             return
         handed.confirmed = True
         latency_ms = (self._stage.timers.now_ns() - handed.arrival_ns) / 1e6

@@ -93,12 +93,13 @@ class Gesture:
 
 @dataclass
 class Handed:
-    """Bars given to the player that it has not confirmed, or not launched, yet."""
+    """Bars given to the player that it has not confirmed, or not launched, yet; `start_beats` as it last told."""
 
     loop: Loop
     origin: Origin
     arrival_ns: int
     confirmed: bool = False
+    start_beats: float = -1.0
 
 
 @dataclass

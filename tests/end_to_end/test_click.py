@@ -162,6 +162,19 @@ def test_bars_prepared_while_the_clock_stands_sound_from_beat_0(user: User, reco
     assert_same_strokes(played, expected_ons(heard.notes, 4.0, 0.0, 0.0, 3.9))
 
 
+def test_bars_that_wait_are_told_again_with_their_start_when_a_knob_turns(user: User) -> None:
+    since = start_song(user)
+    user.beat_heard(1, since)
+    heard = user.bars("/melody/next", 1)
+    user.send("/melody/transpose", 12)
+    user.launched(heard, "melody", since)
+    whole_bridge.eventually(lambda: len(bars_said(user.said(since), "melody")) >= 2)
+    again = bars_said(user.said(since), "melody")[1]
+    assert again.id == heard.id
+    assert again.start == heard.start
+    assert [note.pitch for note in again.notes] == [note.pitch + 12 for note in heard.notes]
+
+
 def test_a_newer_result_takes_the_place_of_one_that_waits(user: User) -> None:
     since = start_song(user)
     user.beat_heard(1, since)
