@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bridge import messages
+from bridge import limits, messages
 from bridge.messages import NoteRow
 from bridge.session.archive import ArchiveError
 from bridge.session.loops import Loop, bars_of, rows_of
@@ -32,6 +32,8 @@ class Performer:
         """New bars: they sound at the voice's launch boundary, or at `boundary`, counted from the request's arrival."""
         voice.pending = loop
         voice.handed[loop.id] = Handed(loop, origin, arrival_ns)
+        voice.gone.pop(loop.id, None)
+        voice.replaced.pop(loop.id, None)
         self._stage.player.send(
             messages.Launch(
                 voice.name,
@@ -64,6 +66,8 @@ class Performer:
             return
         self.reshape(voice, old.id, loop)
         voice.pending = loop
+        if old.id != loop.id:
+            voice.replaced[old.id] = loop.id
         handed = voice.handed.pop(old.id, None)
         if handed is not None:
             handed.loop = loop
@@ -74,11 +78,23 @@ class Performer:
         self._stage.player.send(messages.LoopVoice(voice.name, voice.knobs.loop))
 
     def cancel_pending(self, voice: Voice) -> None:
-        """Forget the bars that wait for their boundary."""
-        if voice.pending is not None:
-            voice.handed.pop(voice.pending.id, None)
-            voice.pending = None
-            self._stage.player.send(messages.CancelPending(voice.name))
+        """Forget the bars that wait for their boundary. They were made, so they are told, and can be brought back."""
+        pending, voice.pending = voice.pending, None
+        if pending is None:
+            return
+        handed = voice.handed.pop(pending.id, None)
+        voice.gone[pending.id] = True
+        self._stage.player.send(messages.CancelPending(voice.name))
+        if handed is not None and not handed.confirmed:
+            self._confirm(voice, handed, -1.0)
+
+    def forget_all(self, voice: Voice) -> None:
+        """Silence, and nothing that waits."""
+        voice.gone |= dict.fromkeys(voice.handed, False)
+        voice.sounding = voice.pending = None
+        voice.start_beats = -1.0
+        voice.handed.clear()
+        self._stage.player.send(messages.ClearVoice(voice.name))
 
     def keep(self, voice: Voice, loop: Loop) -> None:
         """The bars enter the archive and the history."""
@@ -102,31 +118,45 @@ class Performer:
         if voice is None or handed is None:
             return
         handed.start_beats = record.start_beats
-        if handed.confirmed:
-            return
+        if not handed.confirmed:
+            self._confirm(voice, handed, record.start_beats)
+
+    def _confirm(self, voice: Voice, handed: Handed, start_beats: float) -> None:
         handed.confirmed = True
         latency_ms = (self._stage.timers.now_ns() - handed.arrival_ns) / 1e6
-        self._stage.announce_bars(voice, handed.loop, record.start_beats, latency_ms, handed.origin)
+        self._stage.announce_bars(voice, handed.loop, start_beats, latency_ms, handed.origin)
         self.keep(voice, handed.loop)
 
     def launched(self, record: messages.Launched) -> None:
-        """Bars have begun to sound."""
+        """Bars have begun to sound: those that were asked for, or what stood in their place before the player heard of
+        the change.
+        """
         voice = self._stage.voices.get(record.voice)
         if voice is None:
             return
-        handed = voice.handed.get(record.id)
-        loop = handed.loop if handed is not None else self._find(voice, record.id)
+        loop_id = record.id
+        while loop_id in voice.replaced:
+            loop_id = voice.replaced.pop(loop_id)
+        if loop_id in voice.gone:
+            if voice.gone.pop(loop_id):
+                self._put_right(voice)
+            return
+        handed = voice.handed.get(loop_id)
+        loop = handed.loop if handed is not None else self._find(voice, loop_id)
         if loop is None:
             return
         voice.sounding = loop
         voice.start_beats = record.start_beats
         voice.launched_beats = record.beat
-        if voice.pending is not None and voice.pending.id == record.id:
+        if voice.pending is not None and voice.pending.id == loop_id:
             voice.pending = None
         waiting = None if voice.pending is None else voice.pending.id
         voice.handed = {known: item for known, item in voice.handed.items() if known == waiting}
         origin = None if handed is None else handed.origin
-        self._stage.outbox.publish(f"/{voice.name}/launched", record.id, float(record.beat), also=origin)
+        for kept in (voice.replaced, voice.gone):
+            for old_id in list(kept)[: -limits.MAX_REQUESTS_WAITING]:
+                del kept[old_id]
+        self._stage.outbox.publish(f"/{voice.name}/launched", loop_id, float(record.beat), also=origin)
         self._stage.voice_changed(voice)
 
     def late(self, record: messages.Late) -> None:
@@ -136,6 +166,12 @@ class Performer:
             handed = voice.handed.get(record.id)
             also = None if handed is None else handed.origin
             self._stage.outbox.publish(f"/{voice.name}/late", record.id, float(record.ms), also=also)
+
+    def _put_right(self, voice: Voice) -> None:
+        """The player sounds what had just been called off: back to what we said."""
+        if voice.sounding is None:
+            self._stage.player.send(messages.ClearVoice(voice.name))
+        self._restore(voice)
 
     def _find(self, voice: Voice, loop_id: int) -> Loop | None:
         for loop in (voice.sounding, voice.pending):

@@ -136,6 +136,10 @@ class Voice:
     knob_job: int = 0
     remake: Request | None = None
     handed: dict[int, Handed] = field(default_factory=dict)
+    # What the player may launch before it hears of a change: id of bars that waited -> of those that took their place;
+    # id of bars called off -> whether they then have to be stopped.
+    replaced: dict[int, int] = field(default_factory=dict)
+    gone: dict[int, bool] = field(default_factory=dict)
     state_events: Throttle | None = None
     gesture_events: Throttle | None = None
     groove_changes: Throttle | None = None

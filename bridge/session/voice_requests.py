@@ -226,10 +226,8 @@ class VoiceRequests:
         """Forget the loop, what waits and the seed; keep the history and the corners."""
         self._composer.drop(voice)
         self._gestures.settle(voice)
-        voice.seed_coming = voice.newest = voice.sounding = voice.pending = voice.remake = None
-        voice.start_beats = -1.0
-        voice.handed.clear()
-        self._stage.player.send(messages.ClearVoice(voice.name))
+        voice.seed_coming = voice.newest = voice.remake = None
+        self._performer.forget_all(voice)
 
     # -- history ---------------------------------------------------------------------------------------------------
 

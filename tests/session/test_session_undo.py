@@ -80,3 +80,48 @@ def test_bars_that_wait_are_told_again_with_the_start_they_have(room: Room) -> N
     room.ask("transpose", semitones=12)
     room.time.run(0.3)
     assert [begin[2] for begin in room.words.take("/melody/bars/begin")] == [4.0]
+
+
+def test_bars_that_began_before_the_player_heard_they_were_called_off_are_stopped_again(room: Room) -> None:
+    """With launch `now` the player has them at once: two clicks and an undo in one burst."""
+    room.ask("launch", when="now")
+    first = room.new_loop(pitch=61)
+    room.ask("next")
+    room.ask("undo")
+    room.answer(pitch=62)
+    (taken,) = room.player.take(messages.Launch)
+    room.session.from_player(messages.Scheduled("melody", taken.id, 4.0))
+    room.session.from_player(messages.Launched("melody", taken.id, 4.0, 5.0))
+    (restored,) = room.player.take(messages.RestoreVoice)
+    assert (restored.id, restored.start_beats, restored.notes[0][0]) == (first, 4.0, 61)
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.id == first
+    room.ask("redo")
+    assert room.player.take(messages.Launch)[0].id == taken.id, "they were made, so redo brings them back"
+
+
+def test_bars_launched_just_before_they_were_cleared_stay_cleared(room: Room) -> None:
+    room.ask("next")
+    room.answer()
+    launch = room.schedule()
+    room.ask("clear")
+    room.session.from_player(messages.Launched("melody", launch.id, 4.0, 4.0))
+    assert room.voice.sounding is None
+    assert not room.player.take(messages.RestoreVoice)
+
+
+def test_bars_launched_just_before_a_knob_replaced_them_are_the_knob_s(room: Room) -> None:
+    """While nothing sounds a morph takes the place of what waits; the boundary may be passing at that moment."""
+    for slot, pitch in (("a", 60), ("b", 72)):
+        room.ask("store", slot=slot, length=8.0, notes=[(pitch, 0.0, 1.0, 90, 0)])
+    room.ask("next")
+    room.answer()
+    launch = room.schedule()
+    room.ask("morph", x=0.5)
+    room.answer(pitch=66)
+    gesture = room.player.take(messages.Reshape)[-1].new_id
+    room.session.from_player(messages.Launched("melody", launch.id, 4.0, 4.0))
+    assert room.voice.pending is None
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.id == gesture
+    assert room.words.take("/melody/launched") == [(gesture, 4.0)]
