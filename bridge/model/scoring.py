@@ -38,20 +38,31 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return -torch.log(-torch.log(uniform))
 
 
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator).to(like.device)
+
+
 @torch.inference_mode()
 def read_windows(model: MusicVae, batch: Batch, seed: int, temperature: float = 1.0) -> Readings:
-    """Encode, sample z from the posterior, decode in every way that is scored. The model must be in float32."""
+    """Encode, sample z from the posterior, decode in every way that is scored. The model must be in float32.
+
+    The wrong z of a window is that of one drawn from all of them: its neighbour may well be of the same song.
+    """
     generator = torch.Generator().manual_seed(seed)
     device = batch.tokens.device
+    chunks = [slice(begin, begin + _CHUNK) for begin in range(0, len(batch.tokens), _CHUNK)]
+    posteriors = [model.encoder(batch.rows(chunk)) for chunk in chunks]
+    points = torch.cat([mean + spread * _normal(mean, generator) for mean, spread in posteriors])
+    order = torch.randperm(len(points), generator=generator)
+    wrong_points = torch.empty_like(points)
+    wrong_points[order] = points[order.roll(1)]
     parts: list[list[Tensor]] = [[] for _ in range(5)]
-    for begin in range(0, len(batch.tokens), _CHUNK):
-        part = batch.rows(slice(begin, begin + _CHUNK))
-        mean, spread = model.encoder(part)
-        z = mean + spread * torch.randn(mean.shape, generator=generator).to(device)
+    for chunk, (mean, spread) in zip(chunks, posteriors, strict=True):
+        part, z = batch.rows(chunk), points[chunk]
         forced = model.decoder.logits(model.decoder.states(model.shifted(part.tokens), z, 0.0)) + model.allowed
         shape = (*part.tokens.shape, model.config.classes)
         sampled, best, _ = decode_eagerly(model, z, gumbel(shape, generator).to(device), temperature)
-        wrong, _, _ = decode_eagerly(model, z.roll(1, 0), gumbel(shape, generator).to(device), temperature)
+        wrong, _, _ = decode_eagerly(model, wrong_points[chunk], gumbel(shape, generator).to(device), temperature)
         for into, value in zip(parts, (forced.argmax(-1), sampled, best, wrong, rate_nats(mean, spread)), strict=True):
             into.append(value.cpu())
     forced_all, sampled_all, best_all, shuffled_all, rate = (torch.cat(part) for part in parts)
