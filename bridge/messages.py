@@ -265,7 +265,8 @@ class Panicked:
 class Generate:
     """A request for bars. `op` is one of ``next sample vary morph``; `knob` jobs give way to clicks, and of one voice's
     waiting knob jobs only the newest is done. `material` holds the loops the operation works from, each
-    ``[length_beats, notes]`` (next: the context; vary: the loop; morph: the corners, an empty one null).
+    ``[length_beats, notes]`` (next: the context; vary: the loop; morph: the corners, an empty one null). `bend` is
+    everything that bends the bars, by name, in plain JSON values (`bridge.session.bending` fills it).
     """
 
     job: int
@@ -281,6 +282,7 @@ class Generate:
     amount: float
     temperature: float
     seed: int
+    bend: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

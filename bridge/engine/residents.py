@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bridge.engine.bending import steering_of
 from bridge.messages import Generate, NoteRow
 from bridge.model import generation, morphing
 from bridge.model.compiled import CompiledModel
@@ -80,10 +82,11 @@ class Residents:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
         if not all(corner.notes for corner in corners):
             raise JobError(_NOT_NOW, "a corner holds no notes: there is nothing to morph to")
-        key = (job.model, corners, job.seed, job.temperature)
+        key = (job.model, corners, job.seed, job.temperature, json.dumps(job.bend, sort_keys=True))
         morph = self._morphs.pop(key, None)
         if morph is None:
-            morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, at_every_beat=at_every_beat)
+            steering = steering_of(model, job.bend)
+            morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, steering, at_every_beat)
         self._morphs[key] = morph
         while len(self._morphs) > _MORPHS_KEPT:
             del self._morphs[next(iter(self._morphs))]
@@ -99,13 +102,14 @@ class Residents:
 def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...]) -> Bars:
     length_beats = job.bars * job.beats_per_bar
     whole_bars = math.ceil(length_beats / BEATS_PER_BAR - 1e-9)  # the models think in bars of four beats
+    steering = steering_of(model, job.bend)
     match job.op:
         case "sample":
-            made = generation.sample_bars(model, whole_bars, job.seed, job.temperature)
+            made = generation.sample_bars(model, whole_bars, job.seed, job.temperature, steering)
         case "next":
-            made = generation.continue_bars(model, material[0], whole_bars, job.seed, job.temperature)
+            made = generation.continue_bars(model, material[0], whole_bars, job.seed, job.temperature, steering)
         case "vary":
-            return generation.vary_bars(model, material[0], job.amount, job.seed, job.temperature)
+            return generation.vary_bars(model, material[0], job.amount, job.seed, job.temperature, steering)
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
     return made if made.length == length_beats else cut(made, 0.0, length_beats)

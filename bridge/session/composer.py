@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bridge import limits
 from bridge.messages import Generate, Generated, JobFailed
+from bridge.session.bending import bend_of
 from bridge.session.loops import Loop, Recipe, bars_of, bars_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
@@ -105,6 +106,7 @@ class Composer:
             amount=recipe.amount,
             temperature=voice.knobs.temperature,
             seed=recipe.seed,
+            bend=bend_of(self._stage, voice, recipe),
         )
         self._jobs[number] = _Job(voice, request, record, recipe, deliver, loop_id)
         self._stage.engine.send(record)

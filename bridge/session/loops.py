@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.messages import NoteRow
@@ -14,7 +14,8 @@ from bridge.music.notes import Bars, Note, in_order
 class Recipe:
     """What bars were made of, so that a sticky knob can make them again with the same noise.
 
-    `op` is one of ``next sample vary morph xy``; `material` the loops it worked from; `seed` the noise.
+    `op` is one of ``next sample vary morph xy``; `material` the loops it worked from; `seed` the noise; `bend` what
+    bent them besides the knobs (see `bridge.session.bending`), in plain JSON values.
     """
 
     op: str
@@ -24,6 +25,7 @@ class Recipe:
     beats_per_bar: float
     amount: float
     seed: int
+    bend: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def recipe_to_json(recipe: Recipe | None) -> dict[str, Any] | None:
         "beats_per_bar": recipe.beats_per_bar,
         "amount": recipe.amount,
         "seed": recipe.seed,
+        "bend": recipe.bend,
     }
 
 
