@@ -1,0 +1,65 @@
+"""What a clock that can be followed has to offer: Live's reports, MIDI clock and Ableton Link are three of one shape."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from bridge.timing.changes import Change
+from bridge.timing.tempo_map import TempoMap
+
+NEVER_NS: Final = 1 << 62
+"""A moment that does not come: nothing is due."""
+
+
+class Follower(Protocol):
+    """A clock that is followed.
+
+    **How it is fed.** Each has a method of its own for what comes from outside (`LiveFollower.report`,
+    `MidiFollower.midi_in`), which returns what changed, or None. What must be asked instead of waited for (Link's
+    session) is read in `check`: the timekeeper calls it once `next_check_ns` has come, so a follower that wants to be
+    polled every 20 ms answers "the last look + 20 ms". Time is always an argument; no follower reads a clock, sleeps or
+    blocks, and `check` takes some tens of microseconds at the most.
+
+    **What it gives.** `map` is one straight line of the clock's own count of quarter notes against
+    `time.perf_counter_ns`; a better estimate is a new map. Corrections are told as ``Change(Shift.SLIDE)``, moves of
+    the song as ``LEAP``, ``START`` and ``STOP``; the last three only by a clock that `leads_transport`. The standing
+    offset, the nudge and the choice which bar it is are the timekeeper's affair and never in this map.
+
+    A clock that does not lead the transport (Link without start/stop sync, MIDI clock that was never started) gives
+    tempo and phase only. Its map has `playing` True as long as it ticks; where the song is in it, the timekeeper
+    decides: only whole multiples of `grid_beats` away from the clock's own count.
+    """
+
+    name: str
+    """As in ``/clock/source``: ``live``, ``midi``, ``link``."""
+    map: TempoMap | None
+    """None until it was heard, and again once it is forgotten."""
+    heard_ns: int
+    """When it was last heard."""
+    error_ms: float
+    """The phase error of late: how far what is heard lies from `map`, smoothed, never negative."""
+    peers: int
+    """Whom it is shared with: 0 is nobody, and then ``auto`` does not choose it. A clock that is heard has 1 or more."""
+    leads_transport: bool
+    """Whether its start, stop and song position are obeyed."""
+    grid_beats: float
+    """Positions are certain but for a multiple of this: Link's quantum; 1/24 for ticks whose start was not heard."""
+    missing: str
+    """Why it cannot be had here, in plain words ("Ableton Link is not installed: pip install barline[link]"); empty
+    where it can. Error 4 of ``/clock/source`` is this text."""
+
+    @property
+    def here(self) -> bool:
+        """Whether there is something to follow now: it is heard, and not lost."""
+
+    def want(self, on: bool, now_ns: int) -> None:
+        """The user's choice of source allows it from now on, or no longer: Link joins its session, or leaves it."""
+
+    def next_check_ns(self) -> int:
+        """When `check` is due; `NEVER_NS` where nothing is."""
+
+    def check(self, now_ns: int) -> Change | None:
+        """Look: a clock that is polled is read, one that has been silent is lost. What changed, None where nothing."""
+
+    def set_tempo(self, tempo_bpm: float, now_ns: int) -> bool:
+        """Set the tempo of all who share the clock; False where it takes none from us (Live, MIDI clock)."""
