@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 
 import pytest
@@ -18,6 +19,8 @@ PACKAGES = {
     "oscdump": "liblo-tools",
     "fluidsynth": "fluidsynth",
     "node": "nodejs",
+    "ip": "iproute2",
+    "unshare": "util-linux",
 }
 
 
@@ -27,3 +30,9 @@ def need(program: str) -> str:
     if path is None:
         pytest.skip(f"needs {program} (apt install {PACKAGES.get(program, program)})")
     return path
+
+
+def need_link() -> None:
+    """Skips the test where the Ableton Link library is not installed."""
+    if importlib.util.find_spec("link") is None:
+        pytest.skip("needs Ableton Link (run_bridge.py setup link)")

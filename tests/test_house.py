@@ -62,6 +62,7 @@ CONFINED = {
     "torch": {"model", "engine", "bench"},
     "safetensors": {"model"},
     "rtmidi": {"player"},
+    "link": {"player"},
     "pythonosc": {"osc"},
     "sounddevice": {"preview"},
     "numba": {"music", "bench"},
