@@ -73,7 +73,7 @@ def test_the_documented_config_is_the_default_and_names_every_key(tmp_path: Path
 def test_the_models_known_here_are_those_of_the_family() -> None:
     assert tuple(MODEL_PARTS) == config.ModelName.__args__
     for name, made in CONFIGS.items():
-        assert MODEL_PARTS[name] == (made.part,)
+        assert MODEL_PARTS[name] == made.parts
 
 
 def test_set_goes_before_config_before_the_file_beside_before_the_defaults(tmp_path: Path) -> None:

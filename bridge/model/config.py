@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bridge.music.grids import HIT_SETS, LINE_CLASSES
 from bridge.music.notes import STEPS_PER_BAR
 
-Part = Literal["melody", "bass", "drums"]
+Part = Literal["melody", "bass", "drums", "trio"]
+#: The parts of a trio, in the order of `Note.part`.
+TRIO_PARTS: tuple[Part, ...] = ("melody", "bass", "drums")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """One model of the family. `free_nats` is the rate that costs nothing in training (C of model.md);
     `lowest` and `highest` bound the MIDI pitches of a line (both 0 for drums).
+
+    A hierarchical model has `bar_models`, one a part: the 1-bar models that read and write its bars, whose latent is
+    the embedding of a bar; its own encoder reads embeddings and its decoder (the conductor) writes them.
     """
 
     name: str
@@ -28,6 +33,19 @@ class ModelConfig:
     highest: int = 0
     embedding_size: int = 128
     dynamics_size: int = 256
+    bar_models: tuple[ModelConfig, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts it plays: one, or a trio's three."""
+        return TRIO_PARTS if self.part == "trio" else (self.part,)
+
+    def of_part(self, index: int) -> ModelConfig:
+        """The configuration as one of its parts alone sees it: that part's range and classes."""
+        if self.part != "trio":
+            return self
+        bar = self.bar_models[index]
+        return replace(self, part=bar.part, lowest=bar.lowest, highest=bar.highest, bar_models=(bar,))
 
     @property
     def steps(self) -> int:
@@ -36,8 +54,8 @@ class ModelConfig:
 
     @property
     def classes(self) -> int:
-        """Size of the decoder's softmax: 90 for a line, 512 for drums."""
-        return HIT_SETS if self.part == "drums" else LINE_CLASSES
+        """Size of the decoder's softmax: 90 for a line, 512 for drums (and for a trio, whose widest part is drums)."""
+        return HIT_SETS if self.part in ("drums", "trio") else LINE_CLASSES
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -47,12 +65,26 @@ class ModelConfig:
         return ("density", "syncopation", "interval", "diatonic", "register")
 
 
+def _bar(part: Part, encoder: int, decoder: int, free_nats: float, lowest: int = 0, highest: int = 0) -> ModelConfig:
+    name = f"{part}-1bar"
+    return ModelConfig(name, part, 1, 192, encoder, decoder, free_nats, lowest, highest, 96, 192)
+
+
+_MELODY_BAR = _bar("melody", 192, 320, 32.0, 48, 88)
+_BASS_BAR = _bar("bass", 160, 256, 28.0, 28, 55)
+_DRUMS_BAR = _bar("drums", 192, 320, 45.0)
+#: The 1-bar models of the hierarchical ones: trained by name as the others are, never played by themselves.
+BAR_CONFIGS: dict[str, ModelConfig] = {config.name: config for config in (_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)}
+
 CONFIGS: dict[str, ModelConfig] = {
     config.name: config
     for config in (
         ModelConfig("melody-2bar", "melody", 2, 128, 384, 512, free_nats=55.0, lowest=48, highest=88),
-        ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=35.0, lowest=28, highest=55),
-        ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=60.0),
+        ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=50.0, lowest=28, highest=55),
+        ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=85.0),
+        ModelConfig("melody-16bar", "melody", 16, 256, 256, 320, 180.0, 48, 88, bar_models=(_MELODY_BAR,)),
+        ModelConfig("drums-16bar", "drums", 16, 256, 224, 320, 180.0, bar_models=(_DRUMS_BAR,)),
+        ModelConfig("trio-16bar", "trio", 16, 256, 224, 320, 250.0, bar_models=(_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)),
     )
 }
 
