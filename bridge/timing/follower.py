@@ -1,4 +1,4 @@
-"""What a clock that can be followed has to offer: Live's reports, MIDI clock and Ableton Link are three of one shape."""
+"""What a clock that can be followed has to offer: Live's reports, MIDI clock and Ableton Link are of one shape."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ class Follower(Protocol):
     error_ms: float
     """The phase error of late: how far what is heard lies from `map`, smoothed, never negative."""
     peers: int
-    """Whom it is shared with: 0 is nobody, and then ``auto`` does not choose it. A clock that is heard has 1 or more."""
+    """Whom it is shared with: with nobody (0) ``auto`` does not choose it. A clock that is heard has 1 or more."""
     leads_transport: bool
     """Whether its start, stop and song position are obeyed."""
     grid_beats: float
     """Positions are certain but for a multiple of this: Link's quantum; 1/24 for ticks whose start was not heard."""
+    takes_transport: bool
+    """Whether our user's play, stop and continue go to it (`transport`): Link's. Where not, they are refused while it is
+    followed, as Live's and MIDI clock's masters have their own."""
     missing: str
     """Why it cannot be had here, in plain words ("Ableton Link is not installed: pip install barline[link]"); empty
     where it can. Error 4 of ``/clock/source`` is this text."""
@@ -63,3 +66,17 @@ class Follower(Protocol):
 
     def set_tempo(self, tempo_bpm: float, now_ns: int) -> bool:
         """Set the tempo of all who share the clock; False where it takes none from us (Live, MIDI clock)."""
+
+    def adopt(self, song: TempoMap, now_ns: int) -> None:
+        """The timekeeper is about to take this clock's map over from `song`, its map so far. A clock whose transport
+        need not be obeyed at once (a Link session that stands, while we play) goes on with it, in its own phase: `map`
+        plays afterwards. The others do nothing.
+        """
+
+    def transport(self, action: str, now_ns: int) -> Change | None:
+        """Our user's ``play``, ``stop`` or ``continue``, only asked where it `takes_transport`: what changed at once. A
+        start that waits for the session's bar line comes from `check`.
+
+        Raises:
+            ValueError: another action.
+        """
