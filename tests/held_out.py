@@ -29,8 +29,9 @@ def windows(name: str) -> Dataset:
     """The kept windows of a model's part."""
     with np.load(FOLDER / f"{name}.npz") as file:
         arrays = {key: file[key] for key in _ARRAYS}
-        alone = np.full(len(arrays["tokens"]), -1)
-        return Dataset(groups=tuple(file["groups"].tolist()), follows=alone, **arrays)
+        count = len(arrays["tokens"])
+        alone = {"follows": np.full(count, -1), "precedes": np.full((count, 3), -1), "moved": np.zeros((count, 4))}
+        return Dataset(groups=tuple(file["groups"].tolist()), **alone, **arrays)
 
 
 def scores(name: str) -> dict[str, float]:

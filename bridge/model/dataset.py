@@ -20,7 +20,7 @@ from bridge.music.grids import PITCHES
 from bridge.music.notes import STEP_BEATS
 
 #: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
-_INDEX_VERSION = 2
+_INDEX_VERSION = 3
 _MAX_OFF_GRID = 0.15
 _SAME_SONG_SHARE = 0.3
 _COMMON_PHRASE_SONGS = 30
@@ -36,8 +36,10 @@ class Dataset:
     """Windows as arrays over n windows; `groups` names sources by style ("gmd fill"), `split` indexes `SPLITS`.
 
     tokens (n, steps) uint8 (lines) or uint16 (drums); group, song (n,); `follows` (n,) is the window that comes right
-    after in the same track, -1 where none does; drums also velocities and offsets (n, steps, 9) uint8 and has_velocity
-    (n,) bool.
+    after in the same track, `precedes` (n, 3) those one, two and three windows before it, -1 where there is none; a
+    window that was kept in another transposition counts, and `moved` (n, 4) int8 says by how many semitones it has to
+    be moved to stand as it stood there (the three before, then the one after). Drums also velocities and offsets
+    (n, steps, 9) uint8 and has_velocity (n,) bool.
     """
 
     groups: tuple[str, ...]
@@ -49,6 +51,8 @@ class Dataset:
     velocities: Array
     offsets: Array
     has_velocity: Array
+    precedes: Array
+    moved: Array
 
     def indices(self, split: str) -> Array:
         """The windows of a split."""
@@ -60,7 +64,7 @@ def window_keys(tokens: Array) -> list[bytes]:
     if tokens.dtype == np.uint16:
         return [row.tobytes() for row in tokens]
     onset = tokens < PITCHES
-    first = np.take_along_axis(tokens, onset.argmax(1)[:, None], axis=1).astype(np.int16)
+    first = _first_pitch(tokens)[:, None].astype(np.int16)
     relative = np.where(onset, tokens.astype(np.int16) - first, tokens.astype(np.int16) + 200)
     return [row.tobytes() for row in relative]
 
@@ -158,25 +162,50 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     kept = np.array(sorted(first.values()))
     velocities, offsets = _dynamics(rows, kept, config)
     played = np.array([len(set(v[v > 0].tolist())) > 1 for v in velocities]) if velocities.size else np.zeros(0, bool)
+    near, moved = _neighbours([w for w, _, _ in rows], tokens, keys, kept, config)
     return Dataset(
         tuple(gathering.groups), tokens[kept], group[kept], merged[song[kept]], splits[song[kept]],
-        _follows([w for w, _, _ in rows], keys, kept, config), velocities, offsets, played,
+        near[:, -1].copy(), velocities, offsets, played, near[:, :-1].copy(), moved,
     )  # fmt: skip
 
 
-def _follows(rows: Sequence[Windows], keys: Sequence[bytes], kept: Array, config: ModelConfig) -> Array:
-    """For each kept window the kept window like the one that begins where it ends, in the track it was kept from."""
+#: Where a window's neighbours begin, in windows: the three before it, the nearest first, then the one after.
+_PLACES = (-1, -2, -3, 1)
+
+
+def _neighbours(
+    rows: Sequence[Windows], tokens: Array, keys: Sequence[bytes], kept: Array, config: ModelConfig
+) -> tuple[Array, Array]:
+    """For each kept window the kept windows like its neighbours in the track it was kept from (n, 4), and how many
+    semitones those have to be moved to be its neighbours (n, 4).
+    """
     place_of = {keys[index]: place for place, index in enumerate(kept.tolist())}
-    after: dict[int, int] = {}
+    first = _first_pitch(tokens)
+    near = np.full((len(kept), len(_PLACES)), -1, dtype=np.int32)
+    moved = np.zeros((len(kept), len(_PLACES)), dtype=np.int8)
     begin = 0
     for windows in rows:
         at = {beat: begin + i for i, beat in enumerate(windows.start_beats.tolist())}
         for beat, index in at.items():
-            following = at.get(beat + config.steps * STEP_BEATS)
-            if following is not None:
-                after[index] = place_of[keys[following]]
+            mine = place_of[keys[index]]
+            if kept[mine] != index:
+                continue
+            for column, away in enumerate(_PLACES):
+                neighbour = at.get(beat + away * config.steps * STEP_BEATS)
+                if neighbour is not None:
+                    near[mine, column] = place = place_of[keys[neighbour]]
+                    moved[mine, column] = first[neighbour] - first[kept[place]]
         begin += len(windows.tokens)
-    return np.array([after.get(index, -1) for index in kept.tolist()], dtype=np.int32)
+    return near, moved
+
+
+def _first_pitch(tokens: Array) -> Array:
+    """The token of each line's first onset (n,); 0 for drums."""
+    if tokens.dtype == np.uint16:
+        return np.zeros(len(tokens), dtype=np.int64)
+    onset = tokens < PITCHES
+    first: Array = np.take_along_axis(tokens, onset.argmax(1)[:, None], axis=1)[:, 0].astype(np.int64)
+    return first
 
 
 def _dynamics(rows: Sequence[tuple[Windows, int, int]], kept: Array, config: ModelConfig) -> tuple[Array, Array]:
@@ -187,7 +216,7 @@ def _dynamics(rows: Sequence[tuple[Windows, int, int]], kept: Array, config: Mod
     return velocities[kept], offsets[kept]
 
 
-_FIELDS = ("tokens", "group", "song", "split", "follows", "velocities", "offsets", "has_velocity")
+_FIELDS = ("tokens", "group", "song", "split", "follows", "velocities", "offsets", "has_velocity", "precedes", "moved")
 
 
 def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
