@@ -26,8 +26,8 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 ORDER = 5
 #: Symbols of a line: nothing, note-off, the first note, then the interval from the note before, two octaves each way.
-_NOTHING, _OFF, _FIRST, _UNISON, _WIDEST = 0, 1, 2, 27, 24
-_LINE_SYMBOLS = _UNISON + _WIDEST + 1
+_NOTHING, _OFF, FIRST, UNISON, _WIDEST = 0, 1, 2, 27, 24
+_LINE_SYMBOLS = UNISON + _WIDEST + 1
 _MAJOR = (0, 2, 4, 5, 7, 9, 11)
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -41,8 +41,8 @@ def symbols(tokens: Ints, *, drums: bool) -> Ints:
     before = np.full_like(place, -1)
     before[:, 1:] = np.maximum.accumulate(place, axis=1)[:, :-1]
     previous = np.take_along_axis(tokens.astype(np.int64), np.maximum(before, 0), 1)
-    interval = np.clip(tokens.astype(np.int64) - previous, -_WIDEST, _WIDEST) + _UNISON
-    note = np.where(before < 0, _FIRST, interval)
+    interval = np.clip(tokens.astype(np.int64) - previous, -_WIDEST, _WIDEST) + UNISON
+    note = np.where(before < 0, FIRST, interval)
     return np.where(struck, note, np.where(tokens == NO_EVENT, _NOTHING, _OFF))
 
 
