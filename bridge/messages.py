@@ -16,6 +16,11 @@ NoteRow = tuple[int, float, float, int, int]
 """pitch 0-127, start in beats from the loop's position 0, duration in beats, velocity 1-127, part 0-2."""
 
 
+HeardRow = tuple[int, int, int, float, float]
+"""pitch 0-127, velocity 1-127, channel 0-15, start in absolute beats, duration in beats: -1 while it is held, 0 where
+it is taken back because it was our own."""
+
+
 class MalformedRecordError(ValueError):
     """A frame that is not one of our records: a peer of another version, or not a peer at all."""
 
@@ -102,6 +107,14 @@ class LoopVoice:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RestVoice:
+    """From this beat on (-1: at once) the voice rests and keeps its bars, until new ones or `LoopVoice` end that."""
+
+    voice: str
+    from_beats: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RestoreVoice:
     """After a restart of the player: a voice exactly as the bridge knew it, sounding again at once, in place."""
 
@@ -156,6 +169,13 @@ class LiveReport:
     denominator: int
     bar: float
     beat_in_bar: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AimPreview:
+    """The preview process listens at this loopback UDP port."""
+
+    port: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -256,6 +276,23 @@ class Panicked:
     """Everything is closed; so many notes were sounding."""
 
     n_notes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heard:
+    """Notes played at the MIDI input, newest last: a row when a note begins, and the same one again when it has ended
+    (contract 3.3, `jam`). `lost`: the input port has gone, and what was held on it has been closed.
+    """
+
+    rows: list[HeardRow]
+    lost: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know, in plain words."""
+
+    text: str
 
 
 # -- the bridge and the engine ----------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ class Looper:
         return self._voice(record.voice).restore(record, loop, self._here(now_ns))
 
     def switch(self, record: object, now_ns: int) -> list[Sound]:
-        """The records that take no boundary: cancel, clear, stop, mute, loop.
+        """The records that take no boundary: cancel, clear, stop, mute, loop, rest.
 
         Raises:
             ValueError: no such voice.
@@ -168,6 +168,8 @@ class Looper:
                 self._voice(name).mute(on, part, here, out)
             case messages.LoopVoice(name, on):
                 self._voice(name).set_loop(on, self.map.beat_at_ns(now_ns))
+            case messages.RestVoice(name, from_beats):
+                self._voice(name).rest(here, from_beats, out)
             case _:
                 raise TypeError(f"not a switch: {record!r}")
         return out

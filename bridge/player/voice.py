@@ -213,6 +213,18 @@ class Voice:
             self.over = False
             self._seek(self.loop.pass_end(self.start_beats, number))
 
+    def rest(self, at_beats: float | None, from_beats: float, out: list[Sound]) -> None:
+        """Silence from `from_beats` on, or at once where that has passed (None: the clock stands), until new bars are
+        launched or `set_loop` brings the old ones back.
+        """
+        if self.loop is None or self.over:
+            return
+        if at_beats is None or from_beats <= at_beats + NEARLY_BEATS:
+            self.close(at_beats, out)
+            self.over = True
+        else:
+            self._end_beats = from_beats
+
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> float:
@@ -239,6 +251,7 @@ class Voice:
             elif self.resume_beats is not None and self.resume_beats <= due + NEARLY_BEATS:
                 self._resume_now(self.resume_beats)
             elif self._end_beats <= due + NEARLY_BEATS:
+                self.close(due, out)  # nothing is held over the end of a loop, but a rest may come in the middle
                 self.over = True
             else:
                 self._strike(due, oldest_beats, out)

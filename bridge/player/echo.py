@@ -1,0 +1,86 @@
+"""Whether what is heard is our own: a loop-back from an output to the input, by a cable or a routing gone wrong.
+
+Whatever leaves a port that is looped back comes in again: every note, in order, after nearly the same time. Somebody
+who plays along matches some notes, early as often as late, and not with the same velocities. So a voice's notes count
+as looped back when the last few have all come back, and no longer when one has not.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+from typing import Final
+
+EARLY_NS: Final = 5_000_000  # the stamp of an input may be a little before that of the output
+LATE_NS: Final = 150_000_000  # two periods of a slow JACK server, or the way through another program
+SPREAD_NS: Final = 25_000_000  # a period of JACK at 1024 frames: by so much the delay of a loop-back wanders
+IN_A_ROW: Final = 4
+IN_A_ROW_CHANGED: Final = 8  # where velocities come back changed, as after another program's track
+KEPT: Final = 64
+
+
+class Verdict(enum.Enum):
+    """What a note that was heard is."""
+
+    PLAYED = "played"
+    PERHAPS_OURS = "perhaps ours"
+    OURS = "ours"
+
+
+@dataclasses.dataclass(slots=True)
+class _Sent:
+    time_ns: int
+    pitch: int
+    velocity: int
+    owner: str
+    came_back: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class _Streak:
+    """The delays of a voice's notes that have come back one after the other."""
+
+    delays_ns: list[int] = dataclasses.field(default_factory=list)
+    same_velocity: int = 0
+
+    @property
+    def is_loop_back(self) -> bool:
+        wanted = IN_A_ROW if self.same_velocity >= IN_A_ROW else IN_A_ROW_CHANGED
+        last = self.delays_ns[-wanted:]
+        return len(last) == wanted and max(last) - min(last) <= SPREAD_NS
+
+
+class Echo:
+    """Compares what is heard with what was sent; time is given by the caller."""
+
+    def __init__(self) -> None:
+        """Nothing was sent."""
+        self._sent: collections.deque[_Sent] = collections.deque()
+        self._streaks: dict[str, _Streak] = {}
+
+    def sent(self, owner: str, pitch: int, velocity: int, time_ns: int) -> None:
+        """A voice (`owner`) has struck a note."""
+        self._forget(time_ns)
+        self._sent.append(_Sent(time_ns, pitch, velocity, owner))
+        if len(self._sent) > KEPT:
+            self._sent.popleft()
+
+    def heard(self, pitch: int, velocity: int, time_ns: int) -> Verdict:
+        """A note has come in."""
+        self._forget(time_ns)
+        for sent in self._sent:
+            if sent.pitch == pitch and not sent.came_back and sent.time_ns - EARLY_NS <= time_ns:
+                sent.came_back = True
+                streak = self._streaks.setdefault(sent.owner, _Streak())
+                streak.delays_ns = [*streak.delays_ns, time_ns - sent.time_ns][-IN_A_ROW_CHANGED:]
+                streak.same_velocity = streak.same_velocity + 1 if sent.velocity == velocity else 0
+                return Verdict.OURS if streak.is_loop_back else Verdict.PERHAPS_OURS
+        return Verdict.PLAYED
+
+    def _forget(self, now_ns: int) -> None:
+        """What has not come back by now will not: that voice is not looped back."""
+        while self._sent and now_ns - self._sent[0].time_ns > LATE_NS:
+            sent = self._sent.popleft()
+            if not sent.came_back:
+                self._streaks.pop(sent.owner, None)
