@@ -49,7 +49,7 @@ class Rig:
         self.record = PlayedWriter(folder / "played.bin", layout.port_names, slots=8192)
         self.outputs = Outputs(layout, self.ledger, self.record, self.clock.now_ns)
         self.backend = InnerBackend("memory")
-        self.outputs.plug(self.backend.open_all("Barline", layout.names, None, lambda _message: None))
+        self.outputs.plug(self.backend.open_all("Barline", layout.names, None, lambda _stamp_ns, _message: None))
         self.ports = {port.name.removeprefix("Barline "): port for port in self.backend.opened}
         timekeeper = Timekeeper(source, 120.0, beats_per_bar, 0.0)
         self.performer = Performer(timekeeper, {name: tuple(parts) for name, parts in VOICES.items()}, self.outputs)

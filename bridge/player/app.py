@@ -158,9 +158,9 @@ class PlayerProcess:
         clock_state, *voices = self.performer.snapshot()
         return [clock_state, self._keeper.said, *voices, messages.SnapshotEnd(self.performer.fresh)]
 
-    def _receive(self, message: Sequence[int]) -> None:
+    def _receive(self, stamp_ns: int, message: Sequence[int]) -> None:
         """A MIDI message has come in, on the MIDI system's thread."""
-        self._received.append((self.clock.now_ns(), message))
+        self._received.append((stamp_ns, message))
         with contextlib.suppress(OSError):
             self._wake_writer.send(b"\0")
 
@@ -171,7 +171,7 @@ class PlayerProcess:
         except BlockingIOError:
             return
         while self._received:
-            self._received.popleft()
+            self.performer.midi_in(*self._received.popleft(), self.clock.now_ns())
             self.input_count += 1
 
     def _lifeline(self, descriptor: int) -> None:

@@ -20,7 +20,7 @@ def midi_system(wanted: str, client: str, voice: str) -> tuple[bool, str]:
         try:
             backend = RtmidiBackend(kind)
             try:
-                (port,) = backend.open_all(client, [voice], None, lambda _message: None)
+                (port,) = backend.open_all(client, [voice], None, lambda _stamp_ns, _message: None)
             finally:
                 backend.close()
         except PortError as fault:

@@ -73,7 +73,7 @@ class HostedBackend:
         self.readable: socket.socket | None = None
         self._record = record
         self._process: subprocess.Popen[bytes] | None = None
-        self._sink: InputSink = lambda _message: None
+        self._sink: InputSink = lambda _stamp_ns, _message: None
         self._listeners: list[int | None] = []
         self._incoming = bytearray()
         self._gone = False
@@ -113,7 +113,8 @@ class HostedBackend:
             if "listeners" in said:
                 self._listeners = said["listeners"]
             elif "received" in said:
-                self._sink(said["received"])
+                stamp_ns, *message = said["received"]
+                self._sink(stamp_ns, message)
 
     def vanished(self) -> bool:
         """Whether the process has ended: it does when its server has."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from bridge import messages
@@ -26,6 +26,7 @@ STATE_EVERY_NS: Final = 2_000_000_000  # a followed clock's state is told at lea
 SLIDE_TOLD_MS: Final = 3.0  # small corrections of a followed phase are not worth a message of their own
 SLIDE_PAUSE_NS: Final = 100_000_000
 SWEEP_PAUSE_NS: Final = 5_000_000  # between the channels of a sweep: JACK's ring of a port holds some 2,000 messages
+SYSTEM: Final = 0xF0  # from here on messages have no channel: clock and transport are among them
 RESTORING: Final = (messages.RestoreTransport, messages.RestoreVoice, messages.Launch, messages.MoveTransport)
 
 
@@ -39,6 +40,7 @@ class Performer:
         self.looper = Looper(voices, timekeeper.map)
         self.outbox = self.looper.outbox
         self.fresh = True
+        self.listener: Callable[[int, Sequence[int]], None] | None = None
         self._clock_out = ClockOut(outputs) if outputs.layout.names[-1:] == ("clock",) else None
         self._floor_ns = 0
         self._told = timekeeper.state()
@@ -96,6 +98,18 @@ class Performer:
         except (ValueError, TypeError) as fault:
             log.warning("refused %s: %s", type(record).__name__, fault)
             return
+        self.perform(now_ns)
+
+    def midi_in(self, stamp_ns: int, message: Sequence[int], now_ns: int) -> None:
+        """A MIDI message that came in at `stamp_ns`: clock and transport go to the timekeeper, the rest to `listener`,
+        which is whoever plays along.
+        """
+        if message[0] < SYSTEM:
+            if self.listener is not None:
+                self.listener(stamp_ns, message)
+            return
+        self.perform(now_ns)
+        self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
 
     def _handle(self, record: Any, now_ns: int) -> None:

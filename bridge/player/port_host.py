@@ -123,8 +123,8 @@ class Host:
             self._counts = counts
             self.say(listeners=counts)
 
-    def _receive(self, message: Sequence[int]) -> None:
-        self.say(received=list(message))
+    def _receive(self, stamp_ns: int, message: Sequence[int]) -> None:
+        self.say(received=[stamp_ns, *message])
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 MEMORY_MESSAGES: Final = 65536
 LOCAL_LEAD_NS: Final = 120_000  # from waking to the first send: code that has gone cold between two notes
-InputSink = Callable[[Sequence[int]], None]
-"""Called with each received message, perhaps on a thread of the backend's."""
+InputSink = Callable[[int, Sequence[int]], None]
+"""Called with each received message and the moment it came (ns), perhaps on a thread of the backend's."""
 
 
 class PortError(OSError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pathlib
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import rtmidi
 
 from bridge.player.jack_watch import JackWatch
 from bridge.player.ports import LOCAL_LEAD_NS, InputSink, Port, PortError
+from bridge.player.stamps import DriverStamps
 
 APIS: Final = {
     "alsa": rtmidi.API_LINUX_ALSA,
@@ -27,6 +29,7 @@ APIS: Final = {
 _ALSA_DEVICE: Final = pathlib.Path("/dev/snd/seq")
 _ALSA_CLIENTS: Final = pathlib.Path("/proc/asound/seq/clients")
 _FAULTS: Final = (rtmidi.RtMidiError, SystemError, RuntimeError, OSError, ValueError)
+UNHEARD: Final = frozenset({0xF0, 0xF1, 0xFE})  # system exclusive, time code, active sensing
 _left_alone: Final[list[Any]] = []  # ports of systems that died: their destructors must not run, see above
 
 
@@ -146,8 +149,18 @@ class RtmidiBackend:
         """
         try:
             self._input = rtmidi.MidiIn(self._api, name)
-            self._input.ignore_types(sysex=True, timing=False, active_sense=True)
-            self._input.set_callback(lambda event, _data: sink(event[0]))
+            # nothing is filtered in the driver: the time between two events would be lost with the events in between
+            self._input.ignore_types(sysex=False, timing=False, active_sense=False)
+            stamps = DriverStamps()
+
+            def received(event: tuple[Sequence[int], float], _data: object) -> None:
+                now_ns = time.perf_counter_ns()
+                message, delta_s = event
+                stamp_ns = stamps.of(now_ns, delta_s)
+                if message and message[0] not in UNHEARD:
+                    sink(stamp_ns, message)
+
+            self._input.set_callback(received)
             if self.kind == "winmm":
                 self._input.open_port(_existing(self._input.get_ports(), name, name))
             else:

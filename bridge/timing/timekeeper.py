@@ -1,13 +1,10 @@
-"""Which clock is in force: the internal one or the one that is followed; one effective tempo map comes out.
-
-`Follower` is what a clock to follow has to offer; Live's reports are the one there is, MIDI clock and Link are further
-ones of the same shape.
-"""
+"""Which clock is in force: the internal one or the one that is followed; one effective tempo map comes out."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 from bridge import limits, messages
 from bridge.timing import internal
@@ -18,14 +15,6 @@ from bridge.timing.tempo_map import TempoMap
 SOURCES: Final = ("auto", "internal", "live")
 LOST_NS: Final = 5_000_000_000  # Live's reports pause while one of its menus is open; after this we keep time ourselves
 FORGET_NS: Final = 1 << 62
-
-
-class Follower(Protocol):
-    """A clock that is followed: its smooth map (None until it was heard), when it was heard, its phase error."""
-
-    map: TempoMap | None
-    heard_ns: int
-    error_ms: float
 
 
 class Timekeeper:
@@ -115,6 +104,10 @@ class Timekeeper:
             return change
         started_at = change.from_beats if change is not None and change.shift is Shift.START else None
         return self._joined(before, report.arrival_ns, started_at)
+
+    def midi_in(self, stamp_ns: int, message: Sequence[int]) -> Change | None:  # noqa: ARG002
+        """A MIDI clock or transport message; no MIDI clock is followed so far."""
+        return None
 
     def restore(self, tempo_map: TempoMap, now_ns: int) -> Change:
         """The map as it was before this process was restarted; it runs on from where it would be now."""

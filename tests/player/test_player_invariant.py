@@ -106,7 +106,7 @@ class Use(RuleBasedStateMachine):
         self.reopened = True
         outputs = self.rig.outputs
         outputs.unplug()
-        outputs.plug(self.rig.backend.open_all("Barline", outputs.layout.names, None, lambda _message: None))
+        outputs.plug(self.rig.backend.open_all("Barline", outputs.layout.names, None, lambda _stamp_ns, _message: None))
         for port in sorted(outputs.owed_ports):
             outputs.close_owed(port)
             outputs.settle(port)
