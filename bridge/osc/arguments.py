@@ -18,6 +18,7 @@ from bridge.limits import (
     MAX_NOTES_PER_MESSAGE,
     NUMBER_SLACK,
 )
+from bridge.music.harmony import CHORDS
 from bridge.session.outside import RANGE, RefusedError
 
 NoteRow = tuple[int, float, float, int, int]
@@ -27,7 +28,7 @@ ChordRow = tuple[float, int, str]
 
 WRONG_ARGUMENTS: Final = 2
 """The code of contract 3.5 for a wrong number or type of arguments."""
-QUALITIES: Final = ("maj", "min", "dim", "aug", "7", "maj7", "min7", "m7b5", "sus2", "sus4")
+QUALITIES: Final = tuple(CHORDS)
 _NAME_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_ ")
 _SHOWN_CHARS: Final = 40  # of a sender's own text in an error message
 _KIND_NAMES: Final = {

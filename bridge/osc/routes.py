@@ -18,6 +18,7 @@ from bridge.limits import (
     MIN_LOOP_BEATS,
     MIN_TEMPO_BPM,
 )
+from bridge.music.harmony import MODES
 from bridge.osc.arguments import Argument, check, signature
 from bridge.session.outside import NO_SUCH, NOT_NOW, RefusedError
 
@@ -103,10 +104,6 @@ _LENGTH: Final = _float("length", MIN_LOOP_BEATS, MAX_LOOP_BEATS, "beats")
 _LENGTH_OR_NONE: Final = dataclasses.replace(_LENGTH, optional=True)
 _NOTES: Final = Argument("notes", "notes")
 _SCENE: Final = Argument("name", "name")
-_MODES: Final = (
-    "major", "minor", "dorian", "phrygian", "lydian", "mixolydian", "locrian", "harmonic_minor", "melodic_minor",
-    "pentatonic_major", "pentatonic_minor", "blues", "chromatic",
-)  # fmt: skip
 
 _BRIDGE: Final = (
     Route("bridge", "ping", "Is it there, and is it ready?", (_int("token", -_INT32_MAX - 1, _INT32_MAX, 0),),
@@ -128,7 +125,7 @@ _BRIDGE: Final = (
           example="/bridge/load verse"),
     Route("bridge", "key",
           "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars.",
-          (_int("tonic", -1, 11), _choice("mode", *_MODES)),
+          (_int("tonic", -1, 11), _choice("mode", *MODES)),
           example="/bridge/key 9 minor", later=_later("the session's key")),
     Route("bridge", "chords", "A chord loop to lean on, beat root quality for each chord; without arguments: none.",
           (_LENGTH_OR_NONE, Argument("chords", "chords", low=1)),
