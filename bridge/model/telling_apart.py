@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.model.realism import UNISON, NGram, density, key_shares, symbols
+from bridge.model.statistics import area_under_curve
 from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, tokens_line
 from bridge.music.notes import STEPS_PER_BAR
 
@@ -61,17 +62,6 @@ def _of_drums(tokens: Ints) -> list[Floats]:
     for drum in range(DRUM_CLASSES):
         found += [*_by_place(bits[:, :, drum])[::2]]
     return found
-
-
-def area_under_curve(scores: Floats, real: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
-    """The chance that a real window scores above a sample, ties counting half (Mann and Whitney)."""
-    order = np.argsort(scores, kind="stable")
-    _, inverse, counts = np.unique(scores[order], return_inverse=True, return_counts=True)
-    ranks = np.empty(len(scores))
-    ranks[order] = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    ours = int(real.sum())
-    above = ranks[real].sum() - ours * (ours + 1) / 2.0
-    return float(above / (ours * (len(scores) - ours)))
 
 
 def classifier_auc(real: Ints, samples: Ints, ngram: NGram, songs: Ints | None = None, seed: int = 0) -> float:
