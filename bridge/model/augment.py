@@ -21,11 +21,11 @@ from bridge.music.grids import (
     line_tokens,
     tokens_line,
 )
-from bridge.music.notes import STEPS_PER_BEAT
+from bridge.music.notes import STEPS_PER_BAR, STEPS_PER_BEAT
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _TRANSPOSE = 6
-_SHIFT_BEATS_CHANCE = 0.3
+_SHIFT_CHANCE = 0.3
 _SPLICE_CHANCE = 0.1
 _GATE_CHANCE = 0.2
 _DROP_CLASS_CHANCE = 0.2
@@ -68,10 +68,20 @@ def augment_lines(tokens: Ints, other: Ints, config: ModelConfig, rng: np.random
     half = np.arange(steps) >= steps // 2
     take = splice[:, None] & half[None]
     sounding, struck = np.where(take, other_sounding, sounding), np.where(take, other_struck, struck)
-    turn = np.where(rng.random(count) < _SHIFT_BEATS_CHANCE, rng.integers(1, steps // STEPS_PER_BEAT, count), 0)
-    index = (np.arange(steps)[None] + turn[:, None] * STEPS_PER_BEAT) % steps
+    index = _turned(count, steps, _SHIFT_CHANCE, rng)
     sounding, struck = np.take_along_axis(sounding, index, 1), np.take_along_axis(struck, index, 1)
     return line_tokens(_gated(sounding, struck, rng), struck)
+
+
+def _turned(count: int, steps: int, chance: float, rng: np.random.Generator) -> Ints:
+    """Where each step of a window comes from (count, steps): some windows begin later, and go on from their beginning.
+
+    A short one is turned by beats; in a long one a bar stays a bar.
+    """
+    unit = STEPS_PER_BEAT if steps <= 2 * STEPS_PER_BAR else STEPS_PER_BAR
+    turn = np.where(rng.random(count) < chance, rng.integers(1, steps // unit, count), 0)
+    index: Ints = (np.arange(steps)[None] + turn[:, None] * unit) % steps
+    return index
 
 
 def _transposition(tokens: Ints, config: ModelConfig, rng: np.random.Generator) -> Ints:
@@ -126,8 +136,7 @@ def _rearranged(columns: tuple[Ints, Ints, Ints], other: DrumGrid, rng: np.rando
     half = np.arange(steps) >= steps // 2
     spliced: Flags = np.asarray(rng.random(count) < _DRUM_SPLICE_CHANCE)
     take = (spliced[:, None] & half[None])[:, :, None]
-    turn = np.where(rng.random(count) < _DRUM_SHIFT_CHANCE, rng.integers(1, steps // STEPS_PER_BEAT, count), 0)
-    index = ((np.arange(steps)[None] + turn[:, None] * STEPS_PER_BEAT) % steps)[:, :, None]
+    index = _turned(count, steps, _DRUM_SHIFT_CHANCE, rng)[:, :, None]
     partners = (other_bits, other.velocities, other.offsets)
     bits, velocities, offsets = (
         np.take_along_axis(np.where(take, theirs, ours), index, 1)

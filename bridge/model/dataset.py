@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from bridge.music.notes import STEP_BEATS
 
 #: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
 _INDEX_VERSION = 3
+#: Songs are told apart, and split, by their windows of this many bars, whatever the model's own windows are: a song
+#: that one model is tested on is in no other's training.
+_SPLIT_BARS = 2
 _MAX_OFF_GRID = 0.15
 _SAME_SONG_SHARE = 0.3
 _COMMON_PHRASE_SONGS = 30
@@ -72,8 +75,8 @@ def window_keys(tokens: Array) -> list[bytes]:
 class _Gathering:
     """Windows as they come in, before songs are merged."""
 
-    def __init__(self) -> None:
-        self.songs: dict[tuple[str, str], int] = {}
+    def __init__(self, songs: dict[tuple[str, str], int]) -> None:
+        self.songs = songs
         self.groups: dict[str, int] = {}
         self.rows: list[tuple[Windows, int, int]] = []
 
@@ -82,6 +85,13 @@ class _Gathering:
             song = self.songs.setdefault((piece.source, piece.song), len(self.songs))
             group = self.groups.setdefault(f"{piece.source} {piece.style}".strip(), len(self.groups))
             self.rows.append((_slim(windows, config, keep_off_grid), song, group))
+
+    def keys_by_song(self) -> list[list[bytes]]:
+        """The keys of every song's windows."""
+        keys: list[list[bytes]] = [[] for _ in self.songs]
+        for windows, song, _ in self.rows:
+            keys[song].extend(window_keys(windows.tokens))
+        return keys
 
 
 def _slim(windows: Windows, config: ModelConfig, keep_off_grid: bool) -> Windows:
@@ -136,10 +146,13 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     Raises:
         CorpusError: no useful window in any of the files.
     """
-    gathering = _Gathering()
+    songs: dict[tuple[str, str], int] = {}
+    gathering, short = _Gathering(songs), _Gathering(songs)
     for collection in collections:
         for piece in collection.pieces():
             gathering.add(piece, config, keep_off_grid)
+            if config.bars != _SPLIT_BARS:
+                short.add(piece, replace(config, bars=_SPLIT_BARS), keep_off_grid)
     rows = [row for row in gathering.rows if len(row[0].tokens)]
     if not rows:
         where = ", ".join(str(c.path) for c in collections)
@@ -148,14 +161,7 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     song = np.concatenate([np.full(len(w.tokens), s, dtype=np.int32) for w, s, _ in rows])
     group = np.concatenate([np.full(len(w.tokens), g, dtype=np.int16) for w, _, g in rows])
     keys = window_keys(tokens)
-    by_song: list[list[bytes]] = [[] for _ in gathering.songs]
-    for key, index in zip(keys, song.tolist(), strict=True):
-        by_song[index].append(key)
-    merged = np.array(merged_songs(by_song), dtype=np.int32)
-    names = list(gathering.songs)
-    splits = np.array([split_of(*names[merged[s]]) for s in range(len(names))], dtype=np.uint8)
-    evaluated_never = np.array([names[s][0] in NOT_EVALUATED for s in range(len(names))])
-    splits[np.isin(merged, merged[evaluated_never])] = 0
+    merged, splits = _split(list(songs), (short if short.rows else gathering).keys_by_song())
     first: dict[bytes, int] = {}
     for index, key in enumerate(keys):
         first.setdefault(key, index)
@@ -167,6 +173,15 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
         tuple(gathering.groups), tokens[kept], group[kept], merged[song[kept]], splits[song[kept]],
         near[:, -1].copy(), velocities, offsets, played, near[:, :-1].copy(), moved,
     )  # fmt: skip
+
+
+def _split(names: Sequence[tuple[str, str]], keys_by_song: Sequence[Sequence[bytes]]) -> tuple[Array, Array]:
+    """For each song the song it counts as, and its split."""
+    merged = np.array(merged_songs(keys_by_song), dtype=np.int32)
+    splits = np.array([split_of(*names[song]) for song in merged], dtype=np.uint8)
+    evaluated_never = np.array([source in NOT_EVALUATED for source, _ in names])
+    splits[np.isin(merged, merged[evaluated_never])] = 0
+    return merged, splits
 
 
 #: Where a window's neighbours begin, in windows: the three before it, the nearest first, then the one after.

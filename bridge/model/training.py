@@ -16,15 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bridge.model.config import ModelConfig, config_of
-from bridge.model.dataset import Dataset, load
+from bridge.model.config import BAR_CONFIGS, ModelConfig, config_of
+from bridge.model.dataset import load
 from bridge.model.scoring import ACTIVE_NATS, macro_note_f1, read_windows, step_accuracy
-from bridge.model.training_data import BatchSource, evaluation_rows, plain_batch
+from bridge.model.training_data import Source, Validation, indexed_config, training_source, validation_windows
 from bridge.model.vae import MusicVae, training_losses
 
 log = logging.getLogger(__name__)
@@ -42,6 +41,8 @@ _CLIP = 1.0
 _VALIDATIONS = 40
 _VALIDATION_AT_MOST_EVERY_S = 45.0
 _CHECKPOINT_EVERY_S = 120.0
+#: A step that took longer was not training: the machine slept, or the process was stopped.
+_LONGEST_STEP_S = 60.0
 
 
 @dataclass(slots=True)
@@ -148,9 +149,11 @@ class Optimiser:
 class Run:
     """One training run of one model in one folder."""
 
-    def __init__(self, config: ModelConfig, dataset: Dataset, out_dir: Path, device: torch.device, seed: int) -> None:
+    def __init__(
+        self, config: ModelConfig, validation: Validation, out_dir: Path, device: torch.device, seed: int
+    ) -> None:
         torch.manual_seed(seed)
-        self.config, self.out_dir, self.device, self.dataset = config, out_dir, device, dataset
+        self.config, self.out_dir, self.device, self.validation = config, out_dir, device, validation
         self.model = MusicVae(config).to(device)
         self.reference = copy.deepcopy(self.model).eval()
         self.cuda = device.type == "cuda"
@@ -163,7 +166,7 @@ class Run:
         self.best_f1 = -1.0
         self.seed = seed
 
-    def train_step(self, source: BatchSource, batch_size: int, fraction: float) -> Tensor:
+    def train_step(self, source: Source, batch_size: int, fraction: float) -> Tensor:
         """One step; returns (token nats, dynamics nats, rate nats), detached."""
         rate, beta, mix = schedule(fraction, self.steps)
         batch = source.batch(batch_size).to(self.device)
@@ -179,14 +182,10 @@ class Run:
 
     def validate(self, progress: Progress) -> None:
         """Score the averaged weights on validation windows; keep them on disk when they are the best so far."""
-        rows = evaluation_rows(self.dataset, "validation")
-        if not len(rows):
-            rows = evaluation_rows(self.dataset, "train")
         self.reference.load_state_dict(self.optimiser.averaged(), strict=False)
-        readings = read_windows(self.reference, plain_batch(self.dataset, rows, self.config).to(self.device), self.seed)
-        groups = np.asarray(self.dataset.group)[rows]
+        readings = read_windows(self.reference, self.validation.batch.to(self.device), self.seed)
         drums = self.config.part == "drums"
-        progress.note_f1 = macro_note_f1(readings.sampled, readings.truth, groups, drums=drums)
+        progress.note_f1 = macro_note_f1(readings.sampled, readings.truth, self.validation.groups, drums=drums)
         progress.forced = step_accuracy(readings.forced, readings.truth)
         progress.sampled = step_accuracy(readings.sampled, readings.truth)
         progress.active = int((readings.rate.mean(0) > ACTIVE_NATS).sum())
@@ -256,14 +255,14 @@ def train(
     Raises:
         UnknownModelError, CorpusError: a wrong name, or data with nothing useful in it.
     """
-    config = config_of(name)
+    config = BAR_CONFIGS.get(name) or config_of(name)
     out_dir.mkdir(parents=True, exist_ok=True)
-    dataset = load(data_paths, config, cache or out_dir / "index")
+    dataset = load(data_paths, indexed_config(config), cache or out_dir / "index")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    run = Run(config, dataset, out_dir, torch.device(chosen), seed)
+    run = Run(config, validation_windows(dataset, config), out_dir, torch.device(chosen), seed)
     if not (resume and run.restore()):
         (out_dir / "curves.csv").unlink(missing_ok=True)
-    source = BatchSource(dataset, config, seed + run.steps)
+    source = training_source(dataset, config, seed + run.steps)
     log.info("%s on %s, bfloat16 %s, %d windows", name, chosen, run.bfloat16, source.windows)
     bar = _bar(name, run.elapsed_s, minutes * 60.0) if progress else None
     try:
@@ -278,7 +277,7 @@ def train(
     return Trained(best, run.best_f1, run.steps, run.windows, run.elapsed_s / 60.0)
 
 
-def _loop(run: Run, source: BatchSource, total_s: float, batch_size: int, bar: Any) -> None:
+def _loop(run: Run, source: Source, total_s: float, batch_size: int, bar: Any) -> None:
     """Steps until the time is up; validation at even fractions and at the end, a checkpoint every two minutes."""
     last = time.monotonic()
     saved_at = run.elapsed_s
@@ -289,7 +288,7 @@ def _loop(run: Run, source: BatchSource, total_s: float, batch_size: int, bar: A
         sums += run.train_step(source, batch_size, run.elapsed_s / total_s).cpu()
         count += 1
         now = time.monotonic()
-        run.elapsed_s, last = run.elapsed_s + now - last, now
+        run.elapsed_s, last = run.elapsed_s + min(now - last, _LONGEST_STEP_S), now
         if bar is not None:
             bar.n = min(run.elapsed_s, total_s)
             bar.set_postfix_str(f"{sums[0] / count:.1f} nats, rate {sums[2] / count:.1f}, {run.steps} steps")

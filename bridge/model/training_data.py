@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from bridge.model.config import ModelConfig
 from bridge.model.dataset import NOT_EVALUATED, Dataset
 from bridge.model.vae import Batch
 from bridge.music.grids import DrumGrid, Ints
+from bridge.music.notes import STEPS_PER_BAR
 
 #: The share of each style in the diet, in per cent; sources of one style share it by size. Model.md's mixture, but for
 #: fills and drum machine patterns, which are few (388 and 160 windows) and would be learnt by heart at a tenth each.
@@ -41,6 +43,9 @@ DIETS: dict[str, dict[tuple[str, ...], float]] = {
 #: What a collection that is in no diet (a user's own files) counts for.
 _OWN_SHARE = 40.0
 _VALIDATION_PER_GROUP = 160
+_LONG_VALIDATION_PER_GROUP = 40
+_BARS_OF_A_WINDOW = 4
+BARS_OF_A_LONG_WINDOW = 16
 
 Array = np.ndarray[Any, Any]
 
@@ -61,6 +66,15 @@ def group_chances(groups: Sequence[str], sizes: Array, part: str) -> Array:
         chances[i] = _OWN_SHARE * sizes[i] / total
     chances /= chances.sum()
     return chances
+
+
+class Source(Protocol):
+    """Where training batches come from; `windows` is how many it draws from."""
+
+    windows: int
+
+    def batch(self, count: int) -> Batch:
+        """`count` windows, augmented."""
 
 
 class BatchSource:
@@ -105,6 +119,66 @@ class BatchSource:
     def _drum_grid(self, rows: Ints) -> DrumGrid:
         velocities, offsets = self._velocities[rows].astype(np.int64), self._offsets[rows].astype(np.int64)
         return DrumGrid(self._tokens[rows], velocities, offsets)
+
+
+class BarSource:
+    """Draws single bars out of the long windows of another source."""
+
+    def __init__(self, windows: BatchSource, seed: int) -> None:
+        self._source = windows
+        self.windows = windows.windows
+        self._rng = np.random.default_rng(seed)
+
+    def batch(self, count: int) -> Batch:
+        """`count` bars: four of each augmented window."""
+        long = self._source.batch(-(-count // _BARS_OF_A_WINDOW))
+        bars = bars_of(long)
+        inside = len(bars.tokens) // len(long.tokens)
+        picks = self._rng.permuted(np.tile(np.arange(inside), (len(long.tokens), 1)), axis=1)[:, :_BARS_OF_A_WINDOW]
+        rows = (np.arange(len(picks))[:, None] * inside + picks).reshape(-1)[:count]
+        return bars.rows(torch.from_numpy(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Fixed windows that training is judged by, and the source of each (n,)."""
+
+    batch: Batch
+    groups: Array
+
+
+def indexed_config(config: ModelConfig) -> ModelConfig:
+    """The configuration whose windows a model trains on: 1-bar models train on the bars of 16-bar windows."""
+    return replace(config, bars=BARS_OF_A_LONG_WINDOW) if config.bars == 1 else config
+
+
+def training_source(dataset: Dataset, config: ModelConfig, seed: int) -> Source:
+    """What a model trains on, from the dataset of its `indexed_config`."""
+    if config.bars == 1:
+        return BarSource(BatchSource(dataset, indexed_config(config), seed), seed + 1)
+    return BatchSource(dataset, config, seed)
+
+
+def validation_windows(dataset: Dataset, config: ModelConfig) -> Validation:
+    """The validation windows of a dataset (else training windows); for a 1-bar model some of their bars."""
+    few = _VALIDATION_PER_GROUP if config.bars <= 2 else _LONG_VALIDATION_PER_GROUP
+    rows = evaluation_rows(dataset, "validation", few)
+    if not len(rows):
+        rows = evaluation_rows(dataset, "train", few)
+    groups = np.asarray(dataset.group)[rows]
+    if config.bars > 1:
+        return Validation(plain_batch(dataset, rows, config), groups)
+    bars = bars_of(plain_batch(dataset, rows, indexed_config(config)))
+    chosen = np.arange(0, len(bars.tokens), BARS_OF_A_LONG_WINDOW // _BARS_OF_A_WINDOW + 1)
+    return Validation(bars.rows(torch.from_numpy(chosen)), groups[chosen // BARS_OF_A_LONG_WINDOW])
+
+
+def bars_of(batch: Batch) -> Batch:
+    """Windows (B, T) as their bars (B * T / 16, 16), the bars of a window one after the other."""
+    inside = batch.tokens.shape[1] // STEPS_PER_BAR
+    flat = [x if x is None else x.reshape(-1, STEPS_PER_BAR, x.shape[-1]) for x in (batch.velocities, batch.offsets)]
+    known = None if batch.has_dynamics is None else batch.has_dynamics.repeat_interleave(inside)
+    return Batch(batch.tokens.reshape(-1, STEPS_PER_BAR), flat[0], flat[1], known)
 
 
 def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig) -> Batch:
