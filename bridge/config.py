@@ -96,6 +96,7 @@ class Audio(Section):
         None, description="part of the name, or the number, of an audio device; null: the system's default",
         json_schema_extra={"allowed": "null, a device's number, or part of its name"},
     )  # fmt: skip
+    click: Switch = Field(True, description="click the beats as well, on that device alone")
 
 
 class Engine(Section):
@@ -117,6 +118,7 @@ class Clock(Section):
     )
     beats_per_bar: int = Field(4, ge=1, le=16, description="quarter notes in a bar, until a followed clock says so")
     offset_ms: float = Field(0.0, ge=-1000, le=1000, description="positive: our notes sound that much later")
+    link: Switch = Field(False, description="with source auto: look for an Ableton Link session, and follow it")
 
 
 class Session(Section):

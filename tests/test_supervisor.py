@@ -165,10 +165,11 @@ def test_each_process_is_told_what_it_needs(start: Callable[..., Running]) -> No
     assert len(player["token"]) >= 32
     assert {player["folder"], engine["folder"], main["folder"]} == {str(bridge.folder)}
     assert player["voices"] == {
-        "melody": {"channels": {"0": 0}},
-        "bass": {"channels": {"0": 1}},
-        "drums": {"channels": {"0": 9}},
+        "melody": {"model": "melody-2bar", "channels": {"0": 0}},
+        "bass": {"model": "bass-2bar", "channels": {"0": 1}},
+        "drums": {"model": "drums-2bar", "channels": {"0": 9}},
     }
+    assert player["audio"] == {"preview": False, "device": None, "click": True}
     assert player["midi"] == {"backend": "auto", "name": "Barline", "input": "auto", "clock_out": False}
     assert player["clock"] == {"source": "auto", "tempo": 120.0, "beats_per_bar": 4, "offset_ms": 0.0}
     assert engine["models"] == ["melody-2bar", "bass-2bar", "drums-2bar"]

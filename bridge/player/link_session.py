@@ -25,7 +25,8 @@ class LinkSession:
     """Our place in a session. Closed until `open`; every method is for one thread."""
 
     def __init__(self) -> None:
-        """Outside every session; the library is not loaded."""
+        """Outside every session; the library is looked for, not loaded."""
+        self.missing = "" if installed() else NOT_INSTALLED
         self._link: Any = None
         self._clock: Any = None
         self._enable_ns = 0
@@ -40,15 +41,16 @@ class LinkSession:
     def open(self, tempo_bpm: float, now_ns: int) -> None:
         """Be in a session from half a second from now on, at its tempo; at `tempo_bpm` where nobody else is in it.
 
-        Raises:
-            ImportError: the library is not there, with what to do about it; or it cannot be loaded.
+        Loads the library (some 10 ms with all it starts). Where it cannot be had, `missing` says why; nothing opens.
         """
-        if self._link is not None:
+        if self._link is not None or self.missing:
             return
-        if not installed():
-            raise ImportError(NOT_INSTALLED)
-        import link
-
+        try:
+            import link
+        except ImportError as fault:
+            self.missing = f"Ableton Link cannot be loaded: {fault}"
+            log.warning("%s", self.missing)
+            return
         self._link = link.Link(tempo_bpm)
         self._link.startStopSyncEnabled = True
         self._clock = self._link.clock()

@@ -12,13 +12,15 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
-from typing import Final
+from typing import Final, Protocol
 
 from bridge.timing.changes import Change, Shift
+from bridge.timing.follower import NEVER_NS
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 NOT_INSTALLED: Final = (
-    "Ableton Link is not installed: `python3 run_bridge.py setup link` brings it (GPL, therefore not there by itself)"
+    "Ableton Link is not installed: run `python3 run_bridge.py setup link`, then start again (it is under the GPL, "
+    "and therefore not there by itself)"
 )
 SLIDE_MS: Final = 60.0  # a session that is somewhere else by more than this has leapt
 STEADY_MS: Final = 0.02  # less is the grain of Link's clock (1 us) and its drift against ours: not worth a new map
@@ -55,33 +57,101 @@ class LinkWish:
     beats: float | None = None
 
 
-class LinkFollower:
-    """Makes a tempo map of readings, and wishes of what the user does; `map` is None until the first reading."""
+class Session(Protocol):
+    """Our place in a session: the library (`bridge.player.link_session`), or what stands for one in the tests."""
 
-    def __init__(self, quantum_beats: float) -> None:
-        """Nothing heard yet. `quantum_beats`: a bar; peers share a phase when their quanta agree."""
-        self.quantum_beats = quantum_beats
+    missing: str
+    """Why there can be none here, in plain words; empty where there can."""
+    next_read_ns: int
+    """When it is worth reading again."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether we are in a session, or about to be."""
+
+    def open(self, tempo_bpm: float, now_ns: int) -> None:
+        """Join the session there is, soon; where there is none, make one of this tempo."""
+
+    def close(self) -> None:
+        """Leave; the others play on."""
+
+    def read(self, quantum_beats: float, now_ns: int) -> LinkReading | None:
+        """The session now; None while we are outside, or not yet in."""
+
+    def ask(self, wish: LinkWish, quantum_beats: float) -> None:
+        """Carry a wish to the session."""
+
+
+class LinkFollower:
+    """Makes a tempo map of what the session is read to be, and wishes of what our user does (see `Follower`)."""
+
+    name = "link"
+    leads_transport = True
+    takes_transport = True
+
+    def __init__(self, session: Session, quantum_beats: float, tempo_bpm: float) -> None:
+        """Outside every session.
+
+        Args:
+            session: where readings come from and wishes go.
+            quantum_beats: a bar, in quarter notes; peers share a phase when their quanta agree.
+            tempo_bpm: of a session that we are the first to be in.
+        """
+        self.grid_beats = quantum_beats
+        self.missing = session.missing
         self.map: TempoMap | None = None
         self.heard_ns = 0
         self.error_ms = 0.0
         self.peers = 0
-        self.wishes: list[LinkWish] = []
+        self._session = session
+        self._tempo_bpm = tempo_bpm
         self._line: TempoMap | None = None
         self._shift = 0.0
         self._start: tuple[float, float] | None = None
         self._transport = (False, 0)
 
+    @property
+    def here(self) -> bool:
+        """Whether we are in a session, be it alone."""
+        return self.map is not None
+
+    def want(self, on: bool, now_ns: int) -> None:
+        """Join the session there is, or make one; or leave it, and forget all about it."""
+        if on and not self.missing and not self._session.is_open:
+            self._session.open(self._tempo_bpm, now_ns)
+            self.missing = self._session.missing
+        elif not on and self._session.is_open:
+            self._session.close()
+            self.map = self._line = self._start = None
+            self.peers, self.error_ms, self._shift, self._transport = 0, 0.0, 0.0, (False, 0)
+
     # -- the session --------------------------------------------------------------------------------------------------
 
-    def read(self, reading: LinkReading) -> Change | None:
-        """Take a reading in; what changed for our song, None where nothing did."""
+    def next_check_ns(self) -> int:
+        """When the session is to be read, or a start is due."""
+        if not self._session.is_open:
+            return NEVER_NS
+        if self._start is None or self._line is None:
+            return self._session.next_read_ns
+        return min(self._session.next_read_ns, self._line.ns_at_beat(self._start[0]))
+
+    def check(self, now_ns: int) -> Change | None:
+        """Read the session when that is due; begin to play when the moment has come. What changed for our song."""
+        change = None
+        if self._session.is_open and now_ns >= self._session.next_read_ns:
+            reading = self._session.read(self.grid_beats, now_ns)
+            change = None if reading is None else self._read(reading)
+        return self._begin(now_ns) or change
+
+    def _read(self, reading: LinkReading) -> Change | None:
         before, self._line = self._line, TempoMap(reading.time_ns, reading.beats, reading.tempo_bpm, True)
         self.heard_ns, self.peers = reading.time_ns, reading.peers
         transport = (reading.playing, reading.playing_ns)
         moved, self._transport = transport != self._transport, transport
         if before is None or self.map is None:
             self.map = self._standing(0.0)
-            return self._obey(reading) or Change(Shift.SLIDE)
+            self._obey(reading)
+            return Change(Shift.SLIDE)
         if moved and (change := self._obey(reading)) is not None:
             return change
         return self._follow(reading, before)
@@ -89,37 +159,41 @@ class LinkFollower:
     def _follow(self, reading: LinkReading, before: TempoMap) -> Change | None:
         assert self.map is not None
         jump = reading.beats - before.beat_at_ns(reading.time_ns)
-        whole = round(jump / self.quantum_beats) * self.quantum_beats
+        whole = round(jump / self.grid_beats) * self.grid_beats
         self._shift -= whole  # the number of a bar is each peer's own: only the phase is shared
         if self._start is not None:
             self._start = (self._start[0] + whole, self._start[1])
         if not self.map.playing:
             same = reading.tempo_bpm == self.map.tempo_bpm
             self.map = self._standing(self.map.anchor_beats)
-            return self.check(reading.time_ns) or (None if same else Change(Shift.SLIDE))
+            return None if same else Change(Shift.SLIDE)
         present = reading.beats + self._shift
         apart_ms = (present - self.map.beat_at_ns(reading.time_ns)) * 60_000 / reading.tempo_bpm
+        if abs(apart_ms) >= SLIDE_MS:
+            self.map = self._running()
+            return Change(Shift.LEAP, present)
         self.error_ms += ERROR_GAIN * (abs(apart_ms) - self.error_ms)
         if reading.tempo_bpm == self.map.tempo_bpm and abs(apart_ms) < STEADY_MS:
             return None
         self.map = self._running()
-        return Change(Shift.SLIDE) if abs(apart_ms) < SLIDE_MS else Change(Shift.LEAP, present)
+        return Change(Shift.SLIDE)
 
     def _obey(self, reading: LinkReading) -> Change | None:
         """Start or stop as somebody in the session has."""
         assert self.map is not None
         if reading.playing and not self.map.playing and self._start is None:
             self._plan(0.0, reading.playing_ns)
-            return self.check(reading.time_ns)
         if not reading.playing and (self.map.playing or self._start is not None):
             return self._halt(reading.time_ns)
         return None
 
     # -- our user -----------------------------------------------------------------------------------------------------
 
-    def set_tempo(self, tempo_bpm: float, now_ns: int) -> None:
-        """Wish the session another tempo: every peer's changes."""
-        self.wishes.append(LinkWish(now_ns, tempo_bpm=tempo_bpm))
+    def set_tempo(self, tempo_bpm: float, now_ns: int) -> bool:
+        """Ask the session for another tempo: every peer's changes. Outside, it is what a new session begins with."""
+        self._tempo_bpm = tempo_bpm
+        self._ask(LinkWish(now_ns, tempo_bpm=tempo_bpm))
+        return True
 
     def transport(self, action: str, now_ns: int) -> Change | None:
         """``play`` (from beat 0), ``stop`` or ``continue``, for us and for those who share their transport.
@@ -127,47 +201,47 @@ class LinkFollower:
         Raises:
             ValueError: another action.
         """
+        if action not in ("play", "stop", "continue"):
+            raise ValueError(f"transport {action!r}: one of play, stop, continue")
         if self.map is None or self._line is None:
             return None
         if action == "stop":
-            self.wishes.append(LinkWish(now_ns, playing=False))
+            self._ask(LinkWish(now_ns, playing=False))
             return self._halt(now_ns)
         if action == "continue" and (self.map.playing or self._start is not None):
             return None
-        if action not in ("play", "continue"):
-            raise ValueError(f"transport {action!r}: one of play, stop, continue")
         place = 0.0 if action == "play" else self.map.anchor_beats
         if self.peers == 0:  # alone there is nobody to wait for: the timeline is laid so that it starts now
             self._line = TempoMap(now_ns, place, self._line.tempo_bpm, True)
-            self.wishes.append(LinkWish(now_ns, playing=True, beats=place))
+            self._ask(LinkWish(now_ns, playing=True, beats=place))
         else:
-            self.wishes.append(LinkWish(now_ns, playing=True))
+            self._ask(LinkWish(now_ns, playing=True))
         self._plan(place, now_ns)
-        return self.check(now_ns)
+        return self._begin(now_ns)
 
     def adopt(self, song: TempoMap, now_ns: int) -> None:
         """Our song played on without the session until now: from here it goes on in the session's phase and tempo."""
         if self._line is None or not song.playing:
             return
         here = self._line.beat_at_ns(now_ns)
-        self._shift = round((song.beat_at_ns(now_ns) - here) / self.quantum_beats) * self.quantum_beats
+        self._shift = round((song.beat_at_ns(now_ns) - here) / self.grid_beats) * self.grid_beats
         self._start = None
         self.map = self._running()
 
-    # -- a start that waits for its bar line --------------------------------------------------------------------------
+    def _ask(self, wish: LinkWish) -> None:
+        if self._session.is_open:
+            self._session.ask(wish, self.grid_beats)
 
-    def next_check_ns(self) -> int | None:
-        """When a start is due; None where none waits."""
+    # -- starts and stops ---------------------------------------------------------------------------------------------
+
+    def _begin(self, now_ns: int) -> Change | None:
+        """Begin to play if a start waits and its moment has come."""
         if self._start is None or self._line is None:
             return None
-        return self._line.ns_at_beat(self._start[0])
-
-    def check(self, now_ns: int) -> Change | None:
-        """Begin to play if the moment has come."""
-        due_ns = self.next_check_ns()
-        if self._start is None or due_ns is None or due_ns > now_ns:
-            return None
         at_beats, place = self._start
+        due_ns = self._line.ns_at_beat(at_beats)
+        if due_ns > now_ns:
+            return None
         was_playing = self.map is not None and self.map.playing
         self._start, self._shift = None, place - at_beats
         self.map = self._running()
@@ -179,8 +253,8 @@ class LinkFollower:
         """Start at `place` as soon as the session's phase is that of `place`."""
         assert self._line is not None
         earliest = self._line.beat_at_ns(not_before_ns)
-        quanta = math.ceil((earliest - place) / self.quantum_beats - NEARLY_BEATS)
-        self._start = (place + quanta * self.quantum_beats, place)
+        quanta = math.ceil((earliest - place) / self.grid_beats - NEARLY_BEATS)
+        self._start = (place + quanta * self.grid_beats, place)
 
     def _halt(self, now_ns: int) -> Change | None:
         assert self.map is not None
@@ -198,6 +272,6 @@ class LinkFollower:
 
     def _with_metre(self, line: TempoMap) -> TempoMap:
         """Bars of one quantum: in quarters where it is whole, else in eighths."""
-        whole = self.quantum_beats.is_integer()
-        numerator, denominator = (int(self.quantum_beats), 4) if whole else (round(self.quantum_beats * 2), 8)
+        whole = self.grid_beats.is_integer()
+        numerator, denominator = (int(self.grid_beats), 4) if whole else (round(self.grid_beats * 2), 8)
         return dataclasses.replace(line, numerator=numerator, denominator=denominator)
