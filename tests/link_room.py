@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -155,7 +154,7 @@ class Speaker:
 
 
 def phase() -> dict[str, Any]:
-    """Three peers, two of them bare and in processes of their own; our map's phase against theirs, over a tempo change."""
+    """Three peers, two of them bare and in processes of their own; our phase against theirs."""
     first = Peer(113.0)
     second, ours = Speaker(150.0), Follower(90.0)
     ours.look_until(lambda: ours.link.peers == 2, "not three in the session")
