@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bridge import messages
 from bridge.player.clock_out import ClockOut
+from bridge.player.hearing import Hearing
 from bridge.player.looper import Looper
 from bridge.player.outputs import Outputs
 from bridge.player.voice import Sound
@@ -33,14 +34,21 @@ RESTORING: Final = (messages.RestoreTransport, messages.RestoreVoice, messages.L
 class Performer:
     """Handles records, performs what is due, collects events in `outbox`."""
 
-    def __init__(self, timekeeper: Timekeeper, voices: Mapping[str, tuple[int, ...]], outputs: Outputs) -> None:
-        """Stopped and silent."""
+    def __init__(
+        self,
+        timekeeper: Timekeeper,
+        voices: Mapping[str, tuple[int, ...]],
+        outputs: Outputs,
+        preview: PreviewTap | None = None,
+        input_latency_ms: float = 0.0,
+    ) -> None:
+        """Stopped and silent; `preview` hears what is sent; `input_latency_ms`: see `Hearing`."""
         self.timekeeper = timekeeper
         self.outputs = outputs
         self.looper = Looper(voices, timekeeper.map)
         self.outbox = self.looper.outbox
         self.fresh = True
-        self.listener: Callable[[int, Sequence[int]], None] | None = None
+        self.hearing = Hearing(self.outbox.append, input_latency_ms)
         self._clock_out = ClockOut(outputs) if outputs.layout.names[-1:] == ("clock",) else None
         self._floor_ns = 0
         self._told = timekeeper.state()
@@ -61,6 +69,7 @@ class Performer:
         ):
             if other_ns is not None and other_ns < due_ns:
                 due_ns = other_ns
+            self.hearing.next_due_ns(),
         return due_ns
 
     def perform(self, now_ns: int) -> None:
@@ -79,6 +88,7 @@ class Performer:
     def finish(self, now_ns: int) -> None:
         """Close every note: the last thing a player does."""
         self.outputs.close_all(now_ns)
+        self.hearing.flush(now_ns)
         if self._clock_out is not None and self.looper.map.playing:
             self._clock_out.change(Change(Shift.STOP), now_ns)
 
@@ -105,8 +115,7 @@ class Performer:
         which is whoever plays along.
         """
         if message[0] < SYSTEM:
-            if self.listener is not None:
-                self.listener(stamp_ns, message)
+            self.hearing.midi_in(stamp_ns, message, self.looper.map)
             return
         self.perform(now_ns)
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
@@ -118,6 +127,10 @@ class Performer:
             case messages.LiveReport():
                 self._apply(keeper.live(record), now_ns)
             case messages.Launch():
+    def input_lost(self, now_ns: int) -> None:
+        """The input port has gone: what was held on it is over."""
+        self.hearing.close(self.looper.map.beat_at_ns(now_ns), lost=True)
+
                 looper.launch(record, now_ns)
             case messages.Reshape():
                 self._sound(looper.reshape(record, now_ns), now_ns)
@@ -170,6 +183,8 @@ class Performer:
         if change.shift is not Shift.SLIDE or self._worth_telling(now_ns):
             self._tell_clock(now_ns)
 
+        if change.shift is not Shift.SLIDE:
+            self.hearing.close(self.looper.map.beat_at_ns(now_ns))
     def _worth_telling(self, now_ns: int) -> bool:
         """A followed clock slides with every report; a tempo, a metre or an audible shift are told."""
         state, told = self.timekeeper.state(), self._told
@@ -202,3 +217,4 @@ class Performer:
                 self.outputs.note_on((voice, part), pitch, velocity, intended_ns)
             else:
                 self.outputs.note_off((voice, part), pitch, intended_ns)
+                self.hearing.sent(voice, pitch, velocity, intended_ns)
