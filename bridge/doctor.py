@@ -41,6 +41,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         *_models(settings),
         _midi(settings),
         _audio(settings),
+        _link(settings),
         _osc(settings),
         _session(settings),
         _timer(),
@@ -105,6 +106,17 @@ def _audio(settings: Settings) -> Check:
 
     ok, value, advice = audio_output(settings.audio.device)
     return Check("audio", ok, value, advice)
+
+
+def _link(settings: Settings) -> Check:
+    from bridge.timing import link
+
+    wanted = settings.clock.source == "link" or settings.clock.link
+    if link.installed():
+        use = "a session will be looked for" if wanted else "not asked for (clock.link, clock.source)"
+        return Check("Ableton Link", ok=True, value=f"installed; {use}")
+    value = "not installed" if wanted else "not installed, and not asked for (clock.link, clock.source)"
+    return Check("Ableton Link", not wanted, value, link.NOT_INSTALLED if wanted else "")
 
 
 def _osc(settings: Settings) -> Check:

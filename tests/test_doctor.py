@@ -27,7 +27,7 @@ def test_this_machine_can_run_it_and_nothing_is_touched(tmp_path: Path) -> None:
     assert set(report["checks"][0]) == {"name", "ok", "value", "advice", "essential"}
     names = [one["name"] for one in report["checks"]]
     assert names[:3] == ["Python", "PyTorch", "model melody-2bar"]
-    assert names[-5:] == ["MIDI", "audio", "OSC port", "session folder", "timer"]
+    assert names[-6:] == ["MIDI", "audio", "Ableton Link", "OSC port", "session folder", "timer"]
     assert all(bool(one["advice"]) != one["ok"] for one in report["checks"]), report
     assert not list(tmp_path.iterdir())
 
@@ -99,6 +99,19 @@ def test_midi_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert found.ok is (doctor.sys.platform == "win32")
     assert found.ok or found.advice
     assert not found.essential
+
+
+def test_link_that_is_asked_for_and_missing_is_told_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.timing.link.installed", lambda: False)
+    for wanted in ("clock.source=link", "clock.link=true"):
+        found = doctor._link(load(sets=[wanted], folder=tmp_path))
+        assert (found.ok, found.essential) == (False, False)
+        assert "run_bridge.py setup link" in found.advice
+    found = doctor._link(load(folder=tmp_path))
+    assert found.ok
+    assert "not installed" in found.value
 
 
 def test_a_device_that_is_not_there_is_told(tmp_path: Path) -> None:
