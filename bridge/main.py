@@ -58,6 +58,7 @@ class Bridge:
         self._stopped = asyncio.Event()
         self._told_ready = False
         self._told_source = ""
+        self._preview_port = 0
         token = init["token"]
         self._player = PeerLink(
             loop, token, on_record=self._from_player, on_open=self._player_came, on_gone=self._player_gone
@@ -150,6 +151,13 @@ class Bridge:
             self._player.open(told["player"])
         if "engine" in told:
             self._engine.open(told["engine"])
+        if "preview" in told:
+            self._preview_port = told["preview"]
+            self._aim_preview()
+
+    def _aim_preview(self) -> None:
+        if self._preview_port and self._player.connected:
+            self._player.send(messages.AimPreview(self._preview_port))
 
     def _warm_groove(self) -> None:
         from bridge.music import groove  # here, because numba takes longer to import than the first answer may
@@ -166,6 +174,7 @@ class Bridge:
 
     def _player_came(self) -> None:
         self._session.player_came()
+        self._aim_preview()
 
     def _player_gone(self) -> None:
         self._session.player_gone()

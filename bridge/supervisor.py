@@ -28,13 +28,17 @@ from bridge.running import AlreadyRunningError, SessionLock, claim_port
 
 log = logging.getLogger(__name__)
 
-Name = Literal["player", "main", "engine"]
+Name = Literal["player", "main", "engine", "preview"]
 _ENGINE_WAITS_S: Final = 1.5  # importing torch takes a core: it starts when the bridge answers, or after this
+_PREVIEW_WAITS_S: Final = 0.5  # what must answer and play comes first
 _LONG_LIFE_S: Final = 10.0  # who lived so long before dying is restarted at once
 _RESTART_DELAYS_S: Final = (0.0, 0.0, 0.25, 0.5, 1.0, 2.0)  # after that many short lives in a row; then the last
 _HOPELESS_STARTS: Final = 5  # so many short lives without ever having listened: it cannot run on this machine
 _TERMINATE_AFTER_S: Final = 1.0  # of a stop; an engine in the middle of importing torch does not read its pipe
-_PLAIN_NAMES: Final[dict[Name, str]] = {"player": "the player", "main": "the bridge process", "engine": "the engine"}
+_PLAIN_NAMES: Final[dict[Name, str]] = {
+    "player": "the player", "main": "the bridge process", "engine": "the engine", "preview": "the preview voice",
+}  # fmt: skip
+_CAN_DO_WITHOUT: Final = ("engine", "preview")
 
 
 def module_command(name: Name) -> list[str]:
@@ -169,8 +173,13 @@ class Supervisor:
         self._panel: str | None = None
         self._due: dict[Name, float] = {}  # who is to be started, when (time.monotonic)
         self._ports: dict[Name, int] = {}
-        inits = {"player": self._player_init, "main": self._main_init, "engine": self._engine_init}
+        inits = {
+            "player": self._player_init, "main": self._main_init, "engine": self._engine_init,
+            "preview": self._preview_init,
+        }  # fmt: skip
         names: tuple[Name, ...] = ("player", "main", "engine")
+        if settings.audio.preview:
+            names = (*names, "preview")
         self._children = {name: Child(name, command(name), inits[name], self._events) for name in names}
         self._session: SessionLock | None = None
 
@@ -181,11 +190,14 @@ class Supervisor:
 
     def _player_init(self) -> dict[str, Any]:
         voices = {
-            name: {"channels": {str(part): channel for part, channel in voice.midi_channels().items()}}
+            name: {
+                "model": voice.model,
+                "channels": {str(part): channel for part, channel in voice.midi_channels().items()},
+            }
             for name, voice in self._settings.voices.items()
         }
-        midi = self._settings.midi.model_dump()
-        return {**self._common_init(), "midi": midi, "clock": self._settings.clock.model_dump(), "voices": voices}
+        settings = self._settings.model_dump()
+        return {**self._common_init(), "voices": voices, **{key: settings[key] for key in ("midi", "clock", "audio")}}
 
     def _main_init(self) -> dict[str, Any]:
         settings = self._settings.model_dump()
@@ -200,6 +212,9 @@ class Supervisor:
         models = list(dict.fromkeys(voice.model for voice in self._settings.voices.values()))
         engine = self._settings.engine.model_dump()
         return {**self._common_init(), "models_folder": str(paths.models_folder()), "models": models, **engine}
+
+    def _preview_init(self) -> dict[str, Any]:
+        return {"token": self._token, "device": self._settings.audio.device}
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -218,6 +233,8 @@ class Supervisor:
                 claim_port(self._settings.osc.host, self._settings.osc.port, leftover=self._session.leftover)
                 now = time.monotonic()
                 self._due = {"main": now, "player": now, "engine": now + _ENGINE_WAITS_S}
+                if "preview" in self._children:
+                    self._due["preview"] = now + _PREVIEW_WAITS_S
                 while self._step():
                     pass
             finally:
@@ -297,7 +314,7 @@ class Supervisor:
         self._ports.pop(child.name, None)
         plain = _PLAIN_NAMES[child.name]
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        if child.is_hopeless and child.name != "engine":
+        if child.is_hopeless and child.name not in _CAN_DO_WITHOUT:
             raise CannotRunError(f"{plain} cannot start on this machine ({how}); what it said stands above")
         if delay_s < _RESTART_DELAYS_S[-1]:
             self._say(f"{plain} ended ({how}); starting it again")
@@ -311,7 +328,7 @@ class Supervisor:
         """Tell in run.json what runs, once everything has been started; null stands for what is between two starts."""
         if self._session is None or self._osc is None or not all(child.generation for child in self._children.values()):
             return
-        pids = {f"bridge.{name}": self._children[name].pid for name in ("player", "engine", "main")}
+        pids = {f"bridge.{name}": child.pid for name, child in self._children.items()}
         self._session.write({"supervisor": os.getpid(), **pids, "osc": self._osc, "panel": self._panel})
 
     def _end(self) -> None:

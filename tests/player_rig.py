@@ -136,10 +136,11 @@ class PlayerProcess:
             "folder": str(folder),
             "midi": {"backend": backend, "name": "Barline", "input": "auto", "clock_out": False, **midi},
             "clock": {"source": "auto", "tempo": 120.0, "beats_per_bar": 4, "offset_ms": 0.0},
+            "audio": {"preview": False, "device": None, "click": True},
             "voices": {
-                "melody": {"channels": {"0": 0}},
-                "bass": {"channels": {"0": 1}},
-                "drums": {"channels": {"0": 9}},
+                "melody": {"model": "melody-2bar", "channels": {"0": 0}},
+                "bass": {"model": "bass-2bar", "channels": {"0": 1}},
+                "drums": {"model": "drums-2bar", "channels": {"0": 9}},
             },
         }
         assert self.process.stdin is not None

@@ -23,6 +23,7 @@ from bridge.player.outputs import Outputs, layout_for
 from bridge.player.performer import Performer
 from bridge.player.port_keeper import PortKeeper
 from bridge.player.ports import Backend, InnerBackend, PortError
+from bridge.player.preview_tap import PreviewTap, roles_of
 from bridge.player.record import PlayedWriter
 from bridge.timing.clocks import MachineClock, ask_for_fine_timers
 from bridge.timing.timekeeper import SOURCES, Timekeeper
@@ -58,7 +59,11 @@ class PlayerProcess:
         outputs = Outputs(layout, self._ledger, self._record, self.clock.now_ns, self._hold_until)
         source = clock["source"] if clock["source"] in SOURCES else "internal"
         timekeeper = Timekeeper(source, clock["tempo"], clock["beats_per_bar"], clock["offset_ms"])
-        self.performer = Performer(timekeeper, {name: tuple(parts) for name, parts in voices.items()}, outputs)
+        preview = None
+        if init["audio"]["preview"]:
+            roles = roles_of(layout, {name: voice["model"] for name, voice in init["voices"].items()})
+            preview = PreviewTap(init["token"], roles, click=init["audio"]["click"])
+        self.performer = Performer(timekeeper, {name: tuple(parts) for name, parts in voices.items()}, outputs, preview)
         self._selector = selectors.SelectSelector()  # epoll and poll round to whole ms, select does not
         self._wake_reader, self._wake_writer = wake_pair()
         self._selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)

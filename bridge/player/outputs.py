@@ -82,6 +82,7 @@ class Outputs:
         self.layout = layout
         self.ports: list[Port | None] = [None] * len(layout.names)
         self.lost = False
+        self.tap: Callable[[int, Sequence[int], int], None] | None = None
         self._ledger = ledger
         self._record = record
         self._now_ns = now_ns
@@ -222,4 +223,6 @@ class Outputs:
             return False
         if sent_here:
             self._record.add(intended_ns, self._now_ns(), port, message)
+        if self.tap is not None:
+            self.tap(port, message, intended_ns)
         return True

@@ -51,6 +51,39 @@ def add_room(dry: Audio, send: Audio, sample_rate: int) -> None:
             dry[start : start + room] += heard[:room].astype(np.float32)
 
 
+class StreamingRoom:
+    """The same room, block by block: convolution in partitions of one block each, overlapped and added."""
+
+    def __init__(self, sample_rate: int, block: int) -> None:
+        """`block` frames at a time."""
+        answer = _answer(sample_rate)
+        parts = -(-len(answer) // block)
+        padded = np.zeros((parts * block, 2), dtype=np.float32)
+        padded[: len(answer)] = answer
+        self._colours = np.fft.rfft(padded.reshape(parts, block, 2), 2 * block, axis=1).astype(np.complex64)
+        self._heard = np.zeros_like(self._colours)  # spectra of the last blocks, the newest at `_at`
+        self._at = 0
+        self._over = np.zeros((block, 2), dtype=np.float32)
+        self._block = block
+        self._quiet = parts
+
+    def answer(self, send: Audio) -> Audio:
+        """The room's answer (block, 2) at the time of the next block of what is sent into it (block, 2)."""
+        parts = len(self._colours)
+        self._at = (self._at - 1) % parts
+        self._quiet = 0 if np.any(send) else self._quiet + 1
+        if self._quiet > parts:  # nothing rings any more
+            self._heard[self._at] = 0
+            out, self._over = self._over, np.zeros_like(self._over)
+            return out
+        self._heard[self._at] = np.fft.rfft(send, 2 * self._block, axis=0)
+        turned = np.roll(self._colours, self._at, axis=0)
+        both = np.fft.irfft(np.einsum("pfe,pfe->fe", self._heard, turned), 2 * self._block, axis=0)
+        out = self._over + both[: self._block].astype(np.float32)
+        self._over = both[self._block :].astype(np.float32)
+        return out
+
+
 def limit(audio: Audio) -> None:
     """Bend what is louder than the knee so that nothing reaches full scale, in place; the rest is untouched."""
     loud = np.abs(audio) > _KNEE

@@ -11,25 +11,25 @@ import wave
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH
 from bridge.preview import drum_kit, room, tones
+from bridge.preview.wire import Role
 
 Audio = NDArray[np.float32]
-Role = Literal["melody", "bass", "drums", "click"]
 
 SAMPLE_RATE: Final = 48_000
 MAX_SECONDS: Final = 3600.0  # an hour takes 2.8 GB while it is rendered; longer is a mistake in the times
 CLICK_ACCENT_PITCH: Final = 76  # of the "click" role: this pitch is the first beat of a bar, any other a plain beat
 
-_GAINS: Final[dict[str, float]] = {"melody": 0.29, "bass": 0.28, "drums": 0.82, "click": 0.5}
-_ROOM_SENDS: Final[dict[str, float]] = {"melody": 0.22, "bass": 0.03, "drums": 0.10, "click": 0.0}
-_RELEASE_S: Final[dict[str, float]] = {"melody": 0.11, "bass": 0.05}
-_CHOKE_S: Final = 0.012  # how fast a closing hi-hat ends an open one
+GAINS: Final[dict[str, float]] = {"melody": 0.29, "bass": 0.28, "drums": 0.82, "click": 0.5}
+ROOM_SENDS: Final[dict[str, float]] = {"melody": 0.22, "bass": 0.03, "drums": 0.10, "click": 0.0}
+RELEASE_S: Final[dict[str, float]] = {"melody": 0.11, "bass": 0.05}
+CHOKE_S: Final = 0.012  # how fast a closing hi-hat ends an open one
 _BRIGHTNESS_STEPS: Final = 3  # tones rendered per key: soft, middle, hard
 _TONE_STEP_S: Final = 0.5  # tones are kept in whole multiples of this, so that few are rendered twice
 _FADE_S: Final = 0.03
@@ -58,41 +58,71 @@ class _Renderer:
     def pitched(self, note: TimedNote) -> Audio:
         """A key pressed and let go: the tone until the note's end, then a release."""
         held = max(1, round(note.duration_s * self._rate))
-        release = round(_RELEASE_S[note.role] * self._rate)
-        step = min(_BRIGHTNESS_STEPS - 1, note.velocity * _BRIGHTNESS_STEPS // 128)
-        sound = self._tone(note.role, note.pitch, step, held + release)[: held + release].copy()
-        sound[held:] *= (0.5 + 0.5 * np.cos(np.pi * np.arange(1, release + 1) / release)).astype(np.float32)[:, None]
-        return sound * np.float32((note.velocity / 127.0) ** 1.2)
+        release = round(RELEASE_S[note.role] * self._rate)
+        sound = self._tone(note.role, note.pitch, brightness_step(note.velocity), held + release)
+        sound = sound[: held + release].copy()
+        sound[held:] *= fall(0, release, release)
+        return sound * pitched_gain(note.velocity)
 
     def struck(self, note: TimedNote, choke_s: float) -> Audio:
         """A drum hit or a click; `choke_s` is how long it may ring."""
-        if note.role == "click":
-            kind = drum_kit.ACCENT if note.pitch == CLICK_ACCENT_PITCH else drum_kit.CLICK
-        else:
-            kind = drum_kind(note.pitch)
+        kind = struck_kind(note.role, note.pitch)
         if kind not in self._hits:
             self._hits[kind] = drum_kit.hit(kind, self._rate)
-        sound = self._hits[kind] * np.float32((note.velocity / 127.0) ** 1.5)
-        fade = round(_CHOKE_S * self._rate)
+        sound = self._hits[kind] * struck_gain(note.velocity)
+        fade = round(CHOKE_S * self._rate)
         if choke_s * self._rate + fade < len(sound):
             ring = round(choke_s * self._rate)
             sound = sound[: ring + fade]
-            sound[ring:] *= (1.0 - np.arange(1, fade + 1) / fade).astype(np.float32)[:, None]
+            sound[ring:] *= fall(0, fade, fade)
         return sound
 
     def _tone(self, role: str, pitch: int, step: int, frames: int) -> Audio:
         key = (role, pitch, step)
         known = self._tones.get(key)
         if known is None or len(known) < frames:
-            seconds = math.ceil(frames / self._rate / _TONE_STEP_S) * _TONE_STEP_S
-            voice = tones.electric_piano if role == "melody" else tones.round_bass
-            known = self._tones[key] = voice(pitch, (step + 0.5) / _BRIGHTNESS_STEPS, seconds, self._rate)
+            whole = round(math.ceil(frames / self._rate / _TONE_STEP_S) * _TONE_STEP_S * self._rate)
+            known = self._tones[key] = tone(role, pitch, step, 0, whole, self._rate)
         return known
 
 
 def drum_kind(pitch: int) -> int:
     """The drum of the kit that plays a General MIDI percussion pitch; a woodblock for what the kit has not."""
     return DRUM_CLASS_OF_PITCH.get(pitch, drum_kit.WOODBLOCK)
+
+
+def struck_kind(role: str, pitch: int) -> int:
+    """What is struck by a pitch of the roles "drums" and "click"."""
+    if role == "click":
+        return drum_kit.ACCENT if pitch == CLICK_ACCENT_PITCH else drum_kit.CLICK
+    return drum_kind(pitch)
+
+
+def brightness_step(velocity: int) -> int:
+    """Which of the few brightnesses a key struck at a velocity has."""
+    return min(_BRIGHTNESS_STEPS - 1, velocity * _BRIGHTNESS_STEPS // 128)
+
+
+def tone(role: str, pitch: int, step: int, start: int, frames: int, sample_rate: int) -> Audio:
+    """Frames `start` on of a key of "melody" or "bass" held for ever: (n, 2)."""
+    voice = tones.electric_piano if role == "melody" else tones.round_bass
+    return voice(pitch, (step + 0.5) / _BRIGHTNESS_STEPS, start, frames, sample_rate)
+
+
+def pitched_gain(velocity: int) -> np.float32:
+    """How loud a key is at a velocity."""
+    return np.float32((velocity / 127.0) ** 1.2)
+
+
+def struck_gain(velocity: int) -> np.float32:
+    """How loud a hit is at a velocity."""
+    return np.float32((velocity / 127.0) ** 1.5)
+
+
+def fall(start: int, frames: int, length: int) -> Audio:
+    """Frames `start` on of a fall from 1 to 0 that takes `length` frames: (n, 1)."""
+    place = np.minimum(np.arange(start + 1, start + frames + 1) / length, 1.0)
+    return (0.5 + 0.5 * np.cos(np.pi * place)).astype(np.float32)[:, None]
 
 
 def render(notes: Iterable[TimedNote], *, sample_rate: int = SAMPLE_RATE, seconds: float | None = None) -> Audio:
@@ -117,10 +147,10 @@ def render(notes: Iterable[TimedNote], *, sample_rate: int = SAMPLE_RATE, second
         struck = note.role in ("drums", "click")
         sound = renderer.struck(note, choke_s) if struck else renderer.pitched(note)
         start = round(note.start_s * sample_rate)
-        sound = sound[: max(0, frames - start)] * np.float32(_GAINS[note.role])
+        sound = sound[: max(0, frames - start)] * np.float32(GAINS[note.role])
         dry[start : start + len(sound)] += sound
-        if _ROOM_SENDS[note.role]:
-            send[start : start + len(sound)] += sound * np.float32(_ROOM_SENDS[note.role])
+        if ROOM_SENDS[note.role]:
+            send[start : start + len(sound)] += sound * np.float32(ROOM_SENDS[note.role])
     room.add_room(dry, send, sample_rate)
     room.limit(dry)
     fade = min(frames, round(_FADE_S * sample_rate))

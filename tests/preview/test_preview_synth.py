@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from bridge.music.grids import DRUM_PITCHES
 from bridge.preview import drum_kit, room, synth, tones
-from bridge.preview.synth import SAMPLE_RATE, Audio, Role, TimedNote, render, write_wav
+from bridge.preview.synth import SAMPLE_RATE, Audio, TimedNote, render, write_wav
+from bridge.preview.wire import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 44_100
@@ -169,9 +170,9 @@ def test_a_tone_is_rendered_once_however_often_it_is_played(monkeypatch: pytest.
     rendered: list[int] = []
     real = tones.electric_piano
 
-    def counted(pitch: int, brightness: float, seconds: float, sample_rate: int) -> Audio:
+    def counted(pitch: int, brightness: float, start: int, frames: int, sample_rate: int) -> Audio:
         rendered.append(pitch)
-        return real(pitch, brightness, seconds, sample_rate)
+        return real(pitch, brightness, start, frames, sample_rate)
 
     monkeypatch.setattr(tones, "electric_piano", counted)
     render([TimedNote(index * 0.1, 0.1, 60 + index % 3, 100, "melody") for index in range(60)])
