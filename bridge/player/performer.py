@@ -51,6 +51,8 @@ class Performer:
         self.fresh = True
         self.hearing = Hearing(self.outbox.append, input_latency_ms)
         self._clock_out = ClockOut(outputs) if outputs.layout.names[-1:] == ("clock",) else None
+        self._preview = preview
+        outputs.tap = None if preview is None else preview.sent
         self._floor_ns = 0
         self._told = timekeeper.state()
         self._told_ns = 0
@@ -65,12 +67,13 @@ class Performer:
         for other_ns in (
             self.looper.next_due_ns(),
             self._clock_out.next_due_ns(self.looper.map) if self._clock_out else None,
+            self._preview.next_due_ns(self.looper.map) if self._preview else None,
             self._sweep_ns if self._sweep else None,
+            self.hearing.next_due_ns(),
             self._told_ns + STATE_EVERY_NS if self.timekeeper.followed else None,
         ):
             if other_ns is not None and other_ns < due_ns:
                 due_ns = other_ns
-            self.hearing.next_due_ns(),
         return due_ns
 
     def perform(self, now_ns: int) -> None:
@@ -80,16 +83,18 @@ class Performer:
         self._sound(self.looper.advance(now_ns))
         if self._clock_out is not None:
             self._clock_out.advance(self.looper.map, now_ns)
+        if self._preview is not None:
+            self._preview.advance(self.looper.map, now_ns)
         if self._sweep and now_ns >= self._sweep_ns:
             self.outputs.every_note_off(*self._sweep.pop(), now_ns)
             self._sweep_ns = now_ns + SWEEP_PAUSE_NS
+        self.hearing.flush(now_ns)
         if self.timekeeper.followed and now_ns - self._told_ns >= STATE_EVERY_NS:
             self._tell_clock(now_ns)
 
     def finish(self, now_ns: int) -> None:
         """Close every note: the last thing a player does."""
         self.outputs.close_all(now_ns)
-        self.hearing.flush(now_ns)
         if self._clock_out is not None and self.looper.map.playing:
             self._clock_out.change(Change(Shift.STOP), now_ns)
 
@@ -112,8 +117,8 @@ class Performer:
         self.perform(now_ns)
 
     def midi_in(self, stamp_ns: int, message: Sequence[int], now_ns: int) -> None:
-        """A MIDI message that came in at `stamp_ns`: clock and transport go to the timekeeper, the rest to `listener`,
-        which is whoever plays along.
+        """A MIDI message that came in at `stamp_ns`: clock and transport go to the timekeeper, what somebody plays
+        along is heard.
         """
         if message[0] < SYSTEM:
             self.hearing.midi_in(stamp_ns, message, self.looper.map)
@@ -122,16 +127,16 @@ class Performer:
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
 
+    def input_lost(self, now_ns: int) -> None:
+        """The input port has gone: what was held on it is over."""
+        self.hearing.close(self.looper.map.beat_at_ns(now_ns), lost=True)
+
     def _handle(self, record: Any, now_ns: int) -> None:
         looper, keeper = self.looper, self.timekeeper
         match record:
             case messages.LiveReport():
                 self._apply(keeper.live(record), now_ns)
             case messages.Launch():
-    def input_lost(self, now_ns: int) -> None:
-        """The input port has gone: what was held on it is over."""
-        self.hearing.close(self.looper.map.beat_at_ns(now_ns), lost=True)
-
                 looper.launch(record, now_ns)
             case messages.Reshape():
                 self._sound(looper.reshape(record, now_ns), now_ns)
@@ -146,6 +151,9 @@ class Performer:
             case messages.RestoreTransport():
                 values = [getattr(record, field.name) for field in dataclasses.fields(TempoMap)]
                 self._apply(keeper.restore(TempoMap(*values), now_ns), now_ns)
+            case messages.AimPreview(port):
+                if self._preview is not None:
+                    self._preview.aim(port)
             case messages.Panic(every_note):
                 self._panic(every_note, now_ns)
             case _:
@@ -175,17 +183,19 @@ class Performer:
         """Go by the timekeeper's map from now on."""
         if change is None:
             return
+        if change.shift is not Shift.SLIDE:
+            self.hearing.close(self.looper.map.beat_at_ns(now_ns))
         self._sound(self.looper.change(change, self.timekeeper.map, now_ns), now_ns)
         if self._clock_out is not None:
             self._clock_out.change(change, now_ns)
+        if self._preview is not None:
+            self._preview.change(change, self.looper.map)
         if change.shift in (Shift.START, Shift.LEAP):
             self._floor_ns = now_ns
             self._sound(self.looper.advance(now_ns, change.from_beats))
         if change.shift is not Shift.SLIDE or self._worth_telling(now_ns):
             self._tell_clock(now_ns)
 
-        if change.shift is not Shift.SLIDE:
-            self.hearing.close(self.looper.map.beat_at_ns(now_ns))
     def _worth_telling(self, now_ns: int) -> bool:
         """A followed clock slides with every report; a tempo, a metre or an audible shift are told."""
         state, told = self.timekeeper.state(), self._told
@@ -216,6 +226,6 @@ class Performer:
             intended_ns = max(tempo_map.ns_at_beat(due_beats), self._floor_ns) if at_ns is None else at_ns
             if on:
                 self.outputs.note_on((voice, part), pitch, velocity, intended_ns)
+                self.hearing.sent(voice, pitch, velocity, intended_ns)
             else:
                 self.outputs.note_off((voice, part), pitch, intended_ns)
-                self.hearing.sent(voice, pitch, velocity, intended_ns)
