@@ -85,6 +85,9 @@ class Midi(Section):
         "auto", r"^[^\x00-\x1f\x7f]{1,128}$", "auto, none, or part of the name of a port (a number: in quotes)",
         "auto: our own port `NAME in`; none; or part of the name of a port to listen to",
     )  # fmt: skip
+    input_latency_ms: float = Field(
+        0.0, ge=0, le=500, description="how long what you play takes to get here; it is taken off"
+    )
     clock_out: Switch = Field(False, description="send MIDI clock from a port `NAME clock`")
 
 
@@ -147,6 +150,7 @@ class Voice(Section):
     humanize: float = Field(0.0, ge=0, le=1, description="how much timing and velocity wander, 0-1")
     grid: Grid = Field("1/16", description="1/4, 1/8, 1/8T, 1/16, 1/16T, 1/32")
     temperature: float = Field(0.6, ge=0.05, le=2, description="of new bars, 0.05-2: low is plain, high is bold")
+    listen: int = Field(0, ge=0, le=16, description="MIDI channel it listens to when it jams; 0: all")
 
     def midi_channels(self) -> dict[int, int]:
         """MIDI channel 0-15 by the number of the part in note lists."""

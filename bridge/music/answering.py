@@ -1,0 +1,179 @@
+"""From what somebody has played to a phrase for the models, and from what a model makes of it to an answer that fits.
+
+Pure. A model's bars follow a phrase in the large; what a partner would notice at once (a note outside the key, another
+octave, twice as many notes, another loudness) is put right here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import Final
+
+from bridge.limits import MIN_NOTE_BEATS
+from bridge.music.feel import Feel, straight_step
+from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_PITCHES, metric_velocity
+from bridge.music.groove_settings import GrooveSettings
+from bridge.music.harmony import DRUM_PART, class_weights, snapped
+from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
+
+DRUM_CHANNEL: Final = 9
+_KICK, _SNARE, _HAT = DRUM_PITCHES[:3]
+#: How much each degree belongs to a key, from the tonic up (Krumhansl and Kessler 1982, probe tones).
+_MAJOR: Final = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR: Final = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_MAJOR_DEGREES: Final = (0, 2, 4, 5, 7, 9, 11)
+_MINOR_DEGREES: Final = (0, 2, 3, 5, 7, 8, 10)
+_PLAYED_SHARE: Final = 0.08  # a pitch class that has so much of the time belongs, whatever the key
+_ROOM: Final = 5  # semitones that an answer may go beyond the phrase's lowest and highest note
+_MOST_NOTES: Final = 1.5  # times as many as the phrase has
+_KEY_MEMORY: Final = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A note as it was played: absolute beats, channel 0-15; `end_beats` infinite while it is held."""
+
+    pitch: int
+    velocity: int
+    channel: int
+    start_beats: float
+    end_beats: float
+
+
+def phrase_of(
+    played: Iterable[Played], from_beats: float, length_beats: float, grid: GrooveSettings, feel: Feel, part: int = 0
+) -> Bars:
+    """What was played, on the straight grid of a line model, as a loop of `length_beats` that begins at `from_beats`.
+
+    What came a little before the beginning belongs to it, what rounds onto the end to the last step; of several notes
+    of one pitch at one step the last stays.
+    """
+    last = max(0, math.ceil(length_beats * grid.steps_per_beat - 1e-9) - 1)
+    by_place: dict[tuple[int, int], Note] = {}
+    for note in played:
+        onset = note.start_beats - from_beats
+        step = min(max(straight_step(onset, grid, feel), 0), last)
+        start = step / grid.steps_per_beat
+        duration = min(note.end_beats - note.start_beats, length_beats - start)
+        by_place[step, note.pitch] = Note(note.pitch, start, max(duration, MIN_NOTE_BEATS), note.velocity, part)
+    return Bars(in_order(by_place.values()), length_beats)
+
+
+def drum_phrase_of(played: Sequence[Played], from_beats: float, length_beats: float, part: int = 0) -> Bars:
+    """What was played, as drums, with its own timing: drum pitches as they are; the notes of a melody by their place
+    in its range: low ones on the kick, middle ones on the snare, high ones on the hat.
+    """
+    drums = all(note.channel == DRUM_CHANNEL or note.pitch in DRUM_CLASS_OF_PITCH for note in played)
+    low = min((note.pitch for note in played), default=0)
+    third = max(1.0, (max((note.pitch for note in played), default=0) - low + 1) / 3)
+    notes = []
+    for note in played:
+        if drums and note.pitch not in DRUM_CLASS_OF_PITCH:
+            continue
+        pitch = note.pitch if drums else (_KICK, _SNARE, _HAT)[min(2, int((note.pitch - low) / third))]
+        start = min(max(note.start_beats - from_beats, 0.0), length_beats - MIN_NOTE_BEATS)
+        notes.append(Note(pitch, start, min(STEP_BEATS / 2, length_beats - start), note.velocity, part))
+    return Bars(in_order(notes), length_beats)
+
+
+class KeySense:
+    """The key of what is played: a memory of how long each pitch class was held, in which older phrases fade."""
+
+    def __init__(self) -> None:
+        """Nothing was played."""
+        self._weights = [0.0] * 12
+
+    def hear(self, phrase: Bars) -> None:
+        """One more phrase."""
+        self._weights = _weighed(phrase, self._weights, _KEY_MEMORY)
+
+    def classes_with(self, phrase: Bars) -> frozenset[int]:
+        """The pitch classes that belong, by all that was heard and a phrase that is still being played."""
+        weights = _weighed(phrase, self._weights, _KEY_MEMORY)
+        total = sum(weights)
+        if total == 0.0:
+            return frozenset(range(12))
+        keys = [(tonic, minor) for minor in (False, True) for tonic in range(12)]
+        tonic, minor = max(keys, key=lambda key: _agreement(weights, *key))
+        degrees = _MINOR_DEGREES if minor else _MAJOR_DEGREES
+        played = {pitch_class for pitch_class, weight in enumerate(weights) if weight >= _PLAYED_SHARE * total}
+        return frozenset((tonic + degree) % 12 for degree in degrees) | played
+
+
+def _weighed(phrase: Bars, before: Sequence[float], keep: float) -> list[float]:
+    return [keep * old + new for old, new in zip(before, class_weights(phrase.notes), strict=True)]
+
+
+def _agreement(weights: Sequence[float], tonic: int, minor: bool) -> float:
+    """Correlation of what was played with a key's profile."""
+    profile = [(_MINOR if minor else _MAJOR)[(pitch_class - tonic) % 12] for pitch_class in range(12)]
+    mean_w, mean_p = fmean(weights), fmean(profile)
+    pairs = [(w - mean_w, p - mean_p) for w, p in zip(weights, profile, strict=True)]
+    spread = math.sqrt(sum(w * w for w, _ in pairs) * sum(p * p for _, p in pairs))
+    return sum(w * p for w, p in pairs) / spread if spread else 0.0
+
+
+def misfit(answer: Bars, phrase: Bars, classes: frozenset[int]) -> float:
+    """How little an answer suits a phrase, before anything is put right: 0 is as one would like it."""
+    density = abs(math.log2((len(answer.notes) + 0.5) / (len(phrase.notes) + 0.5)))
+    pitched = _pitched(answer.notes)
+    outside = fmean(note.pitch % 12 not in classes for note in pitched) if pitched else 0.0
+    theirs = _pitched(phrase.notes)
+    apart = abs(median(n.pitch for n in pitched) - median(n.pitch for n in theirs)) if pitched and theirs else 0.0
+    return density + 2.0 * outside + apart / 12.0
+
+
+def fitted(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) -> Bars:
+    """The answer in the key, the register, the density and at the loudness of the phrase."""
+    if not answer.notes or not phrase.notes:
+        return answer
+    notes = _thinned(answer.notes, math.ceil(_MOST_NOTES * len(phrase.notes)))
+    if not drums:
+        notes = _in_register([_in_key(note, classes) for note in notes], _pitched(phrase.notes))
+    louder = fmean(n.velocity for n in phrase.notes) - fmean(n.velocity for n in notes)
+    return Bars(in_order(replace(n, velocity=_loud(n.velocity + louder)) for n in notes), answer.length)
+
+
+def softer(bars: Bars, factor: float) -> Bars:
+    """The same notes, their velocities times `factor`."""
+    return Bars(tuple(replace(note, velocity=_loud(note.velocity * factor)) for note in bars.notes), bars.length)
+
+
+def _loud(velocity: float) -> int:
+    return min(127, max(1, round(velocity)))
+
+
+def _pitched(notes: Iterable[Note]) -> list[Note]:
+    return [note for note in notes if note.part != DRUM_PART]
+
+
+def _thinned(notes: Sequence[Note], most: int) -> list[Note]:
+    """At most so many notes: those on weak steps, and the softer of them, go first."""
+    keep = sorted(notes, key=lambda n: (metric_velocity(round(n.start / STEP_BEATS)), n.velocity), reverse=True)
+    return list(in_order(keep[:most]))
+
+
+def _in_key(note: Note, classes: frozenset[int]) -> Note:
+    return note if note.part == DRUM_PART else replace(note, pitch=snapped(note.pitch, classes))
+
+
+def _in_register(notes: Sequence[Note], theirs: Sequence[Note]) -> list[Note]:
+    """By octaves to where the phrase is: the whole of it first, then what still lies outside its range."""
+    ours = _pitched(notes)
+    if not ours or not theirs:
+        return list(notes)
+    octaves = round((median(n.pitch for n in theirs) - median(n.pitch for n in ours)) / 12)
+    low, high = min(n.pitch for n in theirs) - _ROOM, max(n.pitch for n in theirs) + _ROOM
+    moved: Mapping[Note, int] = {note: _folded(note.pitch + 12 * octaves, low, high) for note in ours}
+    return [replace(note, pitch=moved.get(note, note.pitch)) for note in notes]
+
+
+def _folded(pitch: int, low: int, high: int) -> int:
+    while pitch < low and pitch + 12 <= high:
+        pitch += 12
+    while pitch > high and pitch - 12 >= low:
+        pitch -= 12
+    return min(127, max(0, pitch)) if 0 <= pitch <= 127 else pitch % 12 + (108 if pitch > 127 else 0)
