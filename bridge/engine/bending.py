@@ -1,14 +1,70 @@
-"""The `bend` of a job, as the model's steering."""
+"""The `bend` of a job, as the model's steering. `bridge.session.bending` says what its keys are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.model.compiled import CompiledModel
+from bridge.model.keeping import Hold, Lock, finished
+from bridge.model.leaning import Lean
 from bridge.model.steering import Steering
+from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
+from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
+
+_CHORDS_AMOUNT = 0.8  # how firmly a chord loop of the session is leant on
+_KICKS = (35, 36)  # General MIDI's bass drums
+
+
+def bars_from_json(value: Sequence[Any]) -> Bars:
+    """Bars from ``[length_beats, rows]``."""
+    length_beats, rows = value
+    return Bars(in_order(Note(*row) for row in rows), length_beats)
 
 
 def steering_of(model: CompiledModel, bend: Mapping[str, Any]) -> Steering:
     """How the model is to be steered for what `bridge.session.bending` gathered."""
-    return Steering()
+    key = bend.get("key")
+    classes = None if key is None or key["classes"] is None else frozenset(key["classes"])
+    hold, lock = bend.get("hold"), bend.get("lock")
+    return Steering(
+        pitch_classes=classes,
+        binding="off" if key is None else key["binding"],
+        mode="major" if key is None else key["mode"],
+        lean=_lean(bend, None if model.config.part == "drums" else bend.get("chords"), classes),
+        hold=None if hold is None else Hold(hold["what"], bars_from_json(hold["bars"])),
+        lock=None if lock is None else Lock(bars_from_json(lock["bars"]), tuple((a, b) for a, b in lock["spans"])),
+        surprise=bend.get("surprise"),
+    )
+
+
+def _lean(bend: Mapping[str, Any], chords: Mapping[str, Any] | None, classes: frozenset[int] | None) -> Lean | None:
+    follow = bend.get("follow")
+    if chords is None and follow is None:
+        return None
+    lean = Lean()
+    if follow is not None and follow["line"] is not None:
+        lean = Lean(harmony_of(bars_from_json(follow["line"]), classes), follow["amount"])
+    if chords is not None:
+        loop = ChordLoop(tuple(Chord(*row) for row in chords["chords"]), chords["length"])
+        lean = Lean(loop, max(_CHORDS_AMOUNT, lean.harmony_amount))
+    if follow is None or follow["rhythm"] is None:
+        return lean
+    rhythm = follow["rhythm"]
+    bars = bars_from_json(rhythm["bars"])
+    steps = max(1, round(bars.length / STEP_BEATS))
+    struck = [note for note in bars.notes if not rhythm["kicks"] or note.pitch in _KICKS]
+    onsets = frozenset(round(note.start / STEP_BEATS) % steps for note in struck)
+    return Lean(lean.harmony, lean.harmony_amount, onsets, steps if onsets else 0, follow["amount"])
+
+
+def kept_exactly(bars: Bars, steering: Steering, kind: str, *, verbatim: bool) -> Bars:
+    """The bars a job has made, with what is held and locked put back exactly and nothing outside a key that binds
+    hard; `verbatim` bars (a stored corner) are bound to nothing but what is locked.
+    """
+    scale = None
+    if steering.binding == "hard" and not verbatim:
+        scale = steering.pitch_classes
+        if scale is None and bars.notes:
+            scale = best_scale(class_weights(bars.notes), steering.mode)
+    return finished(bars, None if verbatim else steering.hold, steering.lock, scale, kind)

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from bridge.engine.bending import steering_of
+from bridge.engine.bending import bars_from_json, kept_exactly, steering_of
 from bridge.messages import Generate, NoteRow
 from bridge.model import generation, morphing
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import UnknownModelError
 from bridge.model.registry import ModelFileError, load_compiled
-from bridge.music.notes import BEATS_PER_BAR, Bars, Note, cut, in_order
+from bridge.model.steering import Steering
+from bridge.music.notes import BEATS_PER_BAR, Bars, cut
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +70,23 @@ class Residents:
         model = self._models.get(job.model)
         if model is None:
             raise JobError(_NOT_NOW, f"the model {job.model} is not ready")
-        material = tuple(_from_json(value) for value in job.material)
+        material, steering = tuple(bars_from_json(value) for value in job.material), steering_of(model, job.bend)
+        at_a_corner = False
         if job.op in ("morph", "xy"):
-            bars = self._morphed(model, job, material, at_every_beat)
+            at_a_corner = job.x in (0.0, 1.0) and (job.op == "morph" or job.y in (0.0, 1.0))
+            bars = self._morphed(model, job, material, steering, at_every_beat)
         else:
-            bars = _bars_for(model, job, material)
+            bars = _bars_for(model, job, material, steering)
+        bars = kept_exactly(bars, steering, model.config.part, verbatim=at_a_corner)
         return bars.length, [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
 
     def _morphed(
-        self, model: CompiledModel, job: Generate, corners: tuple[Bars, ...], at_every_beat: Callable[[], None]
+        self,
+        model: CompiledModel,
+        job: Generate,
+        corners: tuple[Bars, ...],
+        steering: Steering,
+        at_every_beat: Callable[[], None],
     ) -> Bars:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
         if not all(corner.notes for corner in corners):
@@ -85,7 +94,6 @@ class Residents:
         key = (job.model, corners, job.seed, job.temperature, json.dumps(job.bend, sort_keys=True))
         morph = self._morphs.pop(key, None)
         if morph is None:
-            steering = steering_of(model, job.bend)
             morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, steering, at_every_beat)
         self._morphs[key] = morph
         while len(self._morphs) > _MORPHS_KEPT:
@@ -96,13 +104,12 @@ class Residents:
         """Work out, while nothing else waits, where these bars lie: the next request will go on from there."""
         model = self._models.get(job.model)
         if model is not None and notes:
-            generation.encode_bars(model, _from_json([length_beats, notes]))
+            generation.encode_bars(model, bars_from_json([length_beats, notes]))
 
 
-def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...]) -> Bars:
+def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], steering: Steering) -> Bars:
     length_beats = job.bars * job.beats_per_bar
     whole_bars = math.ceil(length_beats / BEATS_PER_BAR - 1e-9)  # the models think in bars of four beats
-    steering = steering_of(model, job.bend)
     match job.op:
         case "sample":
             made = generation.sample_bars(model, whole_bars, job.seed, job.temperature, steering)
@@ -113,11 +120,6 @@ def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...]) -
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
     return made if made.length == length_beats else cut(made, 0.0, length_beats)
-
-
-def _from_json(value: Any) -> Bars:
-    length_beats, rows = value
-    return Bars(in_order(Note(*row) for row in rows), length_beats)
 
 
 def usable_device(device: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
 
 from bridge.model import noise
+from bridge.model.candidates import CANDIDATES, chosen
 from bridge.model.compiled import WARM_UP_RUNS, CompiledModel
 from bridge.model.config import ModelConfig
 from bridge.model.decoding import Decoded, WindowDecode
@@ -27,9 +28,12 @@ from bridge.model.framing import (
     is_heard,
     to_bars,
     to_windows,
+    transposed,
     windows_needed,
 )
-from bridge.model.steering import PLAIN, Steering, steered_bias, token_bonus
+from bridge.model.keeping import onsets_wanted
+from bridge.model.steering import PLAIN, Steering, held_classes, steered_bias, token_bonus
+from bridge.music.harmony import best_scale, class_weights, nearest_shift
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars
 
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
@@ -38,6 +42,8 @@ _VARY_BONUS_NATS = 4.0
 #: Where bars are looked for again when there is not one note in them, by the path of their noise.
 _ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
 _ENCODED_KEPT = 64
+#: The share of a loop that may lie outside the session's key before it is moved: bars to go on from, bars to vary.
+_STAY, _STAY_NEAR = 0.06, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +109,53 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     """New bars from the prior: the first window free, those after it going on from it."""
     config = model.config
     length = float(bars * BEATS_PER_BAR)
-    point = prior_point(model, noise.derived(seed, 0))
-    points = chain([point], (prior_point(model, noise.derived(seed, 0, *again)) for again in _ANEW[1:]))
-    bias = steered_bias(steering, (), config, 0)
+    points = (prior_point(model, noise.derived(seed, 0, *again)) for again in _ANEW)
     steps = _steps_left(length, 0, config)
-    windows = [_heard_at(model, points, steering, noise.derived(seed, 0, 1), temperature, bias, steps)]
+    frame, point, first = _first_window(model, points, steering, noise.derived(seed, 0, 1), temperature, steps)
+    windows = [first]
     while len(windows) < windows_needed(length, config):
         if len(windows) > 1:
             point = _mean_of(model, windows[-1])
         steps = _steps_left(length, len(windows), config)
         step_seed = noise.derived(seed, len(windows))
-        windows += _following(model, point, windows, Frame(), step_seed, temperature, steering, steps)
-    return to_bars(windows, Frame(), config, length)
+        windows += _following(model, point, (), windows, frame, step_seed, temperature, steering, steps)
+    return to_bars(windows, frame, config, length)
+
+
+def _first_window(
+    model: CompiledModel, points: Iterable[Tensor], steering: Steering, seed: int, temperature: float, steps: int
+) -> tuple[Frame, Tensor, WindowTokens]:
+    """A first window, its frame and its point (Z,). In what key it comes lies in its point; so it is decoded freely,
+    moved by the nearest way to the key that binds it, and only where some of it is then outside, or it has a harmony to
+    lean on, decoded again with the same noise and the masks.
+    """
+    config, kept = model.config, steering.lock
+    frame = Frame() if kept is None else Frame(frame_of(kept.bars, config).shift)
+    free = replace(steering, binding="off", lean=steering.rhythm_alone) if steering.may_transpose else steering
+    bias = steered_bias(free, (), config, frame)
+    point, row_seed, window = _best_of(model, points, free, seed, temperature, bias, steps)
+    if config.part == "drums" or free is steering:
+        return frame, point, window
+    weights, classes = held_classes([window]), steering.pitch_classes
+    if classes is None and steering.binding == "hard":
+        classes = best_scale(weights, steering.mode)
+    if classes is not None:
+        frame = Frame(-nearest_shift(weights, classes, stay=0.0))
+    outside = classes is not None and any(weights[(c + frame.shift) % 12] for c in range(12) if c not in classes)
+    if outside or steering.lean != free.lean:
+        bias = steered_bias(replace(steering, pitch_classes=classes), (), config, frame)
+        window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
+    return frame, point, window
 
 
 def continue_bars(
     model: CompiledModel, seed_bars: Bars, bars: int, seed: int, temperature: float, steering: Steering = PLAIN
 ) -> Bars:
-    """The next `bars` bars after `seed_bars`, alone: around where its last window lies, in its key, register and
-    accents.
+    """The next `bars` bars after `seed_bars`, alone: around where its last window lies, in its register and accents,
+    and in its key or moved to the one that binds.
     """
     config = model.config
-    source = encode_bars(model, seed_bars)
+    source = encode_bars(model, _in_key(seed_bars, steering, config))
     length = float(bars * BEATS_PER_BAR)
     point = source.means[-1]
     windows: list[WindowTokens] = []
@@ -132,28 +163,38 @@ def continue_bars(
         if windows:
             point = _mean_of(model, windows[-1])
         step_seed = noise.derived(seed, len(windows))
-        heard = [*source.windows, *windows]
         steps = _steps_left(length, len(windows), config)
-        windows += _following(model, point, heard, source.frame, step_seed, temperature, steering, steps)
+        frame = source.frame
+        windows += _following(model, point, source.windows, windows, frame, step_seed, temperature, steering, steps)
     return to_bars(windows, source.frame, config, length)
+
+
+def _in_key(bars: Bars, steering: Steering, config: ModelConfig, stay: float = _STAY) -> Bars:
+    """Bars to go on from, moved to the key that binds what follows by the nearest way."""
+    classes = steering.pitch_classes
+    if classes is None or config.part == "drums" or not steering.may_transpose:
+        return bars
+    return transposed(bars, nearest_shift(class_weights(bars.notes), classes, stay))
 
 
 def _following(
     model: CompiledModel,
     point: Tensor,
-    heard: Sequence[WindowTokens],
+    source: Sequence[WindowTokens],
+    made: Sequence[WindowTokens],
     frame: Frame,
     seed: int,
     temperature: float,
     steering: Steering,
     steps: int,
 ) -> list[WindowTokens]:
-    """One more window after those heard, the last of which lies at `point`."""
-    bias = steered_bias(steering, heard, model.config, frame.shift)
+    """One more window after those of the source and those made since; the last of them lies at `point`."""
+    first_step = len(made) * model.config.steps
+    bias = steered_bias(steering, [*source, *made], model.config, frame, first_step)
     size = model.config.latent_size
     white = (torch.from_numpy(noise.normal(noise.derived(seed, 2, *again), noise.LATENT, size)) for again in _ANEW)
     points = (model.maps.following(point, each) for each in white)
-    return [_heard_at(model, points, steering, noise.derived(seed, 1), temperature, bias, steps)]
+    return [_best_of(model, points, steering, noise.derived(seed, 1), temperature, bias, steps, first_step)[2]]
 
 
 def _steps_left(length_beats: float, windows: int, config: ModelConfig) -> int:
@@ -161,7 +202,7 @@ def _steps_left(length_beats: float, windows: int, config: ModelConfig) -> int:
     return round(length_beats * STEPS_PER_BEAT) - windows * config.steps
 
 
-def _heard_at(
+def _best_of(
     model: CompiledModel,
     points: Iterable[Tensor],
     steering: Steering,
@@ -169,13 +210,24 @@ def _heard_at(
     temperature: float,
     bias: Tensor,
     steps: int,
-) -> WindowTokens:
-    """The window at the first of the points (Z,) at which its first `steps` have a note; the last one's if none has."""
-    for attempt, point in enumerate(points):
-        window = decode_point(model, _offset(point, steering), noise.derived(seed, attempt), temperature, bias).window
+    first_step: int = 0,
+) -> tuple[Tensor, int, WindowTokens]:
+    """One window at one of the points (Z,), with that point and the seed of its noise. Without `surprise` it is the
+    first at which the first `steps` have a note (the last one if none has); with it, the candidate that the knob takes.
+    """
+    seeds = (noise.derived(seed, attempt) for attempt in range(len(_ANEW)))
+    if steering.surprise is not None:
+        few, row_seeds = list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES))
+        z = torch.stack([_offset(point, steering) for point in few])
+        rows = WindowDecode(model, z, row_seeds, temperature, bias).run()
+        onsets = onsets_wanted(steering.hold, first_step, min(steps, model.config.steps))
+        best = chosen(rows, steering.surprise, model.config, steps, onsets)
+        return few[best], row_seeds[best], rows[best].window
+    for point, row_seed in zip(points, seeds, strict=False):
+        window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
         if is_heard(window, model.config, steps):
             break
-    return window
+    return point, row_seed, window
 
 
 def _mean_of(model: CompiledModel, window: WindowTokens) -> Tensor:
@@ -190,22 +242,24 @@ def vary_bars(
     temperature: float,
     steering: Steering = PLAIN,
 ) -> Bars:
-    """Bars near `present`: 0 gives it back as it is, 1 something that only shares its key, register and length."""
+    """Bars near `present`: 0 gives it back as it is (in the key that binds), 1 something that only shares its key,
+    register and length.
+    """
+    config = model.config
+    present = _in_key(present, steering, config, _STAY_NEAR)
     if amount <= 0.0 or not present.notes:
         return present
-    config = model.config
     source = encode_bars(model, present)
     keep = math.cos(min(1.0, amount) * math.pi / 2.0)
     bonus = _VARY_BONUS_NATS * max(0.0, 1.0 - 2.0 * amount)
     windows = []
     for index, window in enumerate(source.windows):
-        bias = steered_bias(steering, source.windows, config, source.frame.shift)
+        bias = steered_bias(steering, source.windows, config, source.frame, index * config.steps)
         bias = bias + token_bonus(window.tokens, bonus, config)
         z = towards_prior(model, source.means[index], keep, noise.derived(seed, index, 2))
         row_seed = noise.derived(seed, index, 1)
-        windows.append(
-            decode_point(model, _offset(z, steering), row_seed, temperature * MORPH_TEMPERATURE, bias).window
-        )
+        heat, first_step = temperature * MORPH_TEMPERATURE, index * config.steps
+        windows.append(_best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step)[2])
     return to_bars(windows, source.frame, config, present.length)
 
 

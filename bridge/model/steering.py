@@ -7,7 +7,7 @@ rarer, `FORBIDDEN` rules it out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from bridge.model.config import ModelConfig
-from bridge.model.framing import WindowTokens
+from bridge.model.framing import Frame, WindowTokens
+from bridge.model.keeping import FORBIDDEN, Hold, Lock, forced_bias
+from bridge.model.leaning import Lean, lean_bias
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
+from bridge.music.harmony import best_scale
 
-FORBIDDEN = -1e9
-_MAJOR = (0, 2, 4, 5, 7, 9, 11)
 _SOFT_KEY_NATS = -2.5
 _REGISTER_ROOM = 5
 _REGISTER_NATS_A_SEMITONE = -0.4
@@ -31,14 +32,31 @@ class Steering:
     """How new bars are to be bent.
 
     `pitch_classes` (of 12) are those of the session's key, in sounding pitch; None: the key of what is gone on from.
-    `binding` says how strictly. `latent_offset` (Z,) is added to every point in the latent space. `bias` (T, C) is
-    added to whatever else there is.
+    `binding` says how strictly; `mode` is the key's to be found, where `hard` binds and there is none yet.
+    `latent_offset` (Z,) is added to every point in the latent space. `bias` (T, C) is added to whatever else there is.
+    `lean`, `hold` and `lock` are what to lean on and what to keep. `surprise` (0 to 1): of several candidates the
+    plainer or the bolder; None: there is only one.
     """
 
     pitch_classes: frozenset[int] | None = None
     binding: Binding = "soft"
     latent_offset: Tensor | None = None
     bias: Tensor | None = None
+    mode: str = "major"
+    lean: Lean | None = None
+    hold: Hold | None = None
+    lock: Lock | None = None
+    surprise: float | None = None
+
+    @property
+    def may_transpose(self) -> bool:
+        """Whether new bars may be moved to the key: not where pitches are kept, nor where it does not bind."""
+        return self.binding != "off" and self.lock is None and (self.hold is None or self.hold.what != "pitch")
+
+    @property
+    def rhythm_alone(self) -> Lean | None:
+        """What there is to lean on, less the harmony: for bars whose key is still to be found."""
+        return None if self.lean is None else replace(self.lean, harmony=None)
 
 
 PLAIN = Steering()
@@ -48,15 +66,18 @@ def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[i
     """The major scale's twelve transpositions hold the notes how well? The best one's pitch classes; None without
     notes. Notes count by how long they are held; `shift` is taken off, so that classes are those that sound.
     """
+    weights = held_classes(windows, shift)
+    return best_scale(weights, "major") if any(weights) else None
+
+
+def held_classes(windows: Sequence[WindowTokens], shift: int = 0) -> list[float]:
+    """For how many steps each of the twelve pitch classes sounds, `shift` taken off."""
     weights = np.zeros(12)
     for window in windows:
         held = _held(window.tokens)
         np.add.at(weights, (held[held >= 0] + LOWEST_PITCH - shift) % 12, 1.0)
-    if not weights.any():
-        return None
-    scores = [sum(weights[(tonic + degree) % 12] for degree in _MAJOR) for tonic in range(12)]
-    best = int(np.argmax(scores))
-    return frozenset((best + degree) % 12 for degree in _MAJOR)
+    found: list[float] = weights.tolist()
+    return found
 
 
 def _held(tokens: Ints) -> Ints:
@@ -102,14 +123,23 @@ def token_bonus(tokens: Ints, nats: float, config: ModelConfig) -> Tensor:
     return bias
 
 
-def steered_bias(steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, shift: int) -> Tensor:
-    """The whole bias (T, C) for bars that go on from `windows` (none: new ones): key, register, the caller's own."""
+def steered_bias(
+    steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, frame: Frame, first_step: int = 0
+) -> Tensor:
+    """The whole bias (T, C) of the window that begins at `first_step` of bars that go on from `windows` (none: new
+    ones): key, register, what they lean on and what they keep, the caller's own.
+    """
     classes = steering.pitch_classes
     if classes is None and windows and config.part != "drums":
-        classes = diatonic_set(windows, shift)
+        classes = diatonic_set(windows, frame.shift)
     bias = torch.zeros(config.steps, config.classes)
     if classes is not None:
-        bias = bias + key_bias(classes, steering.binding, config, shift)
+        bias = bias + key_bias(classes, steering.binding, config, frame.shift)
     if windows:
         bias = bias + register_bias(windows, config)
+    if steering.lean is not None:
+        bias = bias + lean_bias(steering.lean, config, frame.shift, first_step)
+    forced = forced_bias(steering.hold, steering.lock, config, frame, first_step)
+    if forced is not None:
+        bias = bias + forced
     return bias if steering.bias is None else bias + steering.bias

@@ -45,6 +45,7 @@ DRUM_PART: Final = 2  # of a trio (contract section 3): its pitches are instrume
 _TONIC_WEIGHT = 0.10  # what the tonic and its fifth count beyond being in the scale, when a key is looked for
 _FIFTH_WEIGHT = 0.05
 _AWAY_WEIGHT = 0.004  # a semitone of transposition costs as much as this share of the notes outside
+_STAY_WEIGHT = 0.06
 _HALF_BAR_BEATS = 2.0
 _TRIADS = ("maj", "min", "dim")
 _ROOT_WEIGHT = 0.35
@@ -93,6 +94,11 @@ def class_weights(notes: Iterable[Note]) -> list[float]:
     return weights
 
 
+def best_scale(weights: Sequence[float], mode: str) -> frozenset[int]:
+    """The scale of a mode that holds most of what has these weights (12,)."""
+    return max((scale_of(tonic, mode) for tonic in range(12)), key=lambda scale: sum(weights[c] for c in scale))
+
+
 def tonic_of(bars: Bars, mode: str) -> int | None:
     """The tonic at which `mode` holds the notes best, the tonic and its fifth counting a little more; None without
     notes.
@@ -111,16 +117,18 @@ def tonic_of(bars: Bars, mode: str) -> int | None:
     return max(range(12), key=score)
 
 
-def nearest_shift(weights: Sequence[float], classes: frozenset[int]) -> int:
+def nearest_shift(weights: Sequence[float], classes: frozenset[int], stay: float = _STAY_WEIGHT) -> int:
     """By how many semitones (-6 to 6) to move what has these weights (12,) so that a scale holds it: the nearest way
-    among those that hold it about equally well.
+    among those that hold it about equally well. 0 where no way holds a share of more than `stay` of it that is outside
+    now: a few notes beside the key are no other key.
     """
     total = sum(weights)
     if total <= 0.0 or len(classes) == 12:
         return 0
 
     def score(shift: int) -> float:
-        return sum(weights[(c - shift) % 12] for c in classes) / total - _AWAY_WEIGHT * abs(shift)
+        cost = _AWAY_WEIGHT * abs(shift) + stay if shift else 0.0
+        return sum(weights[(c - shift) % 12] for c in classes) / total - cost
 
     return max(sorted(range(-6, 7), key=abs), key=score)
 
