@@ -111,6 +111,15 @@ _SEED: Final = _number(int, 0, 2**31 - 1)
 _TEMPERATURE: Final = _number(float, 0.05, 2.0)
 
 
+class _NoneOrTwo(argparse.Action):
+    """Takes no values or two."""
+
+    def __call__(self, parser: Any, given: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        if len(values) not in (0, 2):
+            parser.error(f"{option} {' '.join(values)}: expected an output and an input, or nothing")
+        setattr(given, self.dest, values)
+
+
 def _parser(shared: _Parser) -> _Parser:
     name = "run_bridge.py" if sys.argv[0].endswith("run_bridge.py") else "barline"
     parser = _Parser(
@@ -133,6 +142,11 @@ def _parser(shared: _Parser) -> _Parser:
     demo = command("demo", _demo, "hear and see it without a DAW or a sound card: a MIDI file, a picture, a WAV")
     demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to write (default: demo)")
     doctor = command("doctor", _doctor, "check this machine, and say what to do where it is not well")
+    doctor.add_argument(
+        "--loopback", nargs="*", metavar="PORT", action=_NoneOrTwo,
+        help="measure the way out of a MIDI port and back into another: parts of the names of an output and an input "
+        "that are connected; without names, ports are made for you to connect",
+    )  # fmt: skip
     models = command("models", _models, "list the models")
     _add_model_commands(command)
     bench = command("bench", _bench, "measure latency, lateness and throughput on this machine")
@@ -238,7 +252,7 @@ def _doctor(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     from bridge import doctor, tables
 
     with _clean_stdout():
-        report = doctor.examine(settings())
+        report = doctor.examine(settings(), given.loopback)
     _show(report, given.json, tables.of_checks)
     return 0 if report["ok"] else 1
 

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from bridge import paths
@@ -33,8 +34,12 @@ class Check:
     essential: bool = False
 
 
-def examine(settings: Settings) -> dict[str, Any]:
-    """Look at everything: `{ok, checks: [{name, ok, value, advice, essential}]}`, `ok` if the bridge can work."""
+def examine(settings: Settings, loopback_names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Look at everything: `{ok, checks: [{name, ok, value, advice, essential}]}`, `ok` if the bridge can work.
+
+    `loopback_names`: measure the way from a MIDI output to an input as well, between ports of our own (no names) or
+    existing ones (two names); the figures are under `loopback` then.
+    """
     checks = [
         _python(),
         _torch(settings),
@@ -46,8 +51,13 @@ def examine(settings: Settings) -> dict[str, Any]:
         _session(settings),
         _timer(),
     ]
+    measured = None
+    if loopback_names is not None:
+        check, measured = _loopback(settings, loopback_names)
+        checks.append(check)
     ok = all(check.ok for check in checks if check.essential)
-    return {"ok": ok, "checks": [dataclasses.asdict(check) for check in checks]}
+    report = {"ok": ok, "checks": [dataclasses.asdict(check) for check in checks]}
+    return report if measured is None else {**report, "loopback": measured}
 
 
 def _python() -> Check:
@@ -99,6 +109,33 @@ def _midi(settings: Settings) -> Check:
         "darwin": "CoreMIDI should always be there: restart the computer's MIDI server (Audio MIDI Setup)",
     }.get(sys.platform, "load the ALSA sequencer (sudo modprobe snd-seq) or start JACK; until then notes go out as OSC")
     return Check("MIDI", ok, value, "" if ok else advice)
+
+
+def _loopback(settings: Settings, names: Sequence[str]) -> tuple[Check, dict[str, Any] | None]:
+    """Play out of one MIDI port into another that the user has connected, and measure; see `player.loopback`."""
+    from bridge.player.loopback import measure
+    from bridge.player.ports import PortError
+
+    try:
+        found = measure(settings.midi.backend, settings.midi.name, names)
+    except PortError as fault:
+        advice = (
+            f"connect the port {settings.midi.name} loopback to {settings.midi.name} loopback in while this runs, "
+            "or name an output and an input that are connected: doctor --loopback OUT IN"
+        )
+        return Check("loopback", ok=False, value=str(fault), advice=advice), None
+    value = (
+        f"{found.output_port} to {found.input_port}: {found.returned} of {found.sent} notes came back, "
+        f"{found.doubled} twice; sent {found.late_p50_ms} ms late (p50), {found.late_p99_ms} ms (p99); under way "
+        f"{found.trip_p50_ms} ms (p50), {found.trip_p99_ms} ms (p99); output latency {found.output_ms} ms, input "
+        f"latency {found.input_ms} ms (half of the way each: one cable cannot tell them apart)"
+    )
+    lost = found.returned < found.sent or found.doubled > 0
+    compensate = (
+        f"to compensate, set midi.input_latency_ms to {found.input_ms} and clock.offset_ms to {-found.output_ms}"
+    )
+    advice = "messages are lost or doubled on this way: look at what lies between the ports" if lost else compensate
+    return Check("loopback", ok=not lost, value=value, advice=advice), dataclasses.asdict(found)
 
 
 def _audio(settings: Settings) -> Check:
