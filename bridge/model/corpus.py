@@ -1,4 +1,4 @@
-"""From MIDI files to 2-bar windows: zips or folders, with a manifest.json or by General MIDI rules."""
+"""From MIDI files to windows of 2 bars, or 16: zips or folders, with a manifest.json or by General MIDI rules."""
 
 from __future__ import annotations
 
@@ -149,7 +149,8 @@ def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:
 @dataclass(frozen=True, slots=True)
 class Windows:
     """Windows of one piece: tokens (n, steps) (drums: hit masks), the share of onsets off the grid (n,), where each
-    begins in beats (n,), and for drums the velocities and offset bins (n, steps, 9).
+    begins in beats (n,), and for drums the velocities and offset bins (n, steps, 9). `kind` sets them apart from the
+    other windows of their source.
     """
 
     tokens: Array
@@ -157,6 +158,7 @@ class Windows:
     start_beats: Array
     velocities: Array | None = None
     offsets: Array | None = None
+    kind: str = ""
 
 
 def windows_of(piece: Piece, config: ModelConfig) -> list[Windows]:
@@ -181,7 +183,8 @@ def windows_of(piece: Piece, config: ModelConfig) -> list[Windows]:
     return found
 
 
-def _window_index(n_steps: int, config: ModelConfig) -> Ints:
+def window_index(n_steps: int, config: ModelConfig) -> Ints:
+    """The steps (n, T) of every window of a section, hop one bar."""
     first = np.arange(0, n_steps - config.steps + 1, STEPS_PER_BAR)
     return first[:, None] + np.arange(config.steps)[None, :]
 
@@ -189,15 +192,20 @@ def _window_index(n_steps: int, config: ModelConfig) -> Ints:
 def _line_windows(track: MidiTrack, section: tuple[float, int], config: ModelConfig) -> Windows:
     start_beats, n_steps = section
     line = line_of(note_arrays(track.notes, start_beats), n_steps, top=config.part == "melody")
-    index = _window_index(n_steps, config)
+    index = window_index(n_steps, config)
     tokens = line_tokens(line.sounding[index], line.struck[index])
     onset = tokens < PITCHES
     onsets = onset.sum(1)
     distinct = np.array([len(set(row[mask].tolist())) for row, mask in zip(tokens, onset, strict=True)], dtype=np.int64)
     silence = longest_silence(line.sounding[index])
-    keep = (onsets >= _MIN_LINE_ONSETS) & (distinct.reshape(-1) >= 2) & (silence <= STEPS_PER_BAR)
+    keep = (onsets >= _MIN_LINE_ONSETS) & (distinct.reshape(-1) >= 2) & (silence <= longest_rest_steps(config))
     off_grid = (line.off_grid[index] & line.struck[index]).sum(1) / np.maximum(onsets, 1)
     return Windows(tokens[keep], off_grid[keep], start_beats + index[keep, 0] / 4.0)
+
+
+def longest_rest_steps(config: ModelConfig) -> int:
+    """How long a line may rest in a window: a bar, or a quarter of a long window."""
+    return max(STEPS_PER_BAR, config.steps // 4)
 
 
 def longest_silence(sounding: Ints) -> Ints:
@@ -213,7 +221,7 @@ def longest_silence(sounding: Ints) -> Ints:
 def _drum_windows(track: MidiTrack, section: tuple[float, int], config: ModelConfig) -> Windows:
     start_beats, n_steps = section
     grid: DrumGrid = drum_grid_of(note_arrays(track.notes, start_beats), n_steps)
-    index = _window_index(n_steps, config)
+    index = window_index(n_steps, config)
     hits = grid.hits[index]
     bits = hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
     per_class = bits.sum(1)

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 from bridge.model.config import ModelConfig
-from bridge.model.corpus import Collection, CorpusError, Piece, Windows, open_collections, windows_of
+from bridge.model.corpus import (
+    Collection,
+    CorpusError,
+    Piece,
+    Windows,
+    longest_rest_steps,
+    open_collections,
+    windows_of,
+)
+from bridge.model.trio_corpus import trio_windows
 from bridge.music.grids import PITCHES
 from bridge.music.notes import STEP_BEATS
 
@@ -38,11 +47,11 @@ Array = np.ndarray[Any, Any]
 class Dataset:
     """Windows as arrays over n windows; `groups` names sources by style ("gmd fill"), `split` indexes `SPLITS`.
 
-    tokens (n, steps) uint8 (lines) or uint16 (drums); group, song (n,); `follows` (n,) is the window that comes right
-    after in the same track, `precedes` (n, 3) those one, two and three windows before it, -1 where there is none; a
-    window that was kept in another transposition counts, and `moved` (n, 4) int8 says by how many semitones it has to
-    be moved to stand as it stood there (the three before, then the one after). Drums also velocities and offsets
-    (n, steps, 9) uint8 and has_velocity (n,) bool.
+    tokens (n, steps) uint8 (lines) or uint16 (drums), of a trio (n, 3, steps) uint16; group, song (n,); `follows` (n,)
+    is the window that comes right after in the same track, `precedes` (n, 3) those one, two and three windows before
+    it, -1 where there is none; a window that was kept in another transposition counts, and `moved` (n, 4) int8 says by
+    how many semitones it has to be moved to stand as it stood there (the three before, then the one after). Drums
+    also velocities and offsets (n, steps, 9) uint8 and has_velocity (n,) bool.
     """
 
     groups: tuple[str, ...]
@@ -81,9 +90,9 @@ class _Gathering:
         self.rows: list[tuple[Windows, int, int]] = []
 
     def add(self, piece: Piece, config: ModelConfig, keep_off_grid: bool) -> None:
-        for windows in windows_of(piece, config):
+        for windows in trio_windows(piece, config) if config.part == "trio" else windows_of(piece, config):
             song = self.songs.setdefault((piece.source, piece.song), len(self.songs))
-            group = self.groups.setdefault(f"{piece.source} {piece.style}".strip(), len(self.groups))
+            group = self.groups.setdefault(f"{piece.source} {piece.style or windows.kind}".strip(), len(self.groups))
             self.rows.append((_slim(windows, config, keep_off_grid), song, group))
 
     def keys_by_song(self) -> list[list[bytes]]:
@@ -96,10 +105,10 @@ class _Gathering:
 
 def _slim(windows: Windows, config: ModelConfig, keep_off_grid: bool) -> Windows:
     keep = windows.off_grid <= (1.0 if keep_off_grid else _MAX_OFF_GRID)
-    tokens = windows.tokens[keep].astype(np.uint16 if config.part == "drums" else np.uint8)
+    tokens = windows.tokens[keep].astype(np.uint16 if "drums" in config.parts else np.uint8)
     velocities = windows.velocities[keep].astype(np.uint8) if windows.velocities is not None else None
     offsets = windows.offsets[keep].astype(np.uint8) if windows.offsets is not None else None
-    return Windows(tokens, windows.off_grid[keep], windows.start_beats[keep], velocities, offsets)
+    return Windows(tokens, windows.off_grid[keep], windows.start_beats[keep], velocities, offsets, windows.kind)
 
 
 def merged_songs(keys_by_song: Sequence[Sequence[bytes]]) -> list[int]:
@@ -147,12 +156,13 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
         CorpusError: no useful window in any of the files.
     """
     songs: dict[tuple[str, str], int] = {}
-    gathering, short = _Gathering(songs), _Gathering(songs)
+    gathering, shorts = _Gathering(songs), [_Gathering(songs) for _ in config.parts]
     for collection in collections:
         for piece in collection.pieces():
             gathering.add(piece, config, keep_off_grid)
             if config.bars != _SPLIT_BARS:
-                short.add(piece, replace(config, bars=_SPLIT_BARS), keep_off_grid)
+                for part, short in enumerate(shorts):
+                    short.add(piece, replace(config.of_part(part), bars=_SPLIT_BARS), keep_off_grid)
     rows = [row for row in gathering.rows if len(row[0].tokens)]
     if not rows:
         where = ", ".join(str(c.path) for c in collections)
@@ -161,7 +171,8 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     song = np.concatenate([np.full(len(w.tokens), s, dtype=np.int32) for w, s, _ in rows])
     group = np.concatenate([np.full(len(w.tokens), g, dtype=np.int16) for w, _, g in rows])
     keys = window_keys(tokens)
-    merged, splits = _split(list(songs), (short if short.rows else gathering).keys_by_song())
+    by_windows = [gathering] if config.bars == _SPLIT_BARS else shorts
+    merged, splits = _split(list(songs), [gathered.keys_by_song() for gathered in by_windows])
     first: dict[bytes, int] = {}
     for index, key in enumerate(keys):
         first.setdefault(key, index)
@@ -175,13 +186,20 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     )  # fmt: skip
 
 
-def _split(names: Sequence[tuple[str, str]], keys_by_song: Sequence[Sequence[bytes]]) -> tuple[Array, Array]:
-    """For each song the song it counts as, and its split."""
-    merged = np.array(merged_songs(keys_by_song), dtype=np.int32)
-    splits = np.array([split_of(*names[song]) for song in merged], dtype=np.uint8)
+def _split(names: Sequence[tuple[str, str]], keys_of_parts: Sequence[Sequence[Sequence[bytes]]]) -> tuple[Array, Array]:
+    """For each song the song it counts as, and its split. A trio's song is held out where it is in all of its parts,
+    so that no part of a trio is tested on what the part's own model was trained on.
+    """
     evaluated_never = np.array([source in NOT_EVALUATED for source, _ in names])
-    splits[np.isin(merged, merged[evaluated_never])] = 0
-    return merged, splits
+    counted, found = [], []
+    for keys_by_song in keys_of_parts:
+        merged = np.array(merged_songs(keys_by_song), dtype=np.int32)
+        splits = np.array([split_of(*names[song]) for song in merged], dtype=np.uint8)
+        splits[np.isin(merged, merged[evaluated_never])] = 0
+        counted.append(merged)
+        found.append(splits)
+    same = np.all([splits == found[0] for splits in found], axis=0)
+    return counted[0], np.where(same, found[0], 0).astype(np.uint8)
 
 
 #: Where a window's neighbours begin, in windows: the three before it, the nearest first, then the one after.
@@ -224,7 +242,7 @@ def _first_pitch(tokens: Array) -> Array:
 
 
 def _dynamics(rows: Sequence[tuple[Windows, int, int]], kept: Array, config: ModelConfig) -> tuple[Array, Array]:
-    if config.part != "drums":
+    if "drums" not in config.parts:
         return np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0, 0), np.uint8)
     velocities = np.concatenate([w.velocities for w, _, _ in rows if w.velocities is not None])
     offsets = np.concatenate([w.offsets for w, _, _ in rows if w.offsets is not None])
@@ -242,7 +260,8 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
     """
     collections = [collection for path in paths for collection in open_collections(path)]
     stamp = [(str(c.path.resolve()), len(c.files), _age(c)) for c in collections]
-    text = json.dumps([_INDEX_VERSION, config.part, config.bars, stamp])
+    rest = [longest_rest_steps(config)] if config.bars > _SPLIT_BARS and config.part != "drums" else []
+    text = json.dumps([_INDEX_VERSION, config.part, config.bars, *rest, stamp])
     folder = cache / f"{config.part}-{config.bars}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if not (folder / "groups.json").is_file():
         _save(build(collections, config), folder)

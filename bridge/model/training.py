@@ -39,7 +39,7 @@ _WEIGHT_DECAY = 0.01
 _EMA = 0.999
 _CLIP = 1.0
 _VALIDATIONS = 40
-_VALIDATION_AT_MOST_EVERY_S = 45.0
+_VALIDATION_AT_MOST_EVERY_S = 60.0
 _CHECKPOINT_EVERY_S = 120.0
 #: A step that took longer was not training: the machine slept, or the process was stopped.
 _LONGEST_STEP_S = 60.0

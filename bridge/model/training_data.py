@@ -12,6 +12,7 @@ import torch
 from bridge.model.augment import augment_drums, augment_lines, folded, octave_shift
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import NOT_EVALUATED, Dataset
+from bridge.model.trio_corpus import PAIRS
 from bridge.model.vae import Batch
 from bridge.music.grids import DrumGrid, Ints
 from bridge.music.notes import STEPS_PER_BAR
@@ -46,6 +47,8 @@ _VALIDATION_PER_GROUP = 160
 _LONG_VALIDATION_PER_GROUP = 40
 _BARS_OF_A_WINDOW = 4
 BARS_OF_A_LONG_WINDOW = 16
+#: Which bars of the validation windows a 1-bar model is judged by: one in so many, so that every place in them occurs.
+_EVERY_BARS = 15
 
 Array = np.ndarray[Any, Any]
 
@@ -169,7 +172,7 @@ def validation_windows(dataset: Dataset, config: ModelConfig) -> Validation:
     if config.bars > 1:
         return Validation(plain_batch(dataset, rows, config), groups)
     bars = bars_of(plain_batch(dataset, rows, indexed_config(config)))
-    chosen = np.arange(0, len(bars.tokens), BARS_OF_A_LONG_WINDOW // _BARS_OF_A_WINDOW + 1)
+    chosen = np.arange(0, len(bars.tokens), _EVERY_BARS)
     return Validation(bars.rows(torch.from_numpy(chosen)), groups[chosen // BARS_OF_A_LONG_WINDOW])
 
 
@@ -195,13 +198,16 @@ def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig) -> Batch:
 
 
 def evaluation_rows(dataset: Dataset, split: str, per_group: int = _VALIDATION_PER_GROUP) -> Ints:
-    """Fixed windows of a split: up to `per_group` of each group, evenly spaced; none of `NOT_EVALUATED`."""
+    """Fixed windows of a split: up to `per_group` of each group, evenly spaced; none of `NOT_EVALUATED`, and of a trio
+    those with all its parts.
+    """
     rows = dataset.indices(split)
     group = np.asarray(dataset.group)[rows]
     chosen = []
     for index, name in enumerate(dataset.groups):
         members = rows[group == index]
-        if len(members) and name.split(" ")[0] not in NOT_EVALUATED:
+        source, _, kind = name.partition(" ")
+        if len(members) and source not in NOT_EVALUATED and kind != PAIRS:
             places = np.linspace(0, len(members) - 1, min(per_group, len(members))).round().astype(int)
             chosen.append(members[np.unique(places)])
     return np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)

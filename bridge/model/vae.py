@@ -208,6 +208,12 @@ def training_losses(model: MusicVae, batch: Batch, *, mix: float, dropout: float
     """The two-pass losses: with probability `mix` an input token is one the model itself would have played."""
     mean, spread = model.encoder(batch)
     z = mean + spread * torch.randn_like(mean)
+    tokens, dynamics = decoding_losses(model, batch, z, mix=mix, dropout=dropout)
+    return Losses(tokens, dynamics, rate_nats(mean, spread).sum(-1).mean())
+
+
+def decoding_losses(model: MusicVae, batch: Batch, z: Tensor, *, mix: float, dropout: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of tokens and of dynamics given z (B, Z), in nats a window."""
     previous = model.shifted(batch.tokens)
     if mix > 0:
         previous = _with_own_tokens(model, previous, z.detach(), mix, dropout)
@@ -218,7 +224,7 @@ def training_losses(model: MusicVae, batch: Batch, *, mix: float, dropout: float
     dynamics = tokens.new_zeros(())
     if model.dynamics is not None:
         dynamics = _dynamics_loss(model.dynamics, hidden, z, batch)
-    return Losses(tokens, dynamics, rate_nats(mean, spread).sum(-1).mean())
+    return tokens, dynamics
 
 
 _ROWS_A_CHUNK = 512

@@ -1,0 +1,145 @@
+"""The hierarchical modules: bars are read and written by 1-bar models, and a conductor says what each bar is to be.
+
+Shapes: B windows, U bars in a window, P parts, E size of a bar's embedding, Z latent size. A bottom decoder knows of
+the rest of the window what stands in its bar's embedding and nothing else: its state starts anew at every bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bridge.model.config import ModelConfig
+from bridge.model.training_data import bars_of
+from bridge.model.vae import Batch, MusicVae, decoding_losses, rate_nats, weights_of
+
+
+class Embeddings(NamedTuple):
+    """The bars of B windows as the 1-bar encoders read them: means and spreads (B, U, P, E)."""
+
+    means: Tensor
+    spreads: Tensor
+
+
+class UpperEncoder(nn.Module):
+    """A bidirectional LSTM over the embedded bars of all parts; its last states give the posterior."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        wide = config.bar_models[0].latent_size
+        self.join = nn.Linear(len(config.bar_models) * wide, wide) if len(config.bar_models) > 1 else None
+        self.lstm = nn.LSTM(wide, config.encoder_size, batch_first=True, bidirectional=True)
+        self.mean = nn.Linear(2 * config.encoder_size, config.latent_size)
+        self.spread = nn.Linear(2 * config.encoder_size, config.latent_size)
+
+    def forward(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, Z) of windows given as embeddings (B, U, P, E), in float32."""
+        x = embedded.flatten(2)
+        if self.join is not None:
+            x = torch.tanh(self.join(x))
+        _, (last, _) = self.lstm(x.to(weights_of(self.lstm).recurrent.dtype))
+        state = torch.cat([last[0], last[1]], dim=-1).float()
+        return self.mean(state), functional.softplus(self.spread(state) + 0.5) + 1e-3
+
+
+class Conductor(nn.Module):
+    """An LSTM over the bars: z, with the place, in; an embedding a part out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        size = config.decoder_size
+        self.parts = len(config.bar_models)
+        self.places = nn.Embedding(config.bars, config.latent_size)
+        self.first_state = nn.Linear(config.latent_size, 2 * size)
+        self.lstm = nn.LSTM(config.latent_size, size, batch_first=True)
+        self.out = nn.Linear(size, self.parts * config.bar_models[0].latent_size)
+        with torch.no_grad():  # gates that remember at first
+            weights_of(self.lstm).input_bias[size : 2 * size] = 1.0
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Embeddings (B, U, P, E), in float32."""
+        dtype = weights_of(self.lstm).recurrent.dtype
+        h, c = torch.tanh(self.first_state(z)).to(dtype).chunk(2, dim=-1)
+        x = (z[:, None] + self.places.weight[None]).to(dtype)
+        hidden, _ = self.lstm(x, (h[None].contiguous(), c[None].contiguous()))
+        result: Tensor = self.out(hidden.float()).unflatten(-1, (self.parts, -1))
+        return result
+
+
+class HierarchicalVae(nn.Module):
+    """A model of the family whose windows are made of bars: one 1-bar model a part, an encoder and a conductor."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bars = nn.ModuleList(MusicVae(bar) for bar in config.bar_models)
+        self.upper = UpperEncoder(config)
+        self.conductor = Conductor(config)
+
+    def bar_model(self, part: int) -> MusicVae:
+        """The 1-bar model of a part."""
+        model = self.bars[part]
+        assert isinstance(model, MusicVae)
+        return model
+
+    def to_compute(self, dtype: torch.dtype) -> None:
+        """Put the heavy layers, and only those, into `dtype`."""
+        for part in range(len(self.bars)):
+            self.bar_model(part).to_compute(dtype)
+        self.upper.lstm.to(dtype)
+        self.conductor.lstm.to(dtype)
+
+    def embed(self, windows: Sequence[Batch]) -> Embeddings:
+        """The bars of B windows, given as one batch (B, T) a part."""
+        count = len(windows[0].tokens)
+        read = [self.bar_model(part).encoder(bars_of(batch)) for part, batch in enumerate(windows)]
+        means, spreads = (torch.stack([pair[i].unflatten(0, (count, -1)) for pair in read], dim=2) for i in (0, 1))
+        return Embeddings(means, spreads)
+
+    def encode(self, windows: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, Z) of the posterior of windows, one batch (B, T) a part."""
+        mean, spread = self.upper(self.embed(windows).means)
+        return mean, spread
+
+
+class UpperLosses(NamedTuple):
+    """Means over a batch, in nats a window: what a window costs, what its dynamics cost, and the rate."""
+
+    tokens: Tensor
+    dynamics: Tensor
+    rate: Tensor
+
+
+def regression_losses(model: HierarchicalVae, doubt: Tensor, embedded: Embeddings) -> UpperLosses:
+    """The embeddings themselves are what is to be reproduced: a code (the bar's own posterior) told through a normal
+    distribution around the conductor's embedding costs their divergence. `doubt` (P, E) is the logarithm of that
+    distribution's spread, learned: what z cannot tell is not pressed for.
+    """
+    mean, spread = model.upper(embedded.means)
+    z = mean + spread * torch.randn_like(mean)
+    away = (embedded.means - model.conductor(z)).square() + embedded.spreads.square()
+    nats = doubt - embedded.spreads.log() + 0.5 * (away * torch.exp(-2.0 * doubt) - 1.0)
+    count = len(mean)
+    return UpperLosses(nats.sum() / count, nats.new_zeros(()), rate_nats(mean, spread).sum(-1).mean())
+
+
+def decoding_of_bars_losses(
+    model: HierarchicalVae, windows: Sequence[Batch], embedded: Embeddings, bars: int, *, mix: float, dropout: float
+) -> UpperLosses:
+    """Cross-entropy through the bottom decoders, of `bars` bars drawn from each window and scaled to all of them."""
+    mean, spread = model.upper(embedded.means)
+    z = mean + spread * torch.randn_like(mean)
+    conducted = model.conductor(z)
+    count, inside = conducted.shape[:2]
+    picks = torch.rand(count, inside, device=z.device).argsort(1)[:, :bars]
+    rows = (torch.arange(count, device=z.device)[:, None] * inside + picks).flatten()
+    tokens, dynamics = z.new_zeros(()), z.new_zeros(())
+    for part, batch in enumerate(windows):
+        told = conducted[:, :, part].flatten(0, 1)[rows]
+        nats = decoding_losses(model.bar_model(part), bars_of(batch).rows(rows), told, mix=mix, dropout=dropout)
+        tokens, dynamics = tokens + inside * nats[0], dynamics + inside * nats[1]
+    return UpperLosses(tokens, dynamics, rate_nats(mean, spread).sum(-1).mean())
