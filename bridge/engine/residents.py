@@ -98,7 +98,7 @@ class Residents:
         self._morphs[key] = morph
         while len(self._morphs) > _MORPHS_KEPT:
             del self._morphs[next(iter(self._morphs))]
-        return morphing.morph_at(model, morph, job.x, job.y if job.op == "xy" else 0.0, at_every_beat)
+        return morphing.morph_at(model, morph, job.x, job.y if job.op == "xy" else 0.0)
 
     def remember(self, job: Generate, length_beats: float, notes: list[NoteRow]) -> None:
         """Work out, while nothing else waits, where these bars lie: the next request will go on from there."""

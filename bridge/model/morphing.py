@@ -1,10 +1,10 @@
 """Between loops: two on a knob, four on a pad. A pure function of (corners, x, y, temperature, seed), not of the path.
 
-Three things keep it calm under the hand. The noise belongs to (seed, step, class) and stays while a knob moves. Every
-step leans on reference loops, `anchors`: the corners themselves and what lies half-way, decoded once; each anchor's
-tokens get a bonus that falls off linearly with the distance. And every step has a place of its own on the way from one
-anchor to the next at which it changes over, beat by beat in an order of the seed's: a small turn of the knob lets go of
-a step or two, and what follows them in the loop stays where it was instead of falling over with them.
+All that the model has to say is decoded once, in one batch, when a gesture begins: windows all over the way (or the
+pad), near where the corners lie in the latent space and leaning on those that are near. On a knob the best way through
+them is chosen (`bridge.model.pathway`); between two neighbours only what differs changes over, one note after the other
+(`bridge.model.patterns`). So a small turn always changes something and never much, every anchor is a window that the
+model decoded as a whole, and a turn costs no decoding. At the ends and corners the stored notes sound as they are.
 """
 
 from __future__ import annotations
@@ -19,41 +19,38 @@ from torch import Tensor
 
 from bridge.model import noise
 from bridge.model.compiled import CompiledModel
-from bridge.model.decoding import WindowDecode
+from bridge.model.config import ModelConfig
+from bridge.model.decoding import Decoded, WindowDecode
 from bridge.model.framing import Frame, WindowTokens, frame_of, to_bars
 from bridge.model.generation import MORPH_TEMPERATURE, Encoded, encode_bars
-from bridge.model.steering import PLAIN, Steering, key_bias
-from bridge.music.grids import DRUM_CLASSES, Floats, Ints
-from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, join, repeated_to
+from bridge.model.keeping import FORBIDDEN
+from bridge.model.pathway import chosen_way, even_places
+from bridge.model.patterns import Field, field_of, units_of
+from bridge.model.steering import PLAIN, Steering, steered_bias
+from bridge.music.grids import PITCHES
+from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, Bars, join, repeated_to
 
 _ANCHOR_NATS = 4.0
-_MIDDLE_NATS = 1.0
-_PIN_NATS = 6.0
+#: Windows on the way are looked for this many posterior spreads around it; those in the middle nearer to it.
+_WANDER, _MIDDLE_WANDER = 2.5, 1.0
+#: At low temperatures the model leaves notes out; windows are decoded with as many nats more for striking one, in turn.
+_STRIKE_NATS = (0.0, 0.6, 1.2)
+#: How many windows are decoded on the way between two corners, and besides in its middle; shared by the loop's windows.
+_ON_THE_WAY, _IN_THE_MIDDLE = 30, 6
+_PAD_PLACES = 7
 _MAX_BEATS = 16 * BEATS_PER_BAR
+_PLACES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 _Pause = Callable[[], None] | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Anchor:
-    """A reference loop at a place of the pad: one window of tokens per window of the loop."""
-
-    x: float
-    y: float
-    windows: tuple[WindowTokens, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Morph:
-    """Everything about a set of corners that does not depend on where the knob stands."""
+    """Corners and all that lies between them: one field of anchors a window of the loop."""
 
     corners: tuple[Bars, ...]
     length: float
     encoded: tuple[Encoded, ...]
-    anchors: tuple[_Anchor, ...]
-    bias: Tensor
-    seed: int
-    temperature: float
-    steering: Steering
+    fields: tuple[Field, ...]
 
 
 def common_length(corners: Sequence[Bars]) -> float:
@@ -76,121 +73,181 @@ def prepare_morph(
     steering: Steering = PLAIN,
     at_every_beat: Callable[[], None] | None = None,
 ) -> Morph:
-    """Encode two corners (a, b) or four (a, b, c, d) and decode the anchors between them.
+    """Encode two corners (a, b) or four (a, b, c, d) and decode what lies between them.
 
-    `temperature` is the voice's; the contract's scaling is done here.
+    `temperature` is the voice's; the contract's scaling is done here. `at_every_beat` is called between the beats of
+    the decode: a turn of a knob gives way there.
 
     Raises:
         ValueError: not two or four corners, or a corner without notes.
     """
     if len(corners) not in (2, 4) or not all(corner.notes for corner in corners):
         raise ValueError(f"expected 2 or 4 corners with notes in them, got {len(corners)}")
+    config = model.config
     length = common_length(corners)
     filled = [repeated_to(corner, length) for corner in corners]
-    frame = Frame(frame_of(join(filled), model.config).shift)
-    encoded = tuple(
-        encode_bars(model, loop, Frame(frame.shift, frame_of(loop, model.config).accents)) for loop in filled
-    )
-    bias = torch.zeros(model.config.steps, model.config.classes)
-    if steering.pitch_classes is not None:
-        bias = bias + key_bias(steering.pitch_classes, steering.binding, model.config, frame.shift)
-    if steering.bias is not None:
-        bias = bias + steering.bias
-    places = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)][: len(corners)]
-    fixed = tuple(_Anchor(x, y, e.windows) for (x, y), e in zip(places, encoded, strict=True))
-    morph = Morph(tuple(corners), length, encoded, fixed, bias, seed, temperature, steering)
-    between = [(0.5, 0.0)] if len(corners) == 2 else [(0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (1.0, 0.5), (0.5, 1.0)]
-    middles = tuple(_Anchor(x, y, tuple(_middle(model, morph, x, y, at_every_beat))) for x, y in between)
-    return Morph(tuple(corners), length, encoded, fixed + middles, bias, seed, temperature, steering)
+    shift = frame_of(join(filled), config).shift
+    encoded = tuple(encode_bars(model, loop, Frame(shift, frame_of(loop, config).accents)) for loop in filled)
+    count = len(encoded[0].windows)
+    biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
+    if len(corners) == 2:
+        places, field = _on_the_way(count), _way
+    else:
+        side = np.linspace(0.0, 1.0, _PAD_PLACES).tolist()
+        places, field = [(x, y) for y in side for x in side if (x, y) not in _PLACES], _pad
+    rows = _decode(model, encoded, places, seed, temperature, biases, steering.latent_offset, at_every_beat)
+    fields = []
+    for index, row in enumerate(rows):
+        ends = [_allowed(e.windows[index], biases[index], config) for e in encoded]
+        fields.append(field(ends, places, row, config, noise.derived(seed, index)))
+    return Morph(tuple(corners), length, encoded, tuple(fields))
 
 
-def morph_at(
-    model: CompiledModel, morph: Morph, x: float, y: float = 0.0, at_every_beat: Callable[[], None] | None = None
-) -> Bars:
-    """The loop at (x, y), each 0 to 1. At a corner its notes come back exactly. `at_every_beat` is called between the
-    beats of the decode: a turn of a knob gives way there.
-    """
-    corner = _corner_at(morph, x, y)
-    if corner is not None:
-        return corner
-    shares = [(anchor, _tent(anchor.x, x) * _tent(anchor.y, y)) for anchor in morph.anchors]
-    live = [(anchor, share) for anchor, share in shares if share > 0.0]
-    bias = _leaning(morph, live, _PIN_NATS)
-    windows = [
-        _blended(window, [(anchor.windows[index], share) for anchor, share in live])
-        for index, window in enumerate(_decode(model, morph, x, y, bias, at_every_beat))
-    ]
+def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Bars:
+    """The loop at (x, y), each 0 to 1. At a corner its notes come back exactly."""
+    if x in (0.0, 1.0) and y in (0.0, 1.0):
+        corner = morph.corners[int(x) + 2 * int(y)]
+        rounds = morph.length / corner.length
+        return repeated_to(corner, morph.length) if rounds > 1 and rounds == int(rounds) else corner
+    windows = [field.at(x, y) for field in morph.fields]
     return to_bars(windows, _frame_at(morph, x, y), model.config, morph.length)
 
 
 def interpolated(model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float) -> list[Bars]:
-    """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, each
-    leaning on the anchors by its distance alone.
+    """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, leaning
+    on the loops they stand for.
     """
     morph = prepare_morph(model, (a, b), seed, temperature)
+    ends = [(0.0, 0.0), (1.0, 0.0)]
+    biases = [torch.zeros(model.config.steps, model.config.classes)] * len(morph.fields)
+    decoded = _decode(model, morph.encoded, ends, seed, temperature, biases, None, None)
     loops = []
     for index in range(steps):
         x = index / (steps - 1)
-        live = [(anchor, _tent(anchor.x, x)) for anchor in morph.anchors]
-        windows = _decode(model, morph, x, 0.0, _leaning(morph, live, 0.0), None)
+        windows = [row[int(x)].window for row in decoded] if x in (0.0, 1.0) else [f.at(x) for f in morph.fields]
         loops.append(to_bars(windows, _frame_at(morph, x, 0.0), model.config, morph.length))
     return loops
 
 
-def _corner_at(morph: Morph, x: float, y: float) -> Bars | None:
-    if x not in (0.0, 1.0) or y not in (0.0, 1.0):
-        return None
-    corner = morph.corners[int(x) + 2 * int(y)]
-    rounds = morph.length / corner.length
-    return repeated_to(corner, morph.length) if rounds > 1 and rounds == int(rounds) else corner
-
-
-def _middle(model: CompiledModel, morph: Morph, x: float, y: float, at_every_beat: _Pause) -> list[WindowTokens]:
-    """What lies half-way: decoded where it is, leaning a little on the corners it lies between."""
-    near = [(a, _MIDDLE_NATS / _ANCHOR_NATS) for a in morph.anchors if abs(a.x - x) <= 0.5 and abs(a.y - y) <= 0.5]
-    return _decode(model, morph, x, y, _leaning(morph, near, 0.0), at_every_beat)
+def _on_the_way(windows: int) -> list[tuple[float, float]]:
+    """Where windows are decoded between two corners, for a loop of so many of them."""
+    count = max(7, _ON_THE_WAY // windows)
+    x = np.linspace(0.0, 1.0, count + 2 + count % 2)[1:-1]
+    middle = np.full(max(2, _IN_THE_MIDDLE // windows), 0.5)
+    return [(place, 0.0) for place in np.sort(np.concatenate([x[x != 0.5], middle])).tolist()]
 
 
 def _decode(
-    model: CompiledModel, morph: Morph, x: float, y: float, bias: Tensor, at_every_beat: _Pause
-) -> list[WindowTokens]:
-    z = _point(morph, x, y)
-    if morph.steering.latent_offset is not None:
-        z = z + morph.steering.latent_offset
-    seeds = [noise.derived(morph.seed, index) for index in range(len(z))]
-    rows = WindowDecode(model, z, seeds, morph.temperature * MORPH_TEMPERATURE, bias).run(at_every_beat)
-    return [row.window for row in rows]
+    model: CompiledModel,
+    encoded: Sequence[Encoded],
+    places: Sequence[tuple[float, float]],
+    seed: int,
+    temperature: float,
+    plain: Sequence[Tensor],
+    offset: Tensor | None,
+    at_every_beat: _Pause,
+) -> list[list[Decoded]]:
+    """For each window of the loop the windows decoded at each of the places, all in one batch."""
+    config, count = model.config, len(encoded[0].windows)
+    points, biases, seeds = [], [], []
+    for index in range(count):
+        row_seed = noise.derived(seed, index)
+        points.append(_points(encoded, index, places, row_seed))
+        biases.append(_leaning(encoded, index, places, plain[index], config))
+        seeds += [row_seed] * len(places)
+    z = torch.cat(points)
+    if offset is not None:
+        z = z + offset
+    heat = temperature * MORPH_TEMPERATURE
+    rows = WindowDecode(model, z, seeds, heat, torch.cat(biases)).run(at_every_beat)
+    return [rows[index * len(places) : (index + 1) * len(places)] for index in range(count)]
 
 
-def _tent(centre: float, place: float) -> float:
-    """1 at an anchor's place, falling to 0 half the pad away."""
-    return max(0.0, 1.0 - 2.0 * abs(place - centre))
-
-
-def _leaning(morph: Morph, shares: Sequence[tuple[_Anchor, float]], pin_nats: float) -> Tensor:
-    """The bias (W, T, C): the plain one, every anchor's bonus on its tokens by its share, and `pin_nats` more for the
-    one anchor whose turn it is at each step.
+def _points(encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], seed: int) -> Tensor:
+    """Points (P, Z) near where the knob stands: around the arc between the corners, by
+    the spread with which they were found.
     """
-    tokens = torch.from_numpy(
-        np.stack([np.concatenate([w.tokens for w in anchor.windows]) for anchor, _ in shares]).astype(np.int64)
-    )
-    bias = morph.bias.repeat(len(morph.encoded[0].windows), 1)
-    steps = torch.arange(len(bias))
-    for row, (_, share) in zip(tokens, shares, strict=True):
-        bias[steps, row] += _ANCHOR_NATS * share
-    bounds = torch.tensor([share for _, share in shares], dtype=torch.float64).cumsum(0)[:-1]
-    turn = torch.bucketize(torch.from_numpy(_turns(len(bias), morph.seed)), bounds, right=True)
-    bias[steps, tokens[turn, steps]] += pin_nats
-    return bias.view(-1, *morph.bias.shape)
+    means = [e.means[index] for e in encoded]
+    spreads = torch.stack([e.spreads[index] for e in encoded])
+    found = []
+    for number, (x, y) in enumerate(places):
+        on_arc = slerp(means[0], means[1], x)
+        if len(means) == 4:
+            on_arc = slerp(on_arc, slerp(means[2], means[3], x), y)
+        spread = torch.tensor(_shares(len(means), x, y)) @ spreads
+        white = torch.from_numpy(noise.normal(noise.derived(seed, number), noise.LATENT, len(on_arc)))
+        wander = _MIDDLE_WANDER if (x, y) == (0.5, 0.0) else _WANDER
+        found.append(on_arc + wander * spread * white)
+    return torch.stack(found).float()
 
 
-def _turns(steps: int, seed: int) -> Floats:
-    """Where between anchors (0 to 1) each step (n,) changes over: beat by beat, in an order of the seed's."""
-    beats = steps // STEPS_PER_BEAT
-    order = np.argsort(noise.normal(seed, noise.TURNS, beats), kind="stable")
-    rank = np.empty(beats)
-    rank[order] = np.arange(beats)
-    return ((rank[:, None] * STEPS_PER_BEAT + np.arange(STEPS_PER_BEAT) + 0.5) / steps).reshape(-1)
+def _leaning(
+    encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], bias: Tensor, config: ModelConfig
+) -> Tensor:
+    """The bias (P, T, C) at each place: the plain one, and a bonus on the tokens of the corners that are near."""
+    leaning = bias.repeat(len(places), 1, 1)
+    steps = torch.arange(config.steps)
+    tokens = [torch.from_numpy(e.windows[index].tokens.astype(np.int64)) for e in encoded]
+    for number, (x, y) in enumerate(places):
+        for corner, row in enumerate(tokens):
+            near = _tent(x, _PLACES[corner][0]) * (_tent(y, _PLACES[corner][1]) if len(tokens) == 4 else 1.0)
+            leaning[number, steps, row] += _ANCHOR_NATS * near
+        if config.part != "drums":
+            leaning[number, :, :PITCHES] += _STRIKE_NATS[number % len(_STRIKE_NATS)]
+    return leaning
+
+
+def _tent(place: float, corner: float) -> float:
+    """1 at a corner's place, falling to 0 half-way."""
+    return max(0.0, 1.0 - 2.0 * abs(place - corner))
+
+
+def _way(
+    ends: Sequence[WindowTokens],
+    places: Sequence[tuple[float, float]],
+    decoded: Sequence[Decoded],
+    config: ModelConfig,
+    seed: int,
+) -> Field:
+    """The field of a knob: the best way from the first corner to the second."""
+    windows = [ends[0], *(row.window for row in decoded), ends[1]]
+    where = np.array([0.0, *(x for x, _ in places), 1.0])
+    units = units_of(np.stack([window.tokens for window in windows]), config)
+    fullness = ((units == 1) if config.part == "drums" else (units < PITCHES)).sum(1).astype(np.float64)
+    surprise = np.array([0.0, *(row.surprise_nats for row in decoded), 0.0])
+    way = chosen_way(units, where, fullness, surprise)
+    columns = even_places(units, way, where)
+    return field_of([[windows[i] for i in way]], columns, np.zeros(1), config, seed)
+
+
+def _pad(
+    corners: Sequence[WindowTokens],
+    places: Sequence[tuple[float, float]],
+    decoded: Sequence[Decoded],
+    config: ModelConfig,
+    seed: int,
+) -> Field:
+    """The field of a pad: a square of anchors with the corners in its corners."""
+    found = {place: row.window for place, row in zip(places, decoded, strict=True)}
+    found |= dict(zip(_PLACES, corners, strict=True))
+    side = np.linspace(0.0, 1.0, _PAD_PLACES)
+    rows = [[found[x, y] for x in side.tolist()] for y in side.tolist()]
+    return field_of(rows, side, side, config, seed)
+
+
+def _allowed(window: WindowTokens, bias: Tensor, config: ModelConfig) -> WindowTokens:
+    """A corner's window with every token that the bias rules out replaced by the nearest pitch that it does not."""
+    if config.part == "drums":
+        return window
+    open_to = (bias > FORBIDDEN / 2).numpy()
+    tokens = window.tokens.copy()
+    for step in np.flatnonzero(~open_to[np.arange(len(tokens)), tokens]).tolist():
+        pitches = np.flatnonzero(open_to[step, :PITCHES])
+        if tokens[step] < PITCHES and len(pitches):
+            tokens[step] = pitches[np.abs(pitches - tokens[step]).argmin()]
+        else:
+            tokens[step] = int(bias[step].argmax())
+    return WindowTokens(tokens)
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
@@ -205,42 +262,19 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     return torch.where(sine < 1e-4, (1.0 - share) * a + share * b, arc * length)
 
 
-def _point(morph: Morph, x: float, y: float) -> Tensor:
-    means = [e.means for e in morph.encoded]
-    bottom = slerp(means[0], means[1], x)
-    return bottom if len(means) == 2 else slerp(bottom, slerp(means[2], means[3], x), y)
-
-
-def _corner_shares(morph: Morph, x: float, y: float) -> list[float]:
-    if len(morph.encoded) == 2:
+def _shares(corners: int, x: float, y: float) -> list[float]:
+    """How much each corner counts at (x, y)."""
+    if corners == 2:
         return [1.0 - x, x]
     return [(1.0 - x) * (1.0 - y), x * (1.0 - y), (1.0 - x) * y, x * y]
 
 
 def _frame_at(morph: Morph, x: float, y: float) -> Frame:
     """The common octave shift, and the corners' accents mixed."""
-    shares = _corner_shares(morph, x, y)
+    shares = _shares(len(morph.encoded), x, y)
     mixed = [0.0] * STEPS_PER_BAR
     for encoded, share in zip(morph.encoded, shares, strict=True):
         if encoded.frame.accents is None:
             return Frame(encoded.frame.shift)
         mixed = [m + share * accent for m, accent in zip(mixed, encoded.frame.accents, strict=True)]
     return Frame(morph.encoded[0].frame.shift, tuple(round(m) for m in mixed))
-
-
-def _blended(window: WindowTokens, near: Sequence[tuple[WindowTokens, float]]) -> WindowTokens:
-    """Drums: a hit that an anchor also has takes its velocity and place in the step, by the anchor's share."""
-    if window.velocities is None or window.offsets is None:
-        return window
-    velocities, offsets = window.velocities.astype(np.float64), window.offsets.astype(np.float64)
-    for anchor, share in near:
-        if anchor.velocities is None or anchor.offsets is None:
-            continue
-        both = _bits(window.tokens & anchor.tokens) & (anchor.velocities > 0)
-        velocities += np.where(both, share * (anchor.velocities - window.velocities), 0.0)
-        offsets += np.where(both, share * (anchor.offsets - window.offsets), 0.0)
-    return WindowTokens(window.tokens, velocities.round().astype(np.int64), offsets.round().astype(np.int64))
-
-
-def _bits(hits: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    return (hits[:, None] >> np.arange(DRUM_CLASSES) & 1).astype(bool)

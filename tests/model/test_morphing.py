@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from bridge.model.framing import transposed
 from bridge.model.generation import sample_bars
 from bridge.model.morphing import common_length, interpolated, morph_at, prepare_morph, slerp
+from bridge.model.steering import Steering
 from bridge.music.notes import Bars, Note, repeated_to
 
 
@@ -54,15 +56,16 @@ def cells(bars):
     return [frozenset(found.get(step, ())) for step in range(32)]
 
 
-def test_a_small_turn_changes_little(shipped):
-    """A turn of 2 % changes 5 % of the steps at most on average, and hardly ever more than 15 %."""
+def test_a_small_turn_changes_something_and_little(shipped):
+    """Of turns of 2 % hardly one changes nothing, none changes more than a tenth, and on average a twentieth."""
     changes = []
-    for first in range(0, 16, 2):
+    for first in range(0, 12, 2):
         morph = prepare_morph(shipped, corners_of(shipped, 2, 50 + first), first, 0.6)
-        loops = [cells(morph_at(shipped, morph, float(x))) for x in np.linspace(0.001, 0.999, 51)]
+        loops = [cells(morph_at(shipped, morph, float(x))) for x in np.linspace(0.0, 1.0, 51)]
         changes += [np.mean([p != q for p, q in zip(a, b, strict=True)]) for a, b in pairwise(loops)]
     assert np.mean(changes) < 0.05
-    assert np.quantile(changes, 0.98) <= 0.15
+    assert np.max(changes) <= 0.125
+    assert np.mean(np.array(changes) == 0.0) <= 0.15
 
 
 def test_near_an_end_it_is_nearly_the_end_and_the_middle_is_neither(shipped):
@@ -78,12 +81,12 @@ def test_near_an_end_it_is_nearly_the_end_and_the_middle_is_neither(shipped):
     assert cells(morph_at(shipped, morph, 0.5)) not in (cells(a), cells(b))
 
 
-def test_the_pad_s_edge_is_the_knob(melody):
+def test_near_the_pad_s_corner_it_is_nearly_the_corner(melody):
     corners = corners_of(melody, 4)
-    pad, knob = prepare_morph(melody, corners, 1, 0.6), prepare_morph(melody, corners[:2], 1, 0.6)
-    assert [n.pitch for n in morph_at(melody, pad, 0.01, 0.0).notes] == [
-        n.pitch for n in morph_at(melody, knob, 0.01).notes
-    ]
+    pad = prepare_morph(melody, corners, 1, 0.6)
+    for (x, y), corner in zip(((0.01, 0.01), (0.99, 0.01), (0.01, 0.99), (0.99, 0.99)), corners, strict=True):
+        there = cells(morph_at(melody, pad, x, y))
+        assert np.mean([p == q for p, q in zip(there, cells(corner), strict=True)]) > 0.85
 
 
 def test_loops_of_different_lengths_meet_at_a_common_one(shipped):
@@ -99,10 +102,22 @@ def test_loops_of_different_lengths_meet_at_a_common_one(shipped):
 
 
 def test_beats_in_between_do_not_change_the_result(shipped):
-    morph = prepare_morph(shipped, corners_of(shipped, 2), 1, 0.6)
+    corners = corners_of(shipped, 2)
     pauses = []
-    assert morph_at(shipped, morph, 0.3, 0.0, lambda: pauses.append(1)) == morph_at(shipped, morph, 0.3)
+    paused = prepare_morph(shipped, corners, 1, 0.6, at_every_beat=lambda: pauses.append(1))
+    plain = prepare_morph(shipped, corners, 1, 0.6)
+    assert morph_at(shipped, paused, 0.3) == morph_at(shipped, plain, 0.3)
     assert len(pauses) == 7
+
+
+def test_a_hard_key_holds_between_the_corners(melody):
+    """Stored notes sound as they are at the ends; on the way even theirs are brought into the key."""
+    c_major = frozenset({0, 2, 4, 5, 7, 9, 11})
+    corners = [transposed(corner, 1) for corner in corners_of(melody, 2)]
+    morph = prepare_morph(melody, corners, 1, 0.6, Steering(pitch_classes=c_major, binding="hard"))
+    assert morph_at(melody, morph, 0.0) == corners[0]
+    for x in np.linspace(0.01, 0.99, 21):
+        assert {n.pitch % 12 for n in morph_at(melody, morph, float(x)).notes} <= c_major
 
 
 def test_three_corners_or_empty_ones_are_refused(shipped):
