@@ -15,11 +15,13 @@ import numpy as np
 from bridge.model import noise
 from bridge.model.config import ModelConfig
 from bridge.model.framing import WindowTokens
-from bridge.music.grids import DRUM_CLASSES, Floats, Ints, line_tokens, tokens_line
+from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, Floats, Ints, line_tokens, tokens_line
 from bridge.music.notes import STEPS_PER_BEAT
 
 #: How many hits may change on a whole turn of the knob before those of a step change together.
 _FASTEST = 110.0
+#: The last offset bin lies half-way to the next step and would be read as a hit on that one.
+_LATEST = OFFSET_BINS - 2
 
 
 def units_of(tokens: Ints, config: ModelConfig) -> Ints:
@@ -85,9 +87,8 @@ class Field:
                     shares[r, c] = s * t
         weights = shares[:, :, None] * (self.units == 1)
         own = (rows, columns, each)
-        return WindowTokens(
-            tokens, _mixed(self.velocities, weights, own, units), _mixed(self.offsets, weights, own, units)
-        )
+        offsets = np.minimum(_mixed(self.offsets, weights, own, units), _LATEST)
+        return WindowTokens(tokens, _mixed(self.velocities, weights, own, units), offsets)
 
 
 def _between(places: Floats, place: float) -> tuple[int, float]:
