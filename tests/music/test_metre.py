@@ -1,0 +1,69 @@
+"""Loops in other metres than their own: bars land on bars, nothing rings over, the way back is the loop itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.music.metre import fitted
+from bridge.music.notes import Bars, Note, bars_fault, in_order
+
+METRES = (2.0, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
+
+
+def loop(*notes: tuple[int, float, float], bars: int = 2) -> Bars:
+    return Bars(in_order(Note(pitch, start, length, 90) for pitch, start, length in notes), bars * 4.0)
+
+
+def rows(bars: Bars) -> list[tuple[int, float, float]]:
+    return [(n.pitch, n.start, n.duration) for n in bars.notes]
+
+
+SCALE = loop(*[(60 + beat, float(beat), 1.0) for beat in range(8)])
+
+
+def test_in_three_four_every_bar_loses_its_last_beat() -> None:
+    made = fitted(SCALE, 4.0, 3.0)
+    assert made.length == 6.0
+    assert [pitch for pitch, _, _ in rows(made)] == [60, 61, 62, 64, 65, 66]
+    assert [start for _, start, _ in rows(made)] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_in_five_four_every_bar_goes_on_with_its_beginning() -> None:
+    made = fitted(SCALE, 4.0, 5.0)
+    assert made.length == 10.0
+    assert [pitch for pitch, _, _ in rows(made)] == [60, 61, 62, 63, 60, 64, 65, 66, 67, 64]
+
+
+def test_in_seven_eight_the_last_beat_is_halved() -> None:
+    made = fitted(SCALE, 4.0, 3.5)
+    assert made.length == 7.0
+    assert rows(made)[3:5] == [(63, 3.0, 0.5), (64, 3.5, 1.0)]
+
+
+def test_a_note_held_over_the_bar_line_stays_one_note_when_bars_get_shorter() -> None:
+    assert rows(fitted(loop((60, 2.0, 4.0)), 4.0, 3.0)) == [(60, 2.0, 3.0)]
+    assert rows(fitted(loop((60, 3.5, 2.0)), 4.0, 3.0)) == [(60, 3.0, 1.5)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(48, 72), st.integers(0, 31), st.integers(1, 12)), max_size=24),
+    st.sampled_from(METRES),
+)
+def test_whatever_the_metre_bars_land_on_bars_and_every_note_is_sound(
+    notes: list[tuple[int, int, int]], to_bar_beats: float
+) -> None:
+    bars = loop(*{(pitch, start): (pitch, start / 4, min(length, 32 - start) / 4) for pitch, start, length in notes}.values())
+    made = fitted(bars, 4.0, to_bar_beats)
+    assert made.length == 2 * to_bar_beats
+    assert bars_fault(made) is None
+    assert all(note.end <= made.length + 1e-9 for note in made.notes)
+    first = [row for row in rows(bars) if row[1] < min(4.0, to_bar_beats)]
+    begun = {(pitch, start) for pitch, start, _ in rows(made)}
+    assert {(pitch, start) for pitch, start, _ in first} <= begun, "the first bar begins as it did"
+
+
+@pytest.mark.parametrize(("bars", "bar_beats"), [(SCALE, 4.0), (Bars(SCALE.notes, 7.75), 4.0)])
+def test_their_own_metre_and_no_whole_number_of_bars_change_nothing(bars: Bars, bar_beats: float) -> None:
+    assert fitted(bars, bar_beats, 4.0 if bars is SCALE else 3.0) is bars
