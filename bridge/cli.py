@@ -22,6 +22,7 @@ from bridge import __version__, limits
 
 if TYPE_CHECKING:
     from bridge.config import Settings
+    from bridge.model.file_options import FileOptions
 
 BAD_INPUT: Final = 2
 TAKEN: Final = 3
@@ -181,8 +182,11 @@ def _add_model_commands(command: Callable[..., _Parser]) -> None:
     interpolate.add_argument("--steps", type=_number(int, 2, 999), default=7, metavar="N", help="files (default: 7)")
     for made in (sample, go_on, interpolate, reconstruct, evaluate):
         made.add_argument("--seed", type=_SEED, metavar="S", help="for the same result again")
-    for made in (sample, reconstruct):
+    for made in (sample, go_on, interpolate, reconstruct):
         made.add_argument("--temperature", type=_TEMPERATURE, metavar="T", help="0.05-2: low is plain, high is bold")
+        made.add_argument("--key", metavar="KEY", help="nothing outside it: 'A minor', 'F# dorian', 'C' (major)")
+        made.add_argument("--attribute", action="append", default=[], metavar="NAME=AMOUNT",
+                          help="-1 to 1, may be repeated: density=0.5")  # fmt: skip
     for made in (sample, interpolate):
         made.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
     for made in (go_on, reconstruct):
@@ -194,13 +198,15 @@ def _seed_of(given: argparse.Namespace) -> int:
     return secrets.randbelow(2**31) if given.seed is None else int(given.seed)
 
 
-def _temperature_of(given: argparse.Namespace) -> float:
-    if given.temperature is not None:
-        return float(given.temperature)
+def _options(given: argparse.Namespace, seed: int) -> FileOptions:
+    """What a command on files was told; the temperature is a voice's of that model where none is given."""
     from bridge.config import MODEL_PARTS, Voice, default_knobs
+    from bridge.model.file_options import FileOptions, parse_attributes, parse_key
 
     knobs = default_knobs(MODEL_PARTS.get(given.model, ()))
-    return float(knobs.get("temperature", Voice.model_fields["temperature"].default))
+    temperature = given.temperature or knobs.get("temperature", Voice.model_fields["temperature"].default)
+    key = None if given.key is None else parse_key(given.key)
+    return FileOptions(seed, float(temperature), key, parse_attributes(given.attribute))
 
 
 # -- what is written to the terminal ----------------------------------------------------------------------------------
@@ -273,7 +279,7 @@ def _sample(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     from bridge.model import file_commands
 
     seed = _seed_of(given)
-    made = file_commands.sample_files(given.model, given.count, seed, _temperature_of(given), given.out)
+    made = file_commands.sample_files(given.model, given.count, given.out, _options(given, seed))
     return _wrote(made, given, seed)
 
 
@@ -282,7 +288,9 @@ def _continue(given: argparse.Namespace, settings: Callable[[], Settings]) -> in
     from bridge.model import file_commands
 
     seed = _seed_of(given)
-    return _wrote([file_commands.continue_file(given.model, given.in_path, given.bars, seed, given.out)], given, seed)
+    options = _options(given, seed)
+    made = file_commands.continue_file(given.model, given.in_path, given.bars, given.out, options)
+    return _wrote([made], given, seed)
 
 
 def _interpolate(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
@@ -290,15 +298,16 @@ def _interpolate(given: argparse.Namespace, settings: Callable[[], Settings]) ->
     from bridge.model import file_commands
 
     seed = given.seed or 0
-    return _wrote(file_commands.interpolate_files(given.model, given.a, given.b, given.steps, given.out, seed))
+    options = _options(given, seed)
+    return _wrote(file_commands.interpolate_files(given.model, given.a, given.b, given.steps, given.out, options))
 
 
 def _reconstruct(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
 
-    seed, temperature = _seed_of(given), _temperature_of(given)
-    made = file_commands.reconstruct_file(given.model, given.in_path, temperature, seed, given.out)
+    seed = _seed_of(given)
+    made = file_commands.reconstruct_file(given.model, given.in_path, given.out, _options(given, seed))
     return _wrote([made], given, seed)
 
 

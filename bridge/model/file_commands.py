@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,97 +16,96 @@ import torch
 
 from bridge.model import evaluation, registry
 from bridge.model.compiled import CompiledModel
-from bridge.model.config import ModelConfig, config_of
+from bridge.model.config import ModelConfig, Part, config_of
 from bridge.model.exporting import export
+from bridge.model.file_options import FileOptions, RequestError, bound_to, moved_to, within
 from bridge.model.generation import continue_bars, reconstruct_bars, sample_bars
+from bridge.model.held_out import grid_tokens
 from bridge.model.morphing import interpolated
 from bridge.model.noise import derived
+from bridge.model.steering import Steering
 from bridge.model.training import train
-from bridge.music.midi_files import MidiFileError, read_midi, write_midi
+from bridge.music.grids import LOWEST_PITCH, PITCHES
+from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
 from bridge.music.notes import BEATS_PER_BAR, Bars, Note, cut, in_order
 from bridge.music.roles import by_general_midi
 from bridge.paths import models_folder
 
 log = logging.getLogger(__name__)
 
-DEFAULT_TEMPERATURE: Final = 0.6
+__all__ = ["FileOptions", "RequestError", "list_models"]
 DEFAULT_MINUTES: Final = 60.0
-_CHANNELS: Final = {"melody": 0, "bass": 1, "drums": 9}
+_CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
+_METRES = ((4, 4), (2, 2))
 _MAX_COUNT = 999
 _MAX_BARS = 1024
 _HEARD_BARS = 8
 list_models = registry.list_models
 
 
-class RequestError(ValueError):
-    """A number outside what a command takes; the message says which and what was expected."""
-
-
-def sample_files(model: str, count: int, seed: int, temperature: float, out_dir: Path) -> list[Path]:
+def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) -> list[Path]:
     """Write `count` new loops of the model's length to OUT/MODEL-001.mid upward; returns the paths.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    _within("--count", count, 1, _MAX_COUNT)
-    _within("--temperature", temperature, 0.05, 2.0)
-    compiled = _compiled(model)
+    within("--count", count, 1, _MAX_COUNT)
+    compiled, steering = _compiled(model, options)
     config = compiled.config
     paths = []
     for index in range(count):
-        bars = sample_bars(compiled, config.bars, derived(seed, index), temperature)
-        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", bars, config))
+        seed = derived(options.seed, index)
+        bars = sample_bars(compiled, config.bars, seed, options.temperature, steering)
+        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", bound_to(bars, options.key), config))
     return paths
 
 
-def continue_file(
-    model: str, in_path: Path, bars: int, seed: int, out_path: Path, temperature: float = DEFAULT_TEMPERATURE
-) -> Path:
+def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options: FileOptions) -> Path:
     """Write the next `bars` bars after IN, alone.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    _within("--bars", bars, 1, _MAX_BARS)
-    compiled = _compiled(model)
-    source, tempo = bars_of_file(in_path, compiled.config)
+    within("--bars", bars, 1, _MAX_BARS)
+    source, tempo = bars_of_file(in_path, config_of(model))
+    compiled, steering = _compiled(model, options)
     heard_beats = min(source.length, float(_HEARD_BARS * BEATS_PER_BAR))
     heard = cut(source, source.length - heard_beats, heard_beats)
     if not heard.notes:
         heard = source
-    made = continue_bars(compiled, heard, bars, seed, temperature)
-    return _write(out_path, made, compiled.config, tempo)
+    made = continue_bars(compiled, heard, bars, options.seed, options.temperature, steering)
+    return _write(out_path, bound_to(made, options.key), compiled.config, tempo)
 
 
-def interpolate_files(
-    model: str, a: Path, b: Path, steps: int, out_dir: Path, seed: int = 0, temperature: float = DEFAULT_TEMPERATURE
-) -> list[Path]:
-    """Write `steps` loops from A to B, both ends included and decoded like the rest, to OUT/MODEL-001.mid upward.
+def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, options: FileOptions) -> list[Path]:
+    """Write `steps` loops from A to B, both ends included and decoded like the rest, to OUT/MODEL-001.mid upward. With
+    a key both are moved to it first.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    _within("--steps", steps, 2, _MAX_COUNT)
-    compiled = _compiled(model)
-    corners = [bars_of_file(path, compiled.config) for path in (a, b)]
-    tempo = corners[0][1]
-    made = interpolated(compiled, corners[0][0], corners[1][0], steps, seed, temperature)
+    within("--steps", steps, 2, _MAX_COUNT)
+    corners = [bars_of_file(path, config_of(model)) for path in (a, b)]
+    compiled, steering = _compiled(model, options)
+    one, other = (moved_to(bars, options.key) for bars, _ in corners)
+    made = interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
     return [
-        _write(out_dir / f"{model}-{index + 1:03d}.mid", bars, compiled.config, tempo)
+        _write(out_dir / f"{model}-{index + 1:03d}.mid", bound_to(bars, options.key), compiled.config, corners[0][1])
         for index, bars in enumerate(made)
     ]
 
 
-def reconstruct_file(model: str, in_path: Path, temperature: float, seed: int, out_path: Path) -> Path:
-    """Write IN as it comes back through encoder and decoder.
+def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOptions) -> Path:
+    """Write IN as it comes back through encoder and decoder, in another key where one is given.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    _within("--temperature", temperature, 0.05, 2.0)
-    compiled = _compiled(model)
-    source, tempo = bars_of_file(in_path, compiled.config)
-    return _write(out_path, reconstruct_bars(compiled, source, seed, temperature), compiled.config, tempo)
+    source, tempo = bars_of_file(in_path, config_of(model))
+    compiled, steering = _compiled(model, options)
+    moved = moved_to(source, options.key)
+    made = reconstruct_bars(compiled, moved, options.seed, options.temperature, steering)
+    return _write(out_path, bound_to(made, options.key), compiled.config, tempo)
 
 
 def evaluate_path(model: str, path: Path, seed: int) -> dict[str, Any]:
@@ -142,35 +142,72 @@ def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:
     """The notes of a file's tracks that play a model's part, in whole bars of four beats, and the file's tempo.
 
     Raises:
-        MidiFileError: not a MIDI file, no such part in it, or longer than 1024 bars.
+        MidiFileError: not a MIDI file, not in 4/4, no such part in it or none of it in range, or longer than 1024 bars.
     """
     score = read_midi(path)
-    roles = by_general_midi(score)
-    tracks = roles.of(config.part)
-    if config.part != "drums":
-        tracks = tracks or (*roles.melody, *roles.bass)
-        tracks = tuple(sorted(tracks, key=lambda track: -len(track.notes))[:1])
-    notes: list[Note] = [note for track in tracks for note in track.notes]
+    _refuse_other_metres(path, score)
+    parts = config.parts
+    notes: list[Note] = []
+    for index, part in enumerate(parts):
+        tracks = _tracks_of(score, part, alone=len(parts) == 1)
+        notes += [replace(note, part=index) for track in tracks for note in track.notes]
+    wanted = ", ".join(parts)
     if not notes:
-        raise MidiFileError(f"{path}: expected notes for {config.part}, found none (drums are channel 10)")
+        raise MidiFileError(f"{path}: expected notes for {wanted}, found none (drums are channel 10)")
     whole_bars = max(1, -int(-max(note.start + 1e-6 for note in notes) // BEATS_PER_BAR))
     if whole_bars > _MAX_BARS:
         raise MidiFileError(f"{path}: expected at most {_MAX_BARS} bars, found {whole_bars}")
     length = float(whole_bars * BEATS_PER_BAR)
-    return cut(Bars(in_order(notes), length), 0.0, length), score.tempo
+    bars = cut(Bars(in_order(notes), length), 0.0, length)
+    if not any(_in_range(bars, part, index if len(parts) > 1 else None) for index, part in enumerate(parts)):
+        known = "General MIDI drum sounds" if config.part == "drums" else _piano()
+        raise MidiFileError(f"{path}: expected notes for {wanted} among {known}, found none")
+    return bars, score.tempo
 
 
-def _compiled(model: str) -> CompiledModel:
-    """The model on one thread: a step is too small to share, and two threads on busy cores wait for each other."""
+def _refuse_other_metres(path: Path, score: MidiScore) -> None:
+    """The models know bars of four beats: a file in another metre would come out shifted against its own bar lines."""
+    last = max(note.start for track in score.tracks for note in track.notes)
+    for signature in score.time_signatures:
+        if signature.beat <= last and (signature.numerator, signature.denominator) not in _METRES:
+            metre = f"{signature.numerator}/{signature.denominator}"
+            raise MidiFileError(f"{path}: expected 4/4 or 2/2 throughout, found {metre} at beat {signature.beat:g}")
+
+
+def _tracks_of(score: MidiScore, part: Part, *, alone: bool) -> Sequence[MidiTrack]:
+    """The tracks that play a part: all the drums, or the one line with the most notes; a model of one line alone takes
+    a melody for a bass and a bass for a melody where there is nothing else.
+    """
+    roles = by_general_midi(score)
+    tracks = roles.of(part)
+    if part == "drums":
+        return tracks
+    if alone:
+        tracks = tracks or (*roles.melody, *roles.bass)
+    return sorted(tracks, key=lambda track: -len(track.notes))[:1]
+
+
+def _in_range(bars: Bars, part: Part, index: int | None) -> bool:
+    tokens = grid_tokens(bars, part, index)
+    return bool(((tokens > 0) if part == "drums" else (tokens < PITCHES)).any())
+
+
+def _piano() -> str:
+    return f"MIDI pitches {LOWEST_PITCH} to {LOWEST_PITCH + PITCHES - 1}"
+
+
+def _compiled(model: str, options: FileOptions) -> tuple[CompiledModel, Steering]:
+    """The model on one thread (a step is too small to share, and two threads on busy cores wait for each other), and
+    how it is to be steered.
+    """
+    options.checked(config_of(model))
     torch.set_num_threads(1)
-    return registry.load_compiled(model, "cpu")
-
-
-def _within(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise RequestError(f"{name} {value}: expected {least} to {most}")
+    compiled = registry.load_compiled(model, "cpu")
+    offset = compiled.maps.offset(compiled.config.attributes, options.attributes, {}) if options.attributes else None
+    return compiled, Steering(options.key, "hard" if options.key is not None else "soft", latent_offset=offset)
 
 
 def _write(path: Path, bars: Bars, config: ModelConfig, tempo: float = 120.0) -> Path:
-    write_midi(path, bars, channels={0: _CHANNELS[config.part]}, track_name=config.name, tempo=tempo)
+    channels = {index: _CHANNELS[part] for index, part in enumerate(config.parts)}
+    write_midi(path, bars, channels=channels, track_name=config.name, tempo=tempo)
     return path

@@ -263,15 +263,18 @@ def vary_bars(
     return to_bars(windows, source.frame, config, present.length)
 
 
-def reconstruct_bars(model: CompiledModel, bars: Bars, seed: int, temperature: float) -> Bars:
+def reconstruct_bars(
+    model: CompiledModel, bars: Bars, seed: int, temperature: float, steering: Steering = PLAIN
+) -> Bars:
     """Bars through encoder and decoder: each window at a point drawn from its posterior."""
     source = encode_bars(model, bars)
     windows = []
     for index in range(len(source.windows)):
         row_seed = noise.derived(seed, index)
         white = torch.from_numpy(noise.normal(row_seed, noise.LATENT, model.config.latent_size))
-        z = source.means[index] + source.spreads[index] * white
-        windows.append(decode_point(model, z, row_seed, temperature).window)
+        z = _offset(source.means[index] + source.spreads[index] * white, steering)
+        bias = steered_bias(steering, (), model.config, source.frame, index * model.config.steps)
+        windows.append(decode_point(model, z, row_seed, temperature, bias).window)
     return to_bars(windows, source.frame, model.config, bars.length)
 
 

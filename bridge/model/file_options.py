@@ -1,0 +1,112 @@
+"""What a command on files may be told besides the files: seed, temperature, key, attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bridge.model.config import ModelConfig
+from bridge.model.framing import transposed
+from bridge.music.harmony import DRUM_PART, MODES, bound, class_weights, nearest_shift, scale_of
+from bridge.music.notes import Bars, in_order
+
+DEFAULT_TEMPERATURE: Final = 0.6
+_LETTERS: Final = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+_SIGNS: Final = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
+_KEY: Final = re.compile(r"([a-g])([#♯b♭]?)(?:\s+(.+))?", re.IGNORECASE)
+
+
+class RequestError(ValueError):
+    """A number or name outside what a command takes; the message says which and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How the bars of a command on files are made.
+
+    `key` holds the pitch classes of the key that binds them: they are moved to it by the nearest way, and no note lies
+    outside it. `attributes` are amounts, -1 to 1, by name.
+    """
+
+    seed: int = 0
+    temperature: float = DEFAULT_TEMPERATURE
+    key: frozenset[int] | None = None
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+    def checked(self, config: ModelConfig) -> FileOptions:
+        """The same options.
+
+        Raises:
+            RequestError: what this model has no key or attribute for, or a number out of range.
+        """
+        within("--temperature", self.temperature, 0.05, 2.0)
+        if self.key is not None and config.part == "drums":
+            raise RequestError(f"--key: expected a model with pitches, {config.name} has none")
+        for name, amount in self.attributes.items():
+            if name not in config.attributes:
+                raise RequestError(f"--attribute {name}: expected one of {', '.join(config.attributes)}")
+            within(f"--attribute {name}", amount, -1.0, 1.0)
+        return self
+
+
+def within(name: str, value: float, least: float, most: float) -> None:
+    """Refuse a number out of range.
+
+    Raises:
+        RequestError: it is.
+    """
+    if not least <= value <= most:
+        raise RequestError(f"{name} {value}: expected {least} to {most}")
+
+
+def parse_key(text: str) -> frozenset[int]:
+    """The pitch classes of a key by name: `A minor`, `Bb`, `F# harmonic minor`; without a mode it is major.
+
+    Raises:
+        RequestError: no such key.
+    """
+    found = _KEY.fullmatch(text.strip())
+    if found:
+        letter, sign, mode = found.groups()
+        mode = re.sub(r"[\s_-]+", "_", (mode or "major").strip().lower())
+        if mode in MODES:
+            return scale_of((_LETTERS[letter.lower()] + _SIGNS[sign.lower()]) % 12, mode)
+    raise RequestError(f"--key {text}: expected a key such as 'A minor' or 'F# dorian' (modes: {', '.join(MODES)})")
+
+
+def parse_attributes(texts: Sequence[str]) -> dict[str, float]:
+    """Amounts by name from `density=0.5` and the like; the last one of a name counts.
+
+    Raises:
+        RequestError: not of that form, or no amount from -1 to 1.
+    """
+    amounts = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            amount = float(value)
+        except ValueError:
+            amount = float("nan")
+        if not equals or not -1.0 <= amount <= 1.0:
+            raise RequestError(f"--attribute {text}: expected NAME=AMOUNT, an amount from -1 to 1 (density=0.5)")
+        amounts[name.strip()] = amount
+    return amounts
+
+
+def moved_to(bars: Bars, key: frozenset[int] | None) -> Bars:
+    """Bars transposed to a key by the nearest way, as they are where none is given; drums of a trio stay."""
+    if key is None:
+        return bars
+    lines = Bars(tuple(note for note in bars.notes if note.part != DRUM_PART), bars.length)
+    drums = [note for note in bars.notes if note.part == DRUM_PART]
+    moved = transposed(lines, nearest_shift(class_weights(lines.notes), key))
+    return Bars(in_order([*moved.notes, *drums]), bars.length)
+
+
+def bound_to(bars: Bars, key: frozenset[int] | None) -> Bars:
+    """Bars with no note outside a key: moved to it first, then each note that is still outside to the nearest inside;
+    as they are where no key is given.
+    """
+    return bars if key is None else bound(moved_to(bars, key), key)
