@@ -113,14 +113,17 @@ def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Ba
     return to_bars(windows, _frame_at(morph, x, y), model.config, morph.length)
 
 
-def interpolated(model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float) -> list[Bars]:
+def interpolated(
+    model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float, steering: Steering = PLAIN
+) -> list[Bars]:
     """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, leaning
     on the loops they stand for.
     """
-    morph = prepare_morph(model, (a, b), seed, temperature)
+    morph = prepare_morph(model, (a, b), seed, temperature, steering)
     ends = [(0.0, 0.0), (1.0, 0.0)]
-    biases = [torch.zeros(model.config.steps, model.config.classes)] * len(morph.fields)
-    decoded = _decode(model, morph.encoded, ends, seed, temperature, biases, None, None)
+    config, frame = model.config, morph.encoded[0].frame
+    biases = [steered_bias(steering, (), config, frame, i * config.steps) for i in range(len(morph.fields))]
+    decoded = _decode(model, morph.encoded, ends, seed, temperature, biases, steering.latent_offset, None)
     loops = []
     for index in range(steps):
         x = index / (steps - 1)
