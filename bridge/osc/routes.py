@@ -124,12 +124,16 @@ _BRIDGE: Final = (
     Route("bridge", "load", "Bring a scene back.", (_SCENE,),
           example="/bridge/load verse"),
     Route("bridge", "key",
-          "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars.",
+          "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars (a new seed of that voice gives "
+          "it anew, `clear` sets it free). New bars are moved to it by the nearest way and bound by each voice's `scale`; "
+          "what sounds is made again in it. Bars between stored corners are bound, not moved.",
           (_int("tonic", -1, 11), _choice("mode", *MODES)),
-          example="/bridge/key 9 minor", later=_later("the session's key")),
-    Route("bridge", "chords", "A chord loop to lean on, beat root quality for each chord; without arguments: none.",
+          example="/bridge/key 9 minor"),
+    Route("bridge", "chords",
+          "A chord loop to lean on, counted from the start of each voice's loop: beat root quality for each chord; its "
+          "notes belong on the beats. Without arguments: none.",
           (_LENGTH_OR_NONE, Argument("chords", "chords", low=1)),
-          example="/bridge/chords 8.0 0.0 9 min 4.0 5 maj", later=_later("a chord loop")),
+          example="/bridge/chords 8.0 0.0 9 min 4.0 5 maj"),
 )  # fmt: skip
 
 _CLOCK: Final = (
@@ -189,9 +193,17 @@ _VOICE_BARS: Final = (
           (_int("seed", -_INT32_MAX - 1, _INT32_MAX),), example="/melody/random_seed 1"),
     Route(VOICE, "model", "Swap the model; the old one plays until the new one is ready.", (Argument("name", "name"),),
           example="/melody/model melody-2bar"),
-    Route(VOICE, "jam", "off; respond: listen that many bars, answer that many; follow: move towards what is played.",
+    Route(VOICE, "jam",
+          "Play with what comes in at the MIDI input. `respond`: silent, it waits for the first note; from that bar's "
+          "line it listens for so many bars, answers for as many what goes on from there (key, register, density, feel "
+          "and loudness kept), and so on, always on the bar line. Notes up to a sixteenth before a line belong to the "
+          "bar after it. Nothing played: it goes on from its own last answer, more softly; twice running: it is silent "
+          "until somebody plays. Overdub: what is played into an answer is gone on from where nothing is played after "
+          "it. A started clock counts in one bar, unless somebody plays in it; a stop or a jump discards what was "
+          "listened to. `follow`: at every bar line the loop moves towards the last so many bars that were played. "
+          "`off`: the loop goes round as before.",
           (_choice("how", "off", "respond", "follow"), _BARS),
-          example="/melody/jam respond 2", later=_later("jamming")),
+          "jam/phase; bars/begin, bars/notes, bars/end and launched of every answer", "/melody/jam respond 2"),
 )  # fmt: skip
 
 _VOICE_KNOBS: Final = (
@@ -205,16 +217,21 @@ _VOICE_KNOBS: Final = (
     Route(VOICE, "latent", "One latent direction, ordered by how much it matters.",
           (_int("index", 0, 511), _float("value", -3, 3, "standard deviations")), example="/melody/latent 0 1.5",
           later=_later("moving a latent direction")),
-    Route(VOICE, "scale", "How the session's key binds this voice: soft leans, hard allows nothing else.",
-          (_choice("how", "off", "soft", "hard"),), example="/melody/scale hard", later=_later("binding to a scale")),
-    Route(VOICE, "hold", "What new bars keep of the present loop.", (_choice("what", "rhythm", "pitch", "none"),),
-          example="/melody/hold rhythm", later=_later("holding rhythm or pitch")),
-    Route(VOICE, "lock", "A bar of the loop (from 0) stays as it is, whatever is generated.",
-          (_int("bar", 0, MAX_BARS - 1), _truth("on")), example="/melody/lock 0 1", later=_later("locking bars")),
-    Route(VOICE, "follow", "Lean on another voice; `none`: off.", (Argument("voice", "name"), _float("amount", 0, 1)),
-          example="/bass/follow melody 0.5", later=_later("following another voice")),
+    Route(VOICE, "scale",
+          "How the session's key binds this voice: soft leans, hard allows nothing else (stored corners and locked "
+          "bars sound as they are).",
+          (_choice("how", "off", "soft", "hard"),), example="/melody/scale hard"),
+    Route(VOICE, "hold",
+          "What new bars keep of the present loop: its rhythm (onsets and durations), or its pitches in their order.",
+          (_choice("what", "rhythm", "pitch", "none"),), example="/melody/hold rhythm"),
+    Route(VOICE, "lock", "A bar of the loop (from 0) stays as it is, whatever is generated; `clear` unlocks.",
+          (_int("bar", 0, MAX_BARS - 1), _truth("on")), example="/melody/lock 0 1"),
+    Route(VOICE, "follow",
+          "Lean on another voice as it sounds: on its harmony; on the drums' kick, and drums with their kick on its "
+          "onsets. A bass on a melody takes its rhythm from the drums. `none`: off.",
+          (Argument("voice", "name"), _float("amount", 0, 1)), example="/bass/follow melody 0.5"),
     Route(VOICE, "surprise", "Of several candidates, the plainer or the bolder.", (_float("surprise", 0, 1),),
-          example="/melody/surprise 0.35", later=_later("surprise")),
+          example="/melody/surprise 0.35"),
     Route(VOICE, "gate", "Length of notes.", (_float("gate", 0.1, 1.1),),
           example="/melody/gate 0.9", later=_later("gate")),
     Route(VOICE, "fill", "A fill in the bar to come (drums).", later=_later("a fill")),
@@ -261,6 +278,8 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("/bridge/ready", "ready:i", "Ends a whole state; and whenever it changes."),
     Event("/bridge/heartbeat", "n:i", "Twice a second, to subscribers."),
     Event("/bridge/panicked", "n_notes:i", "Panic has closed so many notes."),
+    Event("/bridge/key/state", "tonic:i mode:s sounding:i",
+          "The key as asked for, and the tonic in force (-1: none yet); in a whole state too."),
     Event("/clock/beat", "beat:i tempo:f playing:i", "On every beat."),
     Event("/clock/state", "source:s playing:i tempo:f beat:f numerator:i denominator:i error_ms:f",
           "The clock has changed."),
@@ -269,6 +288,9 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("/VOICE/bars/notes", "id:i notes...", "Their notes as they will sound, 30 a message."),
     Event("/VOICE/bars/end", "id:i latency:f", "All told; latency in ms from the request to the player."),
     Event("/VOICE/launched", "id:i beat:f", "They have begun to sound."),
+    Event("/VOICE/jam/phase", "phase:s start:f length:f",
+          "Jamming: `count_in` (a bar before anybody need play), `ready`, `listen`, `answer`, `follow` or `off`, from "
+          "which beat (-1: none) and for how many beats."),
     Event("/VOICE/late", "id:i ms:f", "They missed their boundary; the old loop goes round once more."),
     Event("/VOICE/state", "key:s value ...",
           "Keys and values in turn, after changes, at most 20 a second, the last value always."),

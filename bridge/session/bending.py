@@ -1,20 +1,177 @@
 """What bends the bars of a voice, gathered for the engine: plain JSON values, by name.
 
+| key | value |
+|---|---|
+| `surprise` | 0 to 1: the plainer or the bolder of several candidates |
+| `key` | `{classes, binding, mode}`; classes null while the session has no key yet |
+| `chords` | `{length, chords: [[beat, root, quality] …]}` |
+| `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
+| `hold` | `{what, bars}`: whose rhythm or pitches are kept |
+| `lock` | `{bars, spans, groove_seed}`: notes that stay, and from where to where |
+
 Two kinds of it: what the knobs say now (a knob that is turned makes bars again, with the same noise), and what was so
 when the bars were asked for, which their recipe keeps, so that making them again gives the same notes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from bridge.session.loops import Recipe
+from bridge.music.harmony import DRUM_PART
+from bridge.music.notes import Bars, Note, in_order
+from bridge.session.harmony import chords_to_json
+from bridge.session.loops import Loop, Recipe, bars_to_json
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
+
+NOBODY = "none"
+_NEW_BARS = ("next", "sample", "vary")
+_KEEPS_START = ("now", "step", "beat")
 
 
 def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     """The `bend` of the job that makes this recipe's bars with the knobs as they stand. A key that is absent bends
     nothing.
     """
-    return {**recipe.bend}
+    knobs, bend = voice.knobs, {key: recipe.bend[key] for key in ("hold", "lock") if key in recipe.bend}
+    if recipe.op in _NEW_BARS:
+        bend["surprise"] = knobs.surprise
+    if knobs.scale != "off":
+        own = {"classes": stage.harmony.classes, "binding": knobs.scale, "mode": stage.harmony.mode}
+        bend["key"] = recipe.bend.get("key", own)  # a jam's answers are in the key of who plays
+    if stage.harmony.chords is not None and not voice.is_drums:
+        bend["chords"] = chords_to_json(stage.harmony.chords)
+    followed = recipe.bend.get("followed")
+    if knobs.follow != NOBODY and (followed is None or followed["voice"] != knobs.follow):
+        followed = followed_now(stage, voice, voice.start_beats)
+    if knobs.follow != NOBODY and followed is not None:
+        bend["follow"] = {"amount": knobs.follow_amount, "line": followed["line"], "rhythm": followed["rhythm"]}
+    lock = _locks_joined(recipe.bend.get("lock"), locked_now(stage, voice))
+    if lock is not None:
+        bend["lock"] = lock
+    return bend
+
+
+def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
+    """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known)."""
+    kept: dict[str, Any] = {}
+    present = voice.present.bars if voice.present is not None else voice.newest
+    if voice.knobs.hold != "none" and present is not None:
+        kept["hold"] = {"what": voice.knobs.hold, "bars": bars_to_json(present)}
+    if voice.knobs.follow != NOBODY:
+        followed = followed_now(stage, voice, start_beats)
+        if followed is not None:
+            kept["followed"] = followed
+    lock = locked_now(stage, voice)
+    if lock is not None:
+        kept["lock"] = lock
+    return kept
+
+
+# -- locked bars -----------------------------------------------------------------------------------------------------
+
+
+def locked_now(stage: Stage, voice: Voice) -> dict[str, Any] | None:
+    """The locked bars of the present loop, with no other notes than theirs."""
+    loop = voice.present
+    bar_beats = stage.clock.bar_beats
+    if loop is None or not voice.knobs.locked:
+        return None
+    spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in voice.knobs.locked]
+    spans = [span for span in spans if span[1] <= loop.bars.length + 1e-6]
+    notes = [note for note in loop.bars.notes if any(start <= note.start < end for start, end in spans)]
+    if not spans:
+        return None
+    bars = Bars(in_order(notes), loop.bars.length)
+    return {"bars": bars_to_json(bars), "spans": [list(span) for span in spans], "groove_seed": loop.groove_seed}
+
+
+def _locks_joined(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What was locked when bars were made, under what is locked now."""
+    if kept is None or now is None:
+        return now or kept
+    spans = [span for span in kept["spans"] if span not in now["spans"]]
+    old = [row for row in kept["bars"][1] if any(start <= row[1] < end for start, end in spans)]
+    rows = sorted([*old, *now["bars"][1]], key=lambda row: row[1])
+    return {**now, "bars": [max(kept["bars"][0], now["bars"][0]), rows], "spans": spans + now["spans"]}
+
+
+# -- the voice that is followed --------------------------------------------------------------------------------------
+
+
+def followed_now(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any] | None:
+    """What the followed voice plays, in positions of a loop that begins at `start_beats`; None while it plays nothing.
+
+    Its pitched part gives a pitched voice the harmony and drums their kicks; its drums give the rhythm. A bass on a
+    melody takes its rhythm from whatever drums there are.
+    """
+    lead = stage.voices.get(voice.knobs.follow)
+    if lead is None or lead is voice:
+        return None
+    line, drums = _pitched(lead, start_beats), _drums(lead, start_beats)
+    if line is not None and drums is None and voice.model.startswith("bass"):
+        others = (other for other in stage.voices.values() if other is not voice and other is not lead)
+        drums = next((found for other in others if (found := _drums(other, start_beats)) is not None), None)
+    rhythm = None
+    if drums is not None:
+        rhythm = {"bars": bars_to_json(drums), "kicks": True}
+    elif line is not None and voice.is_drums:
+        rhythm = {"bars": bars_to_json(line), "kicks": False}
+    if line is None and rhythm is None:
+        return None
+    harmony = None if line is None or voice.is_drums else bars_to_json(line)
+    return {"voice": lead.name, "line": harmony, "rhythm": rhythm}
+
+
+def _pitched(lead: Voice, start_beats: float) -> Bars | None:
+    if lead.is_drums:
+        return None
+    return _part_of(lead, start_beats, lambda part: part != DRUM_PART, lead.knobs.transpose)
+
+
+def _drums(lead: Voice, start_beats: float) -> Bars | None:
+    if not lead.is_drums and DRUM_PART not in lead.parts:
+        return None
+    return _part_of(lead, start_beats, lambda part: lead.is_drums or part == DRUM_PART, 0)
+
+
+def _part_of(lead: Voice, start_beats: float, wanted: Any, semitones: int) -> Bars | None:
+    loop, lead_start = _heard_from(lead, start_beats)
+    if loop is None:
+        return None
+    length = loop.bars.length
+    away = 0.0 if min(lead_start, start_beats) < 0 else (start_beats - lead_start) % length
+    notes = [
+        Note(max(0, min(127, n.pitch + semitones)), (n.start - away) % length, n.duration, n.velocity, 0)
+        for n in loop.bars.notes
+        if wanted(n.part)
+    ]
+    return Bars(in_order(notes), length) if notes else None
+
+
+def _heard_from(lead: Voice, start_beats: float) -> tuple[Loop | None, float]:
+    """The loop of a voice that sounds at a beat, and where it begins: bars that wait take over at their start."""
+    if lead.pending is not None:
+        handed = lead.handed.get(lead.pending.id)
+        starts = -1.0 if handed is None else handed.start_beats
+        if lead.sounding is None or 0 <= starts <= start_beats:
+            return lead.pending, starts
+    return lead.sounding, lead.start_beats
+
+
+def start_expected(stage: Stage, voice: Voice, arrival_ns: int, boundary: str = "") -> float:
+    """Where position 0 of bars that were asked for at a moment will fall, in beats; 0 while the clock stands."""
+    state, launch = stage.clock.state, boundary or voice.knobs.launch
+    if state is None or not state.playing:
+        return 0.0
+    beat, bar_beats, origin = stage.clock.beat_at(arrival_ns), stage.clock.bar_beats, state.bar_origin_beats
+    sounding = voice.sounding
+    if launch in _KEEPS_START:
+        if sounding is not None:
+            return voice.start_beats
+        return origin + math.floor((beat - origin) / bar_beats + 1e-9) * bar_beats
+    length = bar_beats
+    if launch == "loop" and sounding is not None:
+        origin, length = voice.start_beats, sounding.bars.length
+    return origin + math.ceil((beat - origin) / length - 1e-9) * length

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bridge import limits, messages
+from bridge.music.harmony import Chord, ChordLoop
+from bridge.session.gestures import Gestures
 from bridge.session.outside import NOT_NOW, RefusedError, Request
 from bridge.session.scenes import Scenes
 from bridge.session.stage import Stage
@@ -14,10 +16,11 @@ _TAP_PAUSE_NS = 3_100_000_000  # at the slowest tempo a beat takes 3 s: a longer
 class BridgeRequests:
     """The verbs of `/bridge/…` and `/clock/…`; ping, state and subscriptions are the OSC server's."""
 
-    def __init__(self, stage: Stage, scenes: Scenes) -> None:
+    def __init__(self, stage: Stage, scenes: Scenes, gestures: Gestures) -> None:
         """`stage` is shared with the other parts of the session."""
         self._stage = stage
         self._scenes = scenes
+        self._gestures = gestures
         self._taps_ns: list[int] = []
         self._last_panic_ns: int | None = None
 
@@ -51,6 +54,29 @@ class BridgeRequests:
     def bridge_load(self, request: Request) -> None:
         """Bring a scene back."""
         self._scenes.load(request.args["name"], request)
+
+    def bridge_key(self, request: Request) -> None:
+        """The session's key: bars that sound and wait are made again in it."""
+        harmony, args = self._stage.harmony, request.args
+        harmony.ask(args["tonic"], args["mode"])
+        for voice in sorted(self._stage.voices.values(), key=lambda voice: voice.newest_order):
+            if voice.newest is not None and not voice.is_drums:
+                harmony.hear(voice.name, voice.newest)
+        self._stage.tell_key()
+        self._remake_all(request)
+
+    def bridge_chords(self, request: Request) -> None:
+        """A chord loop to lean on, or none."""
+        length, rows = request.args["length"], request.args["chords"]
+        chords = sorted((Chord(*row) for row in rows or ()), key=lambda chord: chord.beat)
+        self._stage.harmony.chords = None if length is None else ChordLoop(tuple(chords), length)
+        self._stage.save_soon()
+        self._remake_all(request)
+
+    def _remake_all(self, request: Request) -> None:
+        for voice in self._stage.voices.values():
+            if not voice.is_drums:
+                self._gestures.remake(voice, request)
 
     def panicked(self, n_notes: int) -> None:
         """The player has closed everything."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge import limits
 from bridge.messages import Generate, Generated, JobFailed
@@ -120,13 +120,27 @@ class Composer:
         self._release(job)
         loop_id = job.loop_id or self._stage.archive.new_id()
         bars = bars_of(record.length_beats, record.notes)
-        job.deliver(Loop(loop_id, bars, job.recipe.seed, job.recipe))
+        groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
+        self._stage.heard(job.voice, bars)
+        job.deliver(Loop(loop_id, bars, groove_seed, job.recipe))
+        if self._key_came(job):
+            return
         self.pump(job.voice)
 
     def failed(self, record: JobFailed) -> None:
         """The engine could not do a job."""
         job = self._jobs.pop(record.job, None)
         if job is None:
+    def _key_came(self, job: _Job) -> bool:
+        """While bars were made that no key bound, another voice's gave the session one: they are made again in it."""
+        key = job.record.bend.get("key")
+        if key is None or key["classes"] is not None or self._stage.harmony.classes is None:
+            return False
+        job.record = replace(job.record, bend=bend_of(self._stage, job.voice, job.recipe))
+        self._jobs[job.record.job] = job
+        self._stage.engine.send(job.record)
+        return True
+
             return
         self._release(job)
         log.error("%s: %s", job.request.address, record.reason)

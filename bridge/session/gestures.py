@@ -59,6 +59,15 @@ class Gestures:
         self._rest_later(voice)
         self._pump(voice)
 
+    def remake(self, voice: Voice, request: Request) -> None:
+        """A sticky knob has moved: what sounds and what waits is made again, with the same noise."""
+        if not voice.model_ready:
+            return
+        sounding = voice.sounding
+        if sounding is not None and sounding.recipe is not None and sounding.recipe.model == voice.model:
+            self.turn(voice, request, sounding.recipe)
+        self.remake_pending(voice, request)
+
     def remake_pending(self, voice: Voice, request: Request) -> None:
         """A knob has moved that also shapes the bars that wait: they are made again, under their own id."""
         if voice.pending is not None and voice.pending.recipe is not None:

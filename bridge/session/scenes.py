@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from bridge.session.outside import INSIDE, NO_SUCH, RefusedError, Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import Knobs, Voice
+
+_SESSION = "bridge"
+"""Where a scene keeps what belongs to no voice: no voice may have this name."""
 
 
 class Scenes:
@@ -32,7 +35,8 @@ class Scenes:
         Raises:
             RefusedError: the folder cannot be written to.
         """
-        scene = {voice.name: _scene_of(voice) for voice in self._stage.voices.values()}
+        scene: dict[str, Any] = {voice.name: _scene_of(voice) for voice in self._stage.voices.values()}
+        scene[_SESSION] = {"harmony": self._stage.harmony.to_json()}
         path = self._folder / f"{name}.json"
         beside = path.with_name(f".{name}.{os.getpid()}.part")
         try:
@@ -51,11 +55,15 @@ class Scenes:
         path = self._folder / f"{name}.json"
         try:
             scene = json.loads(path.read_text(encoding="utf-8"))
+            harmony = replace(self._stage.harmony)
+            harmony.restore(scene.get(_SESSION, {}).get("harmony", harmony.to_json()))
             read = {voice: _read(kept) for voice, kept in scene.items() if voice in self._stage.voices}
         except FileNotFoundError:
             raise RefusedError(NO_SUCH, f"no scene {name}: there are {', '.join(self.names()) or 'none'}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as fault:
             raise RefusedError(INSIDE, f"scene {name} cannot be read: {fault!r}") from fault
+        self._stage.harmony = harmony
+        self._stage.tell_key()
         for voice_name, (knobs, corners, loop) in read.items():
             voice = self._stage.voices[voice_name]
             self._gestures.settle(voice)

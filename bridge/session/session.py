@@ -59,7 +59,8 @@ class Session:
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
-        self._bridge_requests = BridgeRequests(self.stage, Scenes(folder, self.stage, self._performer, self._gestures))
+        scenes = Scenes(folder, self.stage, self._performer, self._gestures)
+        self._bridge_requests = BridgeRequests(self.stage, scenes, self._gestures)
         for voice in built.values():
             self._equip(voice, timers)
         self._restore()
@@ -92,6 +93,8 @@ class Session:
         if same_run:
             clock = self.stage.clock
             clock.source, clock.tempo_bpm, clock.offset_ms = state["clock"]
+            if "harmony" in state:
+                self.stage.harmony.restore(state["harmony"])
         self.save()
 
     def save(self) -> None:
@@ -103,6 +106,7 @@ class Session:
                 "run": self._run,
                 "last_id": self.stage.archive.last_id,
                 "clock": [clock.source, clock.tempo_bpm, clock.offset_ms],
+                "harmony": self.stage.harmony.to_json(),
                 "voices": {name: voice.to_json() for name, voice in self.stage.voices.items()},
             },
         )
@@ -259,3 +263,4 @@ def _voice(name: str, settings: dict[str, Any]) -> Voice:
         temperature=settings["temperature"],
     )
     return Voice(name, settings["model"], channels, knobs, base_seed=random.SystemRandom().getrandbits(31))
+        scale="off" if settings["model"].startswith("drums") else "soft",

@@ -13,6 +13,7 @@ from bridge.session.archive import Archive
 from bridge.session.loops import Loop
 from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
 from bridge.session.voice import Voice
+from bridge.session.harmony import Harmony
 
 
 @dataclass
@@ -97,6 +98,7 @@ class Stage:
         self, voice: Voice, loop: Loop, start_beats: float, latency_ms: float, also: Origin | None
     ) -> None:
         """The three kinds of `bars/*` events for a loop, its notes as they will sound."""
+    harmony: Harmony = field(default_factory=Harmony)
         bars = self.performed(voice, loop)
         base = f"/{voice.name}/bars"
         count = max(1, round(bars.length / self.clock.bar_beats + 0.49))
@@ -105,6 +107,16 @@ class Stage:
         for first in range(0, len(bars.notes), limits.MAX_NOTES_PER_MESSAGE):
             values: list[int | float] = []
             for note in bars.notes[first : first + limits.MAX_NOTES_PER_MESSAGE]:
+
+    def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
+        """Notes that the session's key may be taken from."""
+        if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed):
+            self.tell_key()
+
+    def tell_key(self) -> None:
+        """The key in force is another, or was asked for."""
+        self.outbox.publish("/bridge/key/state", *self.harmony.told())
+        self.save_soon()
                 values += (note.pitch, float(note.start), float(note.duration), note.velocity, note.part)
             publish(f"{base}/notes", loop.id, *values, also=also)
         publish(f"{base}/end", loop.id, float(latency_ms), also=also)
@@ -141,14 +153,13 @@ class Stage:
             "grid": knobs.grid,
             "transpose": knobs.transpose,
             "velocity": float(knobs.velocity),
-            # Knobs that a later version brings stand at the value that means "no effect".
-            "gate": 0.9,
-            "scale": "off",
-            "hold": "none",
-            "follow": "none",
-            "surprise": 0.35,
+            "gate": float(knobs.gate),
+            "scale": knobs.scale,
+            "hold": knobs.hold,
+            "follow": knobs.follow,
+            "surprise": float(knobs.surprise),
             "auto": voice.auto_bars,
-            "fill_every": 0,
+            "fill_every": knobs.fill_every,
             "jam": "off",
             "undo": voice.history.undo_steps,
             "redo": voice.history.redo_steps,
@@ -175,6 +186,8 @@ class Stage:
             state.denominator,
             float(state.error_ms),
         ]
+            "follow_amount": float(knobs.follow_amount),
+            "locked": " ".join(map(str, knobs.locked)),
 
     def send_whole_state(self, origin: Origin) -> None:
         """The answer to `/bridge/state`: the clock, every voice, ready."""
@@ -182,3 +195,4 @@ class Stage:
         for voice in self.voices.values():
             self.outbox.reply(origin, f"/{voice.name}/state", *self.voice_state(voice))
         self.outbox.reply(origin, "/bridge/ready", int(self.ready))
+        self.outbox.reply(origin, "/bridge/key/state", *self.harmony.told())

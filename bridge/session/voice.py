@@ -33,6 +33,14 @@ class Knobs:
     x: float = 0.0
     y: float = 0.0
     morph: float = 0.0
+    gate: float = 0.9
+    scale: str = "soft"
+    hold: str = "none"
+    follow: str = "none"
+    follow_amount: float = 0.0
+    surprise: float = 0.35
+    fill_every: int = 0
+    locked: list[int] = field(default_factory=list)
 
     def groove(self) -> GrooveSettings:
         """The part of the knobs that the groove kernels read."""

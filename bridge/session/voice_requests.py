@@ -10,6 +10,8 @@ from bridge import limits, messages
 from bridge.music.notes import Bars, bars_fault
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
+from bridge.session.bending import kept_bend, start_expected
+from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.loops import Loop, Recipe, bars_of
@@ -33,6 +35,7 @@ class VoiceRequests:
         self._performer = performer
         self._gestures = gestures
         self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
+        self._others = (BendingRequests(stage, gestures),)
 
     def handle(self, voice: Voice, request: Request) -> None:
         """Do what was asked.
@@ -41,7 +44,8 @@ class VoiceRequests:
             RefusedError: with the code and words of the answer.
         """
         verb = request.verb.replace("/", "_")
-        getattr(self, f"do_{verb}")(voice, request)
+        there = next(verbs for verbs in (self, *self._others) if hasattr(verbs, f"do_{verb}"))
+        getattr(there, f"do_{verb}")(voice, request)
         self._stage.voice_changed(voice)
 
     # -- new bars --------------------------------------------------------------------------------------------------
@@ -76,7 +80,9 @@ class VoiceRequests:
                 raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
             what = "sample" if op == "next" and not material else op
             bars, amount = request.args.get("bars", 0), request.args.get("amount", 0.0)
-            recipe = Recipe(what, voice.model, material, bars, self._stage.clock.bar_beats, amount, seed)
+            start = start_expected(self._stage, voice, request.arrival_ns, boundary)
+            bend = kept_bend(self._stage, voice, start)
+            recipe = Recipe(what, voice.model, material, bars, self._stage.clock.bar_beats, amount, seed, bend)
             self._composer.start_click(
                 voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary)
             )
@@ -124,7 +130,12 @@ class VoiceRequests:
 
     def _take_seed(self, voice: Voice, request: Request, bars: Bars) -> None:
         order = self._stage.next_order()
-        self._composer.in_order(voice, request, lambda: self._follow(voice, bars, order))
+
+        def follow() -> None:
+            self._follow(voice, bars, order)
+            self._stage.heard(voice, bars, seed=True)
+
+        self._composer.in_order(voice, request, follow)
 
     def _checked(self, voice: Voice, length: float, rows: Rows) -> Bars:
         for row in rows:
@@ -177,12 +188,7 @@ class VoiceRequests:
     def do_temperature(self, voice: Voice, request: Request) -> None:
         """Of new bars, and of what still sounds: the present loop is decoded again with the same noise."""
         voice.knobs.temperature = request.args["temperature"]
-        if not voice.model_ready:
-            return
-        sounding = voice.sounding
-        if sounding is not None and sounding.recipe is not None and sounding.recipe.model == voice.model:
-            self._gestures.turn(voice, request, sounding.recipe)
-        self._gestures.remake_pending(voice, request)
+        self._gestures.remake(voice, request)
 
     # -- the groove ------------------------------------------------------------------------------------------------
 
@@ -234,6 +240,9 @@ class VoiceRequests:
     def do_undo(self, voice: Voice, request: Request) -> None:
         """Back: bars that wait are called off first."""
         self._composer.in_order(voice, request, lambda: self._undo(voice, request))
+        voice.knobs.locked = []
+        if self._stage.harmony.forget(voice.name):
+            self._stage.tell_key()
 
     def _undo(self, voice: Voice, request: Request) -> None:
         self._gestures.settle(voice)
@@ -298,6 +307,7 @@ class VoiceRequests:
         """From here on the same requests give the same notes."""
         voice.base_seed = request.args["seed"]
         voice.seeds_drawn = 0
+        self._stage.heard(voice, loop.bars)
 
     def do_model(self, voice: Voice, request: Request) -> None:
         """Swap the model; the old one plays until the new one is ready."""

@@ -1,0 +1,64 @@
+"""What bends the bars of a voice while it plays: scale, hold, lock, follow, surprise (contract 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.session.bending import NOBODY, followed_now
+from bridge.session.gestures import Gestures
+from bridge.session.outside import NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
+from bridge.session.stage import Stage
+from bridge.session.voice import Voice
+
+
+class BendingRequests:
+    """Knobs that do not move a point in the latent space but tie the decoder's hands."""
+
+    def __init__(self, stage: Stage, gestures: Gestures) -> None:
+        """The other parts of the session."""
+        self._stage = stage
+        self._gestures = gestures
+
+    def do_scale(self, voice: Voice, request: Request) -> None:
+        """How the session's key binds the voice."""
+        voice.knobs.scale = request.args["how"]
+        self._gestures.remake(voice, request)
+
+    def do_surprise(self, voice: Voice, request: Request) -> None:
+        """Of several candidates the plainer or the bolder."""
+        voice.knobs.surprise = request.args["surprise"]
+        self._gestures.remake(voice, request)
+
+    def do_follow(self, voice: Voice, request: Request) -> None:
+        """Lean on another voice, as it sounds now; `none`: on nobody."""
+        name, amount = request.args["voice"], request.args["amount"]
+        if name == voice.name:
+            raise RefusedError(RANGE, f"{voice.name} cannot follow itself")
+        if name != NOBODY and name not in self._stage.voices:
+            raise RefusedError(NO_SUCH, f"no voice {name}: there are {', '.join(self._stage.voices)} (none: off)")
+        voice.knobs.follow, voice.knobs.follow_amount = name, 0.0 if name == NOBODY else amount
+        loop = voice.sounding
+        if loop is not None and loop.recipe is not None:
+            rest = {key: value for key, value in loop.recipe.bend.items() if key != "followed"}
+            lead = followed_now(self._stage, voice, voice.start_beats)
+            bend = rest if lead is None else {**rest, "followed": lead}
+            voice.sounding = replace(loop, recipe=replace(loop.recipe, bend=bend))
+        self._gestures.remake(voice, request)
+
+    def do_hold(self, voice: Voice, request: Request) -> None:
+        """What new bars keep of the loop that is present when they are asked for."""
+        voice.knobs.hold = request.args["what"]
+
+    def do_lock(self, voice: Voice, request: Request) -> None:
+        """A bar of the loop stays, whatever is generated."""
+        bar, on = request.args["bar"], request.args["on"]
+        locked = set(voice.knobs.locked)
+        if not on:
+            voice.knobs.locked = sorted(locked - {bar})
+            return
+        if voice.present is None:
+            raise RefusedError(NOT_NOW, f"{voice.name} has no loop to lock a bar of: ask for next or sample first")
+        bars = int(voice.present.bars.length / self._stage.clock.bar_beats + 1e-6)
+        if bar >= bars:
+            raise RefusedError(RANGE, f"bar {bar}: the loop of {voice.name} has bars 0 to {bars - 1}")
+        voice.knobs.locked = sorted(locked | {bar})
