@@ -6,6 +6,7 @@ cutting and turning it can never leave a token that means nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,13 +112,35 @@ def _gated(sounding: Ints, struck: Flags, rng: np.random.Generator) -> Ints:
     return np.where(chosen[:, None] & ~keep, SILENT, sounding)
 
 
-def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator) -> DrumGrid:
-    """Copies of drum windows (B, T) turned by beats, spliced with `other`, with a class dropped, closed hat and ride
-    exchanged, or played softer or louder.
+def augment_together(
+    melody: Ints, bass: Ints, drums: DrumGrid, configs: Sequence[ModelConfig], rng: np.random.Generator
+) -> tuple[Ints, Ints, DrumGrid]:
+    """Copies of trios (B, T) that stay together: melody and bass transposed alike, all parts turned alike; lines gated
+    each for itself.
+    """
+    count, steps = melody.shape
+    index = _turned(count, steps, _SHIFT_CHANCE, rng)
+    shift = rng.integers(-_TRANSPOSE, _TRANSPOSE + 1, count)
+    lines = []
+    for tokens, config in zip((melody, bass), configs, strict=True):
+        moved = folded(tokens, octave_shift(tokens, config) + shift, config)
+        sounding, struck = tokens_line(moved)
+        sounding, struck = np.take_along_axis(sounding, index, 1), np.take_along_axis(struck, index, 1)
+        lines.append(line_tokens(_gated(sounding, struck, rng), struck))
+    hits = np.take_along_axis(drums.hits, index, 1)
+    velocities, offsets = (np.take_along_axis(x, index[:, :, None], 1) for x in (drums.velocities, drums.offsets))
+    return lines[0], lines[1], DrumGrid(hits, velocities, offsets)
+
+
+def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator, *, rearranged: bool = True) -> DrumGrid:
+    """Copies of drum windows (B, T) turned by beats and spliced with `other` (if they may be rearranged), with a class
+    dropped, closed hat and ride exchanged, or played softer or louder.
     """
     count = len(drums.hits)
     bits = drums.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
-    bits, velocities, offsets = _rearranged((bits, drums.velocities, drums.offsets), other, rng)
+    velocities, offsets = drums.velocities, drums.offsets
+    if rearranged:
+        bits, velocities, offsets = _rearranged((bits, velocities, offsets), other, rng)
     order = np.tile(np.arange(DRUM_CLASSES), (count, 1))
     exchanged = rng.random(count) < _HAT_RIDE_CHANCE
     order[exchanged, _CLOSED_HAT], order[exchanged, _RIDE] = _RIDE, _CLOSED_HAT

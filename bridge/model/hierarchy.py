@@ -71,7 +71,10 @@ class Conductor(nn.Module):
 
 
 class HierarchicalVae(nn.Module):
-    """A model of the family whose windows are made of bars: one 1-bar model a part, an encoder and a conductor."""
+    """A model of the family whose windows are made of bars: one 1-bar model a part, an encoder and a conductor.
+
+    `doubt` (P, E) is, as a logarithm, how far a bar's embedding lies from what the conductor says; training uses it.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -79,6 +82,8 @@ class HierarchicalVae(nn.Module):
         self.bars = nn.ModuleList(MusicVae(bar) for bar in config.bar_models)
         self.upper = UpperEncoder(config)
         self.conductor = Conductor(config)
+        wide = config.bar_models[0].latent_size
+        self.doubt = nn.Parameter(torch.zeros(len(config.bar_models), wide))
 
     def bar_model(self, part: int) -> MusicVae:
         """The 1-bar model of a part."""
@@ -106,31 +111,26 @@ class HierarchicalVae(nn.Module):
         return mean, spread
 
 
-class UpperLosses(NamedTuple):
-    """Means over a batch, in nats a window: what a window costs, what its dynamics cost, and the rate."""
+def regression_losses(model: HierarchicalVae, embedded: Embeddings) -> tuple[Tensor, Tensor, Tensor]:
+    """Nats of embeddings, of dynamics (none) and the rate, in nats a window: the embeddings are to be reproduced.
 
-    tokens: Tensor
-    dynamics: Tensor
-    rate: Tensor
-
-
-def regression_losses(model: HierarchicalVae, doubt: Tensor, embedded: Embeddings) -> UpperLosses:
-    """The embeddings themselves are what is to be reproduced: a code (the bar's own posterior) told through a normal
-    distribution around the conductor's embedding costs their divergence. `doubt` (P, E) is the logarithm of that
-    distribution's spread, learned: what z cannot tell is not pressed for.
+    A bar's code (its own posterior) told through a normal distribution around the conductor's embedding costs their
+    divergence. That distribution's spread (`doubt`) is learnt: what z cannot tell is not pressed for.
     """
     mean, spread = model.upper(embedded.means)
     z = mean + spread * torch.randn_like(mean)
     away = (embedded.means - model.conductor(z)).square() + embedded.spreads.square()
-    nats = doubt - embedded.spreads.log() + 0.5 * (away * torch.exp(-2.0 * doubt) - 1.0)
+    nats = model.doubt - embedded.spreads.log() + 0.5 * (away * torch.exp(-2.0 * model.doubt) - 1.0)
     count = len(mean)
-    return UpperLosses(nats.sum() / count, nats.new_zeros(()), rate_nats(mean, spread).sum(-1).mean())
+    return nats.sum() / count, nats.new_zeros(()), rate_nats(mean, spread).sum(-1).mean()
 
 
 def decoding_of_bars_losses(
     model: HierarchicalVae, windows: Sequence[Batch], embedded: Embeddings, bars: int, *, mix: float, dropout: float
-) -> UpperLosses:
-    """Cross-entropy through the bottom decoders, of `bars` bars drawn from each window and scaled to all of them."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Nats of tokens, of dynamics and the rate, in nats a window: cross-entropy through the bottom
+    decoders, of `bars` bars drawn from each window and scaled to all of them.
+    """
     mean, spread = model.upper(embedded.means)
     z = mean + spread * torch.randn_like(mean)
     conducted = model.conductor(z)
@@ -142,4 +142,4 @@ def decoding_of_bars_losses(
         told = conducted[:, :, part].flatten(0, 1)[rows]
         nats = decoding_losses(model.bar_model(part), bars_of(batch).rows(rows), told, mix=mix, dropout=dropout)
         tokens, dynamics = tokens + inside * nats[0], dynamics + inside * nats[1]
-    return UpperLosses(tokens, dynamics, rate_nats(mean, spread).sum(-1).mean())
+    return tokens, dynamics, rate_nats(mean, spread).sum(-1).mean()

@@ -38,7 +38,8 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return -torch.log(-torch.log(uniform))
 
 
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+def normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal noise of the shape of `like`, from a seeded generator."""
     return torch.randn(like.shape, generator=generator).to(like.device)
 
 
@@ -52,7 +53,7 @@ def read_windows(model: MusicVae, batch: Batch, seed: int, temperature: float = 
     device = batch.tokens.device
     chunks = [slice(begin, begin + _CHUNK) for begin in range(0, len(batch.tokens), _CHUNK)]
     posteriors = [model.encoder(batch.rows(chunk)) for chunk in chunks]
-    points = torch.cat([mean + spread * _normal(mean, generator) for mean, spread in posteriors])
+    points = torch.cat([mean + spread * normal(mean, generator) for mean, spread in posteriors])
     order = torch.randperm(len(points), generator=generator)
     wrong_points = torch.empty_like(points)
     wrong_points[order] = points[order.roll(1)]

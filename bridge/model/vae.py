@@ -6,6 +6,7 @@ layer, in training); embeddings, latent heads and every loss stay in float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,6 +45,26 @@ class Batch:
         """Some of the windows."""
         pick = [x if x is None else x[index] for x in (self.velocities, self.offsets, self.has_dynamics)]
         return Batch(self.tokens[index], *pick)
+
+    def put(self, places: Tensor, other: Batch) -> None:
+        """Overwrite some of the windows."""
+        ours = (self.tokens, self.velocities, self.offsets, self.has_dynamics)
+        for mine, theirs in zip(ours, (other.tokens, other.velocities, other.offsets, other.has_dynamics), strict=True):
+            if mine is not None and theirs is not None:
+                mine[places] = theirs
+
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """All windows of several batches."""
+
+        def cat(columns: Sequence[Tensor | None]) -> Tensor | None:
+            there = [x for x in columns if x is not None]
+            return torch.cat(there) if there else None
+
+        return Batch(
+            torch.cat([b.tokens for b in batches]), cat([b.velocities for b in batches]),
+            cat([b.offsets for b in batches]), cat([b.has_dynamics for b in batches]),
+        )  # fmt: skip
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""

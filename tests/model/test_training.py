@@ -7,7 +7,7 @@ import torch
 from small_models import SMALL_DRUMS, SMALL_LINE
 from tests_model_songs import write_songs
 
-from bridge.model import training
+from bridge.model import training, training_run
 from bridge.model.config import CONFIGS
 from bridge.model.corpus import CorpusError, open_collections
 from bridge.model.dataset import build
@@ -57,14 +57,14 @@ def test_a_run_without_a_checkpoint_starts_anew(tmp_path, monkeypatch):
 def test_an_interrupt_keeps_the_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr("bridge.model.training.config_of", lambda name: SMALL_LINE)
     data = write_songs(tmp_path / "data", count=3)
-    original = training.Run.train_step
+    original = training_run.Run.train_step
 
-    def interrupted(self, source, batch_size, fraction):
+    def interrupted(self, batch_size, fraction):
         if self.steps == 2:
             raise KeyboardInterrupt
-        return original(self, source, batch_size, fraction)
+        return original(self, batch_size, fraction)
 
-    monkeypatch.setattr(training.Run, "train_step", interrupted)
+    monkeypatch.setattr(training_run.Run, "train_step", interrupted)
     made = training.train("melody-2bar", [data], 5, resume=False, out_dir=tmp_path / "run", progress=False)
     assert made.steps == 2
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["steps"] == 2
@@ -76,13 +76,13 @@ def test_nothing_to_train_on_is_told(tmp_path):
 
 
 def test_schedules_are_fractions_of_the_run():
-    rate, beta, mix = training.schedule(0.0, 10_000)
+    rate, beta, mix = training_run.schedule(0.0, 10_000)
     assert (rate, beta, mix) == (pytest.approx(1.5e-3), pytest.approx(0.02), 0.0)
-    rate, beta, mix = training.schedule(1.0, 10_000)
+    rate, beta, mix = training_run.schedule(1.0, 10_000)
     assert (rate, beta, mix) == (pytest.approx(2e-5), pytest.approx(1.0), pytest.approx(0.5))
-    assert training.schedule(0.55, 10_000)[2] == pytest.approx(0.25)
-    assert training.schedule(0.2, 10_000)[1] == pytest.approx(0.51)
-    assert training.schedule(0.0, 0)[0] < 1e-4
+    assert training_run.schedule(0.55, 10_000)[2] == pytest.approx(0.25)
+    assert training_run.schedule(0.2, 10_000)[1] == pytest.approx(0.51)
+    assert training_run.schedule(0.0, 0)[0] < 1e-4
 
 
 def test_the_diet_is_by_style_and_one_s_own_files_count():

@@ -1,0 +1,133 @@
+"""Training of the hierarchical models, over 1-bar models that are trained already.
+
+The bars' encoders stay as they are, so that bars need reading only once: a pool of embedded windows is drawn from, and
+a part of it renewed at every step. First the embeddings are reproduced (16 steps in place of 256), then the bars
+themselves, some of each window, through the bottom decoders, which learn along slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bridge.model.config import ModelConfig
+from bridge.model.dataset import Dataset
+from bridge.model.hierarchy import Embeddings, HierarchicalVae, decoding_of_bars_losses, regression_losses
+from bridge.model.hierarchy_scoring import read_long_windows
+from bridge.model.long_windows import LongSource, long_source, long_validation_rows, plain_parts
+from bridge.model.scoring import Readings
+from bridge.model.training_data import Array
+from bridge.model.training_run import DROPOUT, Run
+from bridge.model.vae import Batch
+
+#: Until this fraction of a run the embeddings are what is learnt.
+_EMBEDDINGS_UNTIL = 0.35
+#: How many bars of a window are decoded in a step, by the number of parts.
+_BARS_DECODED = {1: 4, 3: 2}
+#: The share of a bar's input tokens that are the decoder's own.
+_MIX = 0.3
+_POOL_WINDOWS = 4096
+#: The share of a batch that is read anew at every step.
+_RENEWED = 0.25
+_CHUNK = 128
+_VALIDATION_PER_GROUP = 24
+
+
+class Pool:
+    """Windows with their embeddings, for a number of steps each."""
+
+    def __init__(self, model: HierarchicalVae, source: LongSource, device: torch.device, seed: int, size: int) -> None:
+        self._model, self._source, self._device = model, source, device
+        self._rng = np.random.default_rng(seed)
+        self._size, self._oldest = size, 0
+        self._windows: list[Batch] = []
+        self._embedded: list[Tensor] = []
+
+    def _read(self, count: int, fraction: float) -> tuple[list[Batch], Embeddings]:
+        windows = [batch.to(self._device) for batch in self._source.batch(count, fraction)]
+        with torch.no_grad():
+            return windows, self._model.embed(windows)
+
+    def batch(self, count: int, fraction: float) -> tuple[list[Batch], Embeddings]:
+        """`count` windows of the pool, of which the oldest are exchanged for new ones beforehand."""
+        if not self._windows:
+            self._fill(fraction)
+        fresh = max(1, round(_RENEWED * count))
+        windows, embedded = self._read(fresh, fraction)
+        places = torch.from_numpy((self._oldest + np.arange(fresh)) % self._size)
+        self._oldest = int(self._oldest + fresh) % self._size
+        for ours, new in zip(self._windows, windows, strict=True):
+            ours.put(places, new)
+        for kept, values in zip(self._embedded, embedded, strict=True):
+            kept[places] = values
+        rows = torch.from_numpy(self._rng.integers(0, self._size, count))
+        return [batch.rows(rows) for batch in self._windows], Embeddings(*(kept[rows] for kept in self._embedded))
+
+    def _fill(self, fraction: float) -> None:
+        read = [self._read(_CHUNK, fraction) for _ in range(self._size // _CHUNK)]
+        self._windows = [Batch.joined([windows[part] for windows, _ in read]) for part in range(len(read[0][0]))]
+        self._embedded = [torch.cat([embedded[i] for _, embedded in read]) for i in (0, 1)]
+
+
+class HierarchicalRun(Run):
+    """A run of a hierarchical model; `bar_weights` are the files of its 1-bar models' weights, one a part."""
+
+    model: HierarchicalVae
+    slow = "bars."
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        dataset: Dataset,
+        out_dir: Path,
+        device: torch.device,
+        seed: int,
+        *,
+        data_paths: Sequence[Path],
+        cache: Path,
+        bar_weights: Sequence[Path],
+    ) -> None:
+        torch.manual_seed(seed)
+        model = HierarchicalVae(config)
+        for part, path in enumerate(bar_weights):
+            model.bar_model(part).load_state_dict(load_file(path))
+            model.bar_model(part).encoder.requires_grad_(requires_grad=False)
+        super().__init__(config, model, out_dir, device, seed)
+        self._dataset, self._data_paths, self._cache = dataset, data_paths, cache
+        rows = long_validation_rows(dataset, _VALIDATION_PER_GROUP)
+        self._groups = np.asarray(dataset.group)[rows]
+        self._validation = plain_parts(dataset, rows, config)
+
+    def to_compute(self) -> None:
+        """Put the heavy layers into bfloat16."""
+        self.model.to_compute(torch.bfloat16)
+
+    def open_source(self, seed: int) -> int:
+        """Make ready to draw training windows; returns how many there are."""
+        source = long_source(self._dataset, self.config, self._data_paths, self._cache, seed)
+        self._pool = Pool(self.model, source, self.device, seed + 2, _POOL_WINDOWS)
+        return source.windows
+
+    def losses(self, batch_size: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Token (at first: embedding), dynamics and rate nats of a new batch."""
+        if fraction < _EMBEDDINGS_UNTIL:
+            _, embedded = self._pool.batch(batch_size, fraction)
+            return regression_losses(self.model, embedded)
+        windows, embedded = self._pool.batch(batch_size, fraction)
+        bars = min(_BARS_DECODED[len(windows)], self.config.bars)
+        return decoding_of_bars_losses(self.model, windows, embedded, bars, mix=_MIX, dropout=DROPOUT)
+
+    def readings(self) -> tuple[list[Readings], list[bool], Array]:
+        """What the averaged weights make of the validation windows."""
+        assert isinstance(self.reference, HierarchicalVae)
+        windows = [batch.to(self.device) for batch in self._validation]
+        return (
+            read_long_windows(self.reference, windows, self.seed),
+            [bar.part == "drums" for bar in self.config.bar_models],
+            self._groups,
+        )
