@@ -14,6 +14,7 @@ from bridge.model.corpus import CorpusError, open_collections
 from bridge.model.dataset import Dataset, build
 from bridge.model.scoring import (
     ACTIVE_NATS,
+    Readings,
     chance_accuracy,
     macro_note_f1,
     note_f1,
@@ -29,39 +30,53 @@ _NATS_TO_BITS = 1.0 / float(np.log(2.0))
 
 
 def score_rows(model: MusicVae, dataset: Dataset, rows: Ints, seed: int, temperature: float = 1.0) -> dict[str, Any]:
-    """The figures of `evaluate` for some windows of a dataset.
-
-    `step_accuracy.sampled` counts tokens as played at the given temperature; `sampled_argmax` the most likely token
-    under that same history, which is how the MusicVAE code scores. `chance` always plays the commonest token.
-    """
+    """The figures of `evaluate` for some windows of a dataset."""
     config: ModelConfig = model.config
     readings = read_windows(model, plain_batch(dataset, rows, config), seed, temperature)
     sources = np.asarray(dataset.group)[rows]
-    drums = config.part == "drums"
-    truth = readings.truth
-    mean_rate = readings.rate.mean(0)
     return {
         "model": config.name,
         "songs": len(np.unique(np.asarray(dataset.song)[rows])),
         "windows": len(rows),
         "seed": seed,
         "temperature": temperature,
+        **part_scores(readings, sources, dataset.groups, drums=config.part == "drums"),
+        **rate_scores(readings),
+    }
+
+
+def part_scores(readings: Readings, sources: Ints, groups: Sequence[str], *, drums: bool) -> dict[str, Any]:
+    """The figures of one part: note F1 (macro-averaged over `sources` (n,), indices of `groups`), then the steps.
+
+    `step_accuracy.sampled` counts tokens as played at the given temperature; `sampled_argmax` the most likely token
+    under that same history, which is how the MusicVAE code scores. `chance` always plays the commonest token.
+    """
+    truth = readings.truth
+    by_source = {
+        groups[source]: round(note_f1(readings.sampled[sources == source], truth[sources == source], drums=drums), 4)
+        for source in np.unique(sources).tolist()
+    }
+    return {
+        "note_f1": round(macro_note_f1(readings.sampled, truth, sources, drums=drums), 4),
+        "note_f1_shuffled_z": round(macro_note_f1(readings.shuffled, truth, sources, drums=drums), 4),
+        "note_f1_by_source": by_source,
         "step_accuracy": {
-            "teacher_forced": round(step_accuracy(readings.forced, truth), 4),
             "sampled": round(step_accuracy(readings.sampled, truth), 4),
             "sampled_argmax": round(step_accuracy(readings.best, truth), 4),
+            "teacher_forced": round(step_accuracy(readings.forced, truth), 4),
             "chance": round(chance_accuracy(truth), 4),
             "shuffled_z": round(step_accuracy(readings.shuffled, truth), 4),
         },
-        "note_f1": round(macro_note_f1(readings.sampled, truth, sources, drums=drums), 4),
-        "note_f1_shuffled_z": round(macro_note_f1(readings.shuffled, truth, sources, drums=drums), 4),
-        "note_f1_by_source": {
-            dataset.groups[source]: round(
-                note_f1(readings.sampled[sources == source], truth[sources == source], drums=drums), 4
-            )
-            for source in np.unique(sources).tolist()
-        },
-        "kl_bits": round(float(mean_rate.sum()) * _NATS_TO_BITS, 2),
+    }
+
+
+def rate_scores(readings: Readings) -> dict[str, Any]:
+    """How much z tells: the mean rate over windows, and how many dimensions carry it."""
+    mean_rate = readings.rate.mean(0)
+    nats = float(mean_rate.sum())
+    return {
+        "kl_bits": round(nats * _NATS_TO_BITS, 2),
+        "kl_nats": round(nats, 2),
         "active_dims": int((mean_rate > ACTIVE_NATS).sum()),
     }
 
@@ -96,18 +111,22 @@ def evaluate_split(model: MusicVae, dataset: Dataset, split: str, seed: int, per
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Scores as a Markdown table, one model a line."""
+    """Scores as a Markdown table, one model a line; a trio has a line for each of its parts."""
     head = (
-        "| model | songs | windows | forced | sampled | argmax | shuffled z | chance "
-        "| note F1 | shuffled | KL bits | active |"
+        "| model | songs | windows | note F1 | shuffled z | sampled | argmax | forced | shuffled z | chance "
+        "| rate, bits | nats | active |"
     )
-    lines = [head, "|---" * 12 + "|"]
+    lines = [head, "|---" * 13 + "|"]
     for row in rows:
-        steps = row["step_accuracy"]
-        cells = [
-            row["model"], row["songs"], row["windows"], steps["teacher_forced"], steps["sampled"],
-            steps["sampled_argmax"], steps["shuffled_z"], steps["chance"], row["note_f1"],
-            row["note_f1_shuffled_z"], row["kl_bits"], row["active_dims"],
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+        for part, scores in (row.get("parts") or {"": row}).items():
+            steps = scores["step_accuracy"]
+            cells = [
+                f"{row['model']} {part}".strip(), row["songs"], row["windows"], scores["note_f1"],
+                scores["note_f1_shuffled_z"], steps["sampled"], steps["sampled_argmax"], steps["teacher_forced"],
+                steps["shuffled_z"], steps["chance"], row["kl_bits"],
+                round(row["kl_bits"] / _NATS_TO_BITS, 1), row["active_dims"],
+            ]  # fmt: skip
+            lines.append(
+                "| " + " | ".join(f"{c:.3f}" if isinstance(c, float) and c < 2 else str(c) for c in cells) + " |"
+            )
     return "\n".join(lines)
