@@ -36,6 +36,7 @@ MAX_LOOP_NOTES: Final = 2048  # sixteen bars of busy drums have about 600
 MIN_LOOP_BEATS: Final = 0.25  # one sixteenth; a loop of nothing would wrap for ever
 MIN_NOTE_BEATS: Final = 1 / 480  # one tick of the files we write: no note of zero length
 MAX_UNDO: Final = 256  # undo steps kept in memory a voice; every set of bars stays on disk
+MAX_HEARD_NOTES: Final = 4096  # of what was played lately: 32 bars of more than ten fingers
 MAX_REQUESTS_WAITING: Final = 32  # requests for new bars a voice may have before it answers "busy" (error 6)
 STATE_EVENTS_PER_S: Final = 20  # contract 3.3
 GESTURE_BARS_PER_S: Final = 10  # contract 3.3: a moving knob sends its bars at most so often

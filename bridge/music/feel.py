@@ -17,10 +17,11 @@ from bridge.music.groove import place_played
 from bridge.music.groove_settings import STRAIGHT_SWING, GrooveSettings
 from bridge.music.notes import Bars, in_order
 
-_SWINGS: Final = range(50, 71)  # per cent; a triplet is 67, and a dotted pair (75) is written as one
+_SWINGS: Final = range(50, 71, 2)  # per cent; a triplet is 67, and a dotted pair (75) is written as one
 _SWING_COST_STEPS: Final = 0.002  # per per cent: straight unless the onsets say otherwise
 _MIN_OFFBEATS: Final = 2  # fewer notes between the beats of the grid say nothing about swing
 _MAX_OFFSET_STEPS: Final = 0.3
+_MOST_HEARD_BEATS: Final = 0.05  # 25 ms at 120 BPM: what is further off is the way in, and no feel
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,16 @@ def straight_step(onset_beats: float, grid: GrooveSettings, feel: Feel) -> int:
 
 
 def with_feel(bars: Bars, offset_beats: float) -> Bars:
-    """The bars moved off the beat by as much as somebody sits there; nothing leaves the loop."""
+    """The bars moved off the beat by as much as somebody sits there. What begins on the first line stays on it, and
+    nothing leaves the loop.
+    """
     if offset_beats == 0.0 or not bars.notes:
         return bars
+    offset_beats = min(max(offset_beats, -_MOST_HEARD_BEATS), _MOST_HEARD_BEATS)
     last = bars.length - MIN_NOTE_BEATS
     notes = []
     for note in bars.notes:
-        start = min(max(note.start + offset_beats, 0.0), last)
+        start = min(max(note.start + offset_beats, 0.0), last) if note.start > 0.0 else 0.0
         end = min(max(note.end + offset_beats, start + MIN_NOTE_BEATS), bars.length)
         notes.append(replace(note, start=start, duration=end - start))
     return Bars(in_order(notes), bars.length)

@@ -1,6 +1,6 @@
 """Groove: a voice's plain bars as they will sound. Pure, and always from the plain bars, never from its own result.
 
-The order is fixed: quantise, swing, humanise, repair. Notes are never lost: one that quantising moves onto the
+The order is fixed: quantise, swing, humanise, gate, repair. Notes are never lost: one that quantising moves onto the
 loop's end belongs to its beginning, and where two meet on one key, or on one line, they are set a tick apart.
 
 Humanise at 1 moves onsets by 10 ms (one standard deviation, at 120 BPM; 0.02 beats at any tempo), at most by 35 ms, a
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bridge.limits import MIN_NOTE_BEATS, TICKS_PER_BEAT
 from bridge.music import kernels_plain
 from bridge.music.groove_settings import GRIDS, GrooveSettings
+from bridge.music.harmony import snapped
 from bridge.music.kernel_cache import discard_cache
 from bridge.music.notes import Bars, Note, in_order
 
@@ -125,6 +126,7 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
     - `humanize` depends on `seed` and on the plain note alone, not on which other notes there are.
     - `transpose`: a note pushed out of 0-127 comes back by octaves. Drums (`drums`, and part 2 of a trio) stay: their
       pitches are instruments.
+    - `gate` makes notes shorter or longer than they are written, drums not; the next note of a line ends one before.
     - `velocity` scales, then clips to 1-127: factor 0 gives 1, since velocity 0 would be a note-off in MIDI.
     - Notes of one pitch and part never overlap; a part that is one line in the plain bars stays one line.
 
@@ -137,7 +139,7 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
     starts = np.array([note.start for note in plain], dtype=np.float64)
     durations = np.array([note.duration for note in plain], dtype=np.float64)
     velocities = np.array([note.velocity for note in plain], dtype=np.int64)
-    pitches = [_transposed(note, settings.transpose, drums) for note in plain]
+    pitches = [_transposed(note, settings, drums) for note in plain]
     lines, tied = _lines(plain, pitches, drums)
 
     starts = _kernels.quantize(starts, steps, settings.quantize)
@@ -154,6 +156,11 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
         starts, velocities = _humanized(plain, lines, order, starts, velocities, settings, seed, length)
         again = np.argsort(starts, kind="stable")
         order, starts, durations, velocities = order[again], starts[again], durations[again], velocities[again]
+    if settings.length_factor != 1.0:
+        gated = np.array([not drums and note.part != _DRUM_PART for note in plain])
+        durations = np.where(gated[order], durations * settings.length_factor, durations)
+        if settings.length_factor < 1.0:
+            tied = np.where(gated, 0, tied)
     starts, durations = _kernels.repair(starts, durations, lines[order], tied[order], length, MIN_NOTE_BEATS)
     loud = np.clip(np.floor(velocities * settings.velocity + 0.5), 1, 127).astype(np.int64)
     columns = zip(order.tolist(), starts.tolist(), durations.tolist(), loud.tolist(), strict=True)
@@ -205,13 +212,15 @@ def _humanized(
     )
 
 
-def _transposed(note: Note, semitones: int, drums: bool) -> int:
-    if drums or note.part == _DRUM_PART:
+def _transposed(note: Note, settings: GrooveSettings, drums: bool) -> int:
+    if drums or note.part == _DRUM_PART or not settings.transpose:
         return note.pitch
-    pitch = note.pitch + semitones
+    pitch = note.pitch + settings.transpose
     if pitch > 127:
-        return pitch - 12 * math.ceil((pitch - 127) / 12)
-    return pitch + 12 * math.ceil(-pitch / 12) if pitch < 0 else pitch
+        pitch -= 12 * math.ceil((pitch - 127) / 12)
+    elif pitch < 0:
+        pitch += 12 * math.ceil(-pitch / 12)
+    return pitch if settings.scale is None else snapped(pitch, settings.scale)
 
 
 def _lines(plain: Sequence[Note], pitches: Sequence[int], drums: bool) -> tuple[Ints, Ints]:

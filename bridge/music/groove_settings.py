@@ -8,6 +8,9 @@ from typing import Final
 #: Steps to a beat (quarter note) of each grid that contract 3.3 names.
 GRIDS: Final[dict[str, int]] = {"1/4": 1, "1/8": 2, "1/8T": 3, "1/16": 4, "1/16T": 6, "1/32": 8}
 STRAIGHT_SWING: Final = 50.0
+#: The gate at which notes last as long as they are written.
+NEUTRAL_GATE: Final = 0.9
+_NEARLY = 1e-6  # a 32-bit 0.9 is not a 64-bit one
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,9 @@ class GrooveSettings:
     """How a voice's plain bars are played; the defaults are those of contract section 2.
 
     `quantize` and `humanize` are 0-1, `swing` is the MPC's per cent (50-75), `transpose` is in semitones, `velocity`
-    a factor 0-2. Raises ValueError for what is outside; the route table refuses it long before.
+    a factor 0-2; `gate` 0.1-1.1 is how long notes last, at `NEUTRAL_GATE` as long as they are written. `scale` holds
+    the pitch classes that transposed notes are bound to, None where they are not. Raises ValueError for what is
+    outside; the route table refuses it long before.
     """
 
     quantize: float = 1.0
@@ -24,11 +29,14 @@ class GrooveSettings:
     grid: str = "1/16"
     transpose: int = 0
     velocity: float = 1.0
+    gate: float = NEUTRAL_GATE
+    scale: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if self.grid not in GRIDS:
             raise ValueError(f"grid {self.grid!r}: expected one of {' '.join(GRIDS)}")
-        for name, low, high in (("quantize", 0, 1), ("swing", 50, 75), ("humanize", 0, 1), ("velocity", 0, 2)):
+        bounds = (("quantize", 0, 1), ("swing", 50, 75), ("humanize", 0, 1), ("velocity", 0, 2), ("gate", 0.1, 1.1))
+        for name, low, high in bounds:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} {value}: expected {low} to {high}")
@@ -37,6 +45,11 @@ class GrooveSettings:
     def steps_per_beat(self) -> int:
         """Steps of the grid in a quarter note."""
         return GRIDS[self.grid]
+
+    @property
+    def length_factor(self) -> float:
+        """What the gate multiplies lengths by: 1 at its neutral place."""
+        return 1.0 if abs(self.gate - NEUTRAL_GATE) < _NEARLY else self.gate / NEUTRAL_GATE
 
     @property
     def swings(self) -> bool:

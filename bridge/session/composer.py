@@ -88,6 +88,10 @@ class Composer:
         """Ask the engine for bars again, with the knobs as they are now; `deliver` gets them as `loop_id`."""
         voice.knob_job = self._start(voice, request, recipe, deliver, loop_id=loop_id, knob=True)
 
+    def start_beside(self, voice: Voice, request: Request, recipe: Recipe, loop_id: int, deliver: Delivery) -> None:
+        """Ask the engine for bars beside what clients ask for: nothing of theirs waits for it."""
+        self._start(voice, request, recipe, deliver, loop_id=loop_id, knob=False)
+
     def _start(
         self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, *, loop_id: int, knob: bool
     ) -> int:
@@ -96,12 +100,12 @@ class Composer:
             job=number,
             voice=voice.name,
             model=recipe.model,
-            op=recipe.op,
+            op="morph" if recipe.op == "towards" else recipe.op,
             knob=knob,
             material=[bars_to_json(bars) for bars in recipe.material],
             bars=recipe.bars,
             beats_per_bar=recipe.beats_per_bar,
-            x=voice.knobs.morph if recipe.op == "morph" else voice.knobs.x,
+            x={"morph": voice.knobs.morph, "towards": recipe.amount}.get(recipe.op, voice.knobs.x),
             y=voice.knobs.y,
             amount=recipe.amount,
             temperature=voice.knobs.temperature,
@@ -117,20 +121,16 @@ class Composer:
         job = self._jobs.pop(record.job, None)
         if job is None:
             return  # cleared meanwhile
+        if self._key_came(job):
+            return
         self._release(job)
         loop_id = job.loop_id or self._stage.archive.new_id()
         bars = bars_of(record.length_beats, record.notes)
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
         self._stage.heard(job.voice, bars)
         job.deliver(Loop(loop_id, bars, groove_seed, job.recipe))
-        if self._key_came(job):
-            return
         self.pump(job.voice)
 
-    def failed(self, record: JobFailed) -> None:
-        """The engine could not do a job."""
-        job = self._jobs.pop(record.job, None)
-        if job is None:
     def _key_came(self, job: _Job) -> bool:
         """While bars were made that no key bound, another voice's gave the session one: they are made again in it."""
         key = job.record.bend.get("key")
@@ -141,6 +141,10 @@ class Composer:
         self._stage.engine.send(job.record)
         return True
 
+    def failed(self, record: JobFailed) -> None:
+        """The engine could not do a job."""
+        job = self._jobs.pop(record.job, None)
+        if job is None:
             return
         self._release(job)
         log.error("%s: %s", job.request.address, record.reason)

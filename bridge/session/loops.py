@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.messages import NoteRow
+from bridge.music.feel import STRAIGHT, Feel
 from bridge.music.notes import Bars, Note, in_order
 
 
@@ -14,8 +15,8 @@ from bridge.music.notes import Bars, Note, in_order
 class Recipe:
     """What bars were made of, so that a sticky knob can make them again with the same noise.
 
-    `op` is one of ``next sample vary morph xy``; `material` the loops it worked from; `seed` the noise; `bend` what
-    bent them besides the knobs (see `bridge.session.bending`), in plain JSON values.
+    `op` is one of ``next sample vary morph xy towards``; `material` the loops it worked from; `seed` the noise; `bend`
+    what bent them besides the knobs (see `bridge.session.bending`), in plain JSON values.
     """
 
     op: str
@@ -36,6 +37,8 @@ class Loop:
     bars: Bars
     groove_seed: int
     recipe: Recipe | None = None
+    feel: Feel = STRAIGHT
+    """Of whoever played the bars that these answer; it is put on them besides the groove."""
 
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
@@ -96,6 +99,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "bars": bars_to_json(loop.bars),
         "groove_seed": loop.groove_seed,
         "recipe": recipe_to_json(loop.recipe),
+        "feel": [loop.feel.swing, loop.feel.offset_beats],
     }
 
 
@@ -103,4 +107,6 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     """The inverse of `loop_to_json`."""
     if value is None:
         return None
-    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe_from_json(value["recipe"]))
+    feel = Feel(*value["feel"]) if "feel" in value else STRAIGHT  # bars of earlier versions have none
+    recipe = recipe_from_json(value["recipe"])
+    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe, feel)

@@ -75,7 +75,7 @@ class Performer:
 
     def set_loop(self, voice: Voice) -> None:
         """Tell the player whether the voice's bars go round."""
-        self._stage.player.send(messages.LoopVoice(voice.name, voice.knobs.loop))
+        self._stage.player.send(messages.LoopVoice(voice.name, voice.goes_round))
 
     def cancel_pending(self, voice: Voice) -> None:
         """Forget the bars that wait for their boundary. They were made, so they are told, and can be brought back."""
@@ -211,14 +211,14 @@ class Performer:
                     loop.bars.length,
                     self._rows(voice, loop),
                     voice.playing,
-                    voice.knobs.loop,
+                    voice.goes_round,
                     sorted(voice.muted_parts),
                 )
             )
         else:
             for part in sorted(voice.muted_parts):
                 send(messages.MuteVoice(voice.name, True, part))
-            if not voice.knobs.loop:
+            if not voice.goes_round:
                 send(messages.LoopVoice(voice.name, False))
             if not voice.playing:
                 send(messages.StopVoice(voice.name))
@@ -235,7 +235,8 @@ class Performer:
     def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
         voice.playing = seen.playing
         voice.muted_parts = voice.parts if ALL_PARTS in seen.muted_parts else set(seen.muted_parts)
-        voice.knobs.loop = seen.loop
+        if voice.jam != "respond":
+            voice.knobs.loop = seen.loop
         if not seen.sounding_id:
             voice.sounding = None
         elif voice.sounding is None or voice.sounding.id != seen.sounding_id:

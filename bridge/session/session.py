@@ -147,6 +147,8 @@ class Session:
                 self._performer.scheduled(record)
             case messages.Late():
                 self._performer.late(record)
+            case messages.Heard():
+                self._voice_requests.jam.heard(record)
             case messages.ClockState():
                 self._clock_told(record)
             case messages.VoiceSnapshot():
@@ -165,6 +167,7 @@ class Session:
         if not record.followed:
             clock.tempo_bpm = record.tempo_bpm
         self.stage.outbox.publish("/clock/state", *self.stage.clock_state())
+        self._voice_requests.jam.clock_told(record)
 
     def player_came(self) -> None:
         """A connection to the player is there; its snapshot follows."""
@@ -261,6 +264,7 @@ def _voice(name: str, settings: dict[str, Any]) -> Voice:
         humanize=settings["humanize"],
         grid=settings["grid"],
         temperature=settings["temperature"],
-    )
-    return Voice(name, settings["model"], channels, knobs, base_seed=random.SystemRandom().getrandbits(31))
         scale="off" if settings["model"].startswith("drums") else "soft",
+    )
+    seed = random.SystemRandom().getrandbits(31)
+    return Voice(name, settings["model"], channels, knobs, listen=settings.get("listen", 0), base_seed=seed)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from bridge import limits
 from bridge.messages import ClockState
+from bridge.music.feel import with_feel
 from bridge.music.groove import apply_groove
 from bridge.music.notes import Bars
 from bridge.session.archive import Archive
+from bridge.session.harmony import Harmony
 from bridge.session.loops import Loop
 from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
 from bridge.session.voice import Voice
-from bridge.session.harmony import Harmony
+
+_NEARLY: Final = 1e-6
 
 
 @dataclass
@@ -53,6 +58,21 @@ class Clock:
         """The tempo that is in force."""
         return self.tempo_bpm if self.state is None else self.state.tempo_bpm
 
+    def bar_line_at_or_before(self, beats: float) -> float:
+        """The last bar line that is not after `beats`."""
+        origin = 0.0 if self.state is None else self.state.bar_origin_beats
+        return origin + math.floor((beats - origin) / self.bar_beats + _NEARLY) * self.bar_beats
+
+    def bar_line_at_or_after(self, beats: float) -> float:
+        """The first bar line that is not before `beats`."""
+        origin = 0.0 if self.state is None else self.state.bar_origin_beats
+        return origin + math.ceil((beats - origin) / self.bar_beats - _NEARLY) * self.bar_beats
+
+    def is_on_beat(self, beats: float) -> bool:
+        """Whether the player's beats, counted from the bars' origin, fall on a position."""
+        origin = 0.0 if self.state is None else self.state.bar_origin_beats
+        return abs(math.remainder(beats - origin, 1.0)) < _NEARLY
+
     def beat_at(self, now_ns: int) -> float:
         """The song's position in quarter notes."""
         state = self.state
@@ -78,6 +98,7 @@ class Stage:
     order: int = 0
     ready: bool = False
     panics: list[Origin] = field(default_factory=list)
+    harmony: Harmony = field(default_factory=Harmony)
 
     def next_order(self) -> int:
         """A rising number: requests are compared by it, never by the clock."""
@@ -86,7 +107,20 @@ class Stage:
 
     def performed(self, voice: Voice, loop: Loop) -> Bars:
         """The loop as it will sound: the groove applied to its plain bars."""
-        return apply_groove(loop.bars, voice.knobs.groove(), loop.groove_seed, voice.is_drums)
+        groove = voice.knobs.groove()
+        if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
+            groove = replace(groove, swing=loop.feel.swing)
+        return with_feel(apply_groove(loop.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
+
+    def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
+        """Notes that the session's key may be taken from."""
+        if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed):
+            self.tell_key()
+
+    def tell_key(self) -> None:
+        """The key in force is another, or was asked for."""
+        self.outbox.publish("/bridge/key/state", *self.harmony.told())
+        self.save_soon()
 
     def refuse(self, origin: Origin, address: str, error: RefusedError) -> None:
         """Answer a request with an error, later than its arrival."""
@@ -98,7 +132,6 @@ class Stage:
         self, voice: Voice, loop: Loop, start_beats: float, latency_ms: float, also: Origin | None
     ) -> None:
         """The three kinds of `bars/*` events for a loop, its notes as they will sound."""
-    harmony: Harmony = field(default_factory=Harmony)
         bars = self.performed(voice, loop)
         base = f"/{voice.name}/bars"
         count = max(1, round(bars.length / self.clock.bar_beats + 0.49))
@@ -107,16 +140,6 @@ class Stage:
         for first in range(0, len(bars.notes), limits.MAX_NOTES_PER_MESSAGE):
             values: list[int | float] = []
             for note in bars.notes[first : first + limits.MAX_NOTES_PER_MESSAGE]:
-
-    def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
-        """Notes that the session's key may be taken from."""
-        if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed):
-            self.tell_key()
-
-    def tell_key(self) -> None:
-        """The key in force is another, or was asked for."""
-        self.outbox.publish("/bridge/key/state", *self.harmony.told())
-        self.save_soon()
                 values += (note.pitch, float(note.start), float(note.duration), note.velocity, note.part)
             publish(f"{base}/notes", loop.id, *values, also=also)
         publish(f"{base}/end", loop.id, float(latency_ms), also=also)
@@ -160,9 +183,11 @@ class Stage:
             "surprise": float(knobs.surprise),
             "auto": voice.auto_bars,
             "fill_every": knobs.fill_every,
-            "jam": "off",
+            "jam": voice.jam,
             "undo": voice.history.undo_steps,
             "redo": voice.history.redo_steps,
+            "follow_amount": float(knobs.follow_amount),
+            "locked": " ".join(map(str, knobs.locked)),
         }
         return [item for pair in fields.items() for item in pair]
 
@@ -186,13 +211,11 @@ class Stage:
             state.denominator,
             float(state.error_ms),
         ]
-            "follow_amount": float(knobs.follow_amount),
-            "locked": " ".join(map(str, knobs.locked)),
 
     def send_whole_state(self, origin: Origin) -> None:
         """The answer to `/bridge/state`: the clock, every voice, ready."""
         self.outbox.reply(origin, "/clock/state", *self.clock_state())
+        self.outbox.reply(origin, "/bridge/key/state", *self.harmony.told())
         for voice in self.voices.values():
             self.outbox.reply(origin, f"/{voice.name}/state", *self.voice_state(voice))
         self.outbox.reply(origin, "/bridge/ready", int(self.ready))
-        self.outbox.reply(origin, "/bridge/key/state", *self.harmony.told())

@@ -131,6 +131,9 @@ class Voice:
     start_beats: float = -1.0
     launched_beats: float = 0.0
     auto_bars: int = 0
+    listen: int = 0
+    jam: str = "off"
+    jam_bars: int = 2
     pending: Loop | None = None
     corners: dict[str, Bars] = field(default_factory=dict)
     history: History = field(default_factory=History)
@@ -164,6 +167,11 @@ class Voice:
         return set(self.channels)
 
     @property
+    def goes_round(self) -> bool:
+        """Whether its bars go round: an answer sounds once, whatever the knob says."""
+        return self.knobs.loop and self.jam != "respond"
+
+    @property
     def present(self) -> Loop | None:
         """What is heard, or would be next: the sounding loop, else the pending one."""
         return self.sounding or self.pending
@@ -187,6 +195,7 @@ class Voice:
             "start_beats": self.start_beats,
             "launched_beats": self.launched_beats,
             "auto_bars": self.auto_bars,
+            "jam": [self.jam, self.jam_bars],
             "pending": loop_to_json(self.pending),
             "corners": {slot: bars_to_json(bars) for slot, bars in self.corners.items()},
             "history": [self.history.ids, self.history.position],
@@ -213,6 +222,7 @@ class Voice:
         self.start_beats = state["start_beats"]
         self.launched_beats = state["launched_beats"]
         self.auto_bars = state["auto_bars"]
+        self.jam, self.jam_bars = state.get("jam", ("off", 2))
         if self.auto_bars:  # its requester cannot be asked for again: from now on only subscribers hear of it
             self.auto_request = Request(f"/{self.name}/auto", self.name, "auto", {"bars": self.auto_bars}, ("", 0), 0)
         self.pending = loop_from_json(state["pending"])

@@ -14,6 +14,7 @@ from bridge.session.bending import kept_bend, start_expected
 from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
+from bridge.session.jam import Jam
 from bridge.session.loops import Loop, Recipe, bars_of
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.performer import ALL_PARTS, Performer
@@ -34,8 +35,9 @@ class VoiceRequests:
         self._composer = composer
         self._performer = performer
         self._gestures = gestures
-        self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
         self._others = (BendingRequests(stage, gestures),)
+        self.jam = Jam(stage, composer, performer)
+        self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
 
     def handle(self, voice: Voice, request: Request) -> None:
         """Do what was asked.
@@ -69,6 +71,12 @@ class VoiceRequests:
         if request.args["bars"]:
             self._composer.check_can_play(voice)
         self.auto.switch(voice, request)
+
+    def do_jam(self, voice: Voice, request: Request) -> None:
+        """Listen to what is played at the MIDI input."""
+        if request.args["how"] != "off":
+            self._composer.check_can_play(voice)
+        self.jam.switch(voice, request)
 
     def _click(self, voice: Voice, request: Request, op: str, boundary: str = "") -> None:
         self._composer.check_can_play(voice)
@@ -232,7 +240,11 @@ class VoiceRequests:
         """Forget the loop, what waits and the seed; keep the history and the corners."""
         self._composer.drop(voice)
         self._gestures.settle(voice)
+        voice.knobs.locked = []
+        if self._stage.harmony.forget(voice.name):
+            self._stage.tell_key()
         voice.seed_coming = voice.newest = voice.remake = None
+        self.jam.forget(voice)
         self._performer.forget_all(voice)
 
     # -- history ---------------------------------------------------------------------------------------------------
@@ -240,9 +252,6 @@ class VoiceRequests:
     def do_undo(self, voice: Voice, request: Request) -> None:
         """Back: bars that wait are called off first."""
         self._composer.in_order(voice, request, lambda: self._undo(voice, request))
-        voice.knobs.locked = []
-        if self._stage.harmony.forget(voice.name):
-            self._stage.tell_key()
 
     def _undo(self, voice: Voice, request: Request) -> None:
         self._gestures.settle(voice)
@@ -298,6 +307,7 @@ class VoiceRequests:
     def _bring_back(self, voice: Voice, request: Request, loop: Loop) -> None:
         self._gestures.settle(voice)
         self._follow(voice, loop.bars, self._stage.next_order())
+        self._stage.heard(voice, loop.bars)
         self._performer.launch(voice, loop, request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)
 
@@ -307,7 +317,6 @@ class VoiceRequests:
         """From here on the same requests give the same notes."""
         voice.base_seed = request.args["seed"]
         voice.seeds_drawn = 0
-        self._stage.heard(voice, loop.bars)
 
     def do_model(self, voice: Voice, request: Request) -> None:
         """Swap the model; the old one plays until the new one is ready."""

@@ -1,0 +1,257 @@
+"""Call and response: a voice that listens for some bars, answers for as many, and so on, always on the bar line.
+
+Three phases. *Ready*: nobody has played yet; the bar of the first note begins a phrase. *Listening*: the voice rests.
+A beat or more before the line an answer to what was heard so far is asked for and handed to the player; shortly before
+the line it is asked for again with the last notes folded in, and takes the other's place when it comes in time. So
+there is an answer before the listening has ended, come what may. *Answering*: the answer sounds once round.
+
+What is played into an answer (overdub) is not answered by itself, but where nothing is played in the next listening it
+is what the voice goes on from; where nothing was played there either, it goes on from its own last answer, more softly,
+and after two such rounds it is ready again: silent until somebody plays. A stop or a jump of the clock discards what
+was being listened to: the voice is ready from the next bar line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bridge import messages
+from bridge.music.answering import KeySense, Played, softer
+from bridge.music.feel import Feel
+from bridge.music.notes import Bars
+from bridge.session.listening import PICK_UP_BEATS, Phrase, Phrases, hears
+from bridge.session.loops import Loop
+from bridge.session.outside import Handle, Request
+from bridge.session.turns import Band, Turns, Wish
+from bridge.session.voice import Voice
+
+_GUARD_MS: Final = 20.0  # so long before the line it is made sure that the player has something to answer with
+_TOO_LATE_MS: Final = 3.0  # what is sent later than this before the line may not be there in time
+_TAIL_BEATS: Final = 1.0  # what is played so soon after the line ends the phrase before, and is no overdub
+_PATIENT_ROUNDS: Final = 2
+_SOFTER: Final = 0.8
+
+
+class Responder:
+    """One voice that responds."""
+
+    def __init__(self, band: Band, voice: Voice, request: Request) -> None:
+        """Ready from the next bar line; `request` is the one that began the jam (contract 3.3)."""
+        self._band = band
+        self._stage = band.stage
+        self._voice = voice
+        self._request = request
+        self._count = voice.jam_bars
+        self._turns = Turns(band, voice, request)
+        self._phrases = Phrases(voice, band.listening)
+        self._key = KeySense()
+        self._phase = "ready"
+        self._from_beats = self._to_beats = 0.0
+        self._answered_from = -1.0
+        self._step = 0
+        self._handle: Handle | None = None
+        self._asked: Phrase | None = None
+        self._asked_ns = 0
+        self._loop_id = 0
+        self._given: Loop | None = None
+        self._folded_in = False
+        self._last: Loop | None = None
+        self._empty_rounds = 0
+        self._arm()
+
+    # -- what happens around it ------------------------------------------------------------------------------------
+
+    def heard(self, begun: list[Played]) -> None:
+        """Notes have begun: the first one begins a phrase."""
+        if self._phase != "ready":
+            return
+        for note in begun:
+            if hears(self._voice, note) and note.start_beats >= self._from_beats - PICK_UP_BEATS:
+                line = self._stage.clock.bar_line_at_or_before(note.start_beats + PICK_UP_BEATS)
+                self._listen(max(self._from_beats, line))
+                return
+
+    def clock_moved(self, *, stood: bool) -> None:
+        """The clock has started (`stood`: it stood before), stopped or leapt: what was listened to is discarded."""
+        self._turns.void()
+        self._call_off_pending()
+        self._stage.player.send(messages.RestVoice(self._voice.name, -1.0))
+        self._answered_from = -1.0
+        self._arm(counting_in=stood and self._stage.clock.running)
+
+    def clock_slid(self) -> None:
+        """Tempo or metre are others: the bar lines come at other moments."""
+        if self._phase != "ready" and self._stage.clock.running:
+            self._to_beats = self._stage.clock.bar_line_at_or_after(self._to_beats)
+            self._plan()
+
+    def forget(self) -> None:
+        """`clear`: nothing is gone on from."""
+        self._turns.void()
+        self._last = self._given = None
+
+    def end(self) -> None:
+        """No more jamming."""
+        self._turns.void()
+        self._cancel_plan()
+        self._call_off_pending()
+
+    # -- phases ----------------------------------------------------------------------------------------------------
+
+    def _arm(self, *, counting_in: bool = False) -> None:
+        clock = self._stage.clock
+        self._cancel_plan()
+        self._phase, self._empty_rounds = "ready", 0
+        here = clock.beat_at(self._stage.timers.now_ns())
+        self._from_beats = clock.bar_line_at_or_after(here - PICK_UP_BEATS)
+        self._tell("count_in" if counting_in else "ready", self._from_beats, clock.bar_beats)
+
+    def _listen(self, from_beats: float) -> None:
+        self._phase = "listen"
+        self._from_beats, self._to_beats = from_beats, from_beats + self._count * self._stage.clock.bar_beats
+        self._asked, self._given, self._loop_id, self._folded_in = None, None, 0, False
+        self._begin_phase()
+
+    def _answer(self) -> None:
+        """The line has come."""
+        phrase = self._phrases.heard(self._from_beats, self._to_beats)
+        self._phrases.remember(self._from_beats, self._to_beats)
+        self._key.hear(phrase.bars)
+        self._empty_rounds = 0 if phrase.bars.notes else self._empty_rounds + 1
+        if self._asked is None:
+            self._arm()
+            return
+        self._phase = "answer"
+        self._answered_from, self._from_beats = self._to_beats, self._to_beats
+        self._to_beats += self._count * self._stage.clock.bar_beats
+        if self._given is not None:
+            self._last = self._given
+            if self._folded_in:
+                self._band.performer.keep(self._voice, self._given)
+        self._begin_phase()
+
+    def _begin_phase(self) -> None:
+        self._step = 0
+        self._tell(self._phase, self._from_beats, self._to_beats - self._from_beats)
+        self._plan()
+
+    # -- what is to be done when -----------------------------------------------------------------------------------
+
+    def _agenda(self) -> list[tuple[float, Callable[[], None]]]:
+        """The rest of this phase: beats, and what is done there."""
+        if self._phase == "answer":
+            return [(self._to_beats, lambda: self._listen(self._to_beats))]
+        most_ms = self._most_ms()
+        choice_ms, last_ms = min(self._turns.lead_ms(most_ms), most_ms), min(self._turns.lead_ms(0.0), most_ms)
+        early_ms = min(max(60_000.0 / self._stage.clock.bpm, 2.0 * choice_ms), 2.0 * most_ms)
+        return [
+            (self._to_beats - self._beats(early_ms), lambda: self._ask(most_ms)),
+            (self._to_beats - self._beats(choice_ms), lambda: self._ask(most_ms)),
+            (self._to_beats - self._beats(last_ms), lambda: self._ask(0.0)),
+            (self._to_beats - self._beats(_GUARD_MS), self._make_sure),
+            (self._to_beats, self._answer),
+        ]
+
+    def _plan(self) -> None:
+        self._cancel_plan()
+        clock, timers = self._stage.clock, self._stage.timers
+        if self._phase == "ready" or not clock.running:
+            return
+        beats, action = self._agenda()[self._step]
+        wait_s = (beats - clock.beat_at(timers.now_ns())) * 60.0 / clock.bpm
+
+        def act() -> None:
+            phase, self._handle = (self._phase, self._from_beats), None
+            self._step += 1
+            action()
+            if self._phase == phase[0] and self._from_beats == phase[1] and self._handle is None:
+                self._plan()
+
+        self._handle = timers.call_later(max(0.0, wait_s), act)
+
+    def _cancel_plan(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _most_ms(self) -> float:
+        """How long asking may take: three eighths of a bar, so that both times fit into the last one."""
+        return 0.375 * self._stage.clock.bar_beats * 60_000.0 / self._stage.clock.bpm
+
+    def _beats(self, ms: float) -> float:
+        return ms * self._stage.clock.bpm / 60_000.0
+
+    # -- the answer ------------------------------------------------------------------------------------------------
+
+    def _material(self) -> tuple[Phrase, float] | None:
+        """What to go on from, and how loud: what is played; else what was played into the last answer; else the last
+        answer itself; None: nothing.
+        """
+        phrase = self._phrases.heard(self._from_beats, self._to_beats)
+        if phrase.bars.notes:
+            return phrase, 1.0
+        if self._answered_from >= 0:
+            tail_beats = _TAIL_BEATS + PICK_UP_BEATS
+            if self._phrases.heard(self._answered_from + tail_beats, self._from_beats).bars.notes:
+                return self._phrases.heard(self._answered_from, self._from_beats), 1.0
+        if self._last is not None and self._last.bars.notes and self._empty_rounds < _PATIENT_ROUNDS:
+            return Phrase(self._last.bars, self._last.feel), _SOFTER
+        return None
+
+    def _ask(self, most_ms: float) -> None:
+        """Have an answer made to what was heard up to now, unless that was asked for already."""
+        found = self._material()
+        if found is None or (self._asked is not None and found[0].bars == self._asked.bars):
+            return
+        phrase, loudness = found
+        self._asked, self._asked_ns = phrase, self._stage.timers.now_ns()
+        self._loop_id = self._loop_id or self._stage.archive.new_id()
+        classes = self._key.classes_with(phrase.bars)
+        wish = Wish("next", (phrase.bars,), self._count, 0.0, softer(phrase.bars, loudness), classes)
+        line = self._to_beats
+        self._turns.ask(wish, self._loop_id, most_ms, lambda bars: self._take(bars, phrase.feel, line))
+
+    def _take(self, bars: Bars, feel: Feel, line_beats: float) -> None:
+        """An answer is made: the player gets it, or it takes the place of the one that the player has."""
+        voice, performer = self._voice, self._band.performer
+        loop = Loop(self._loop_id, bars, self._loop_id, None, feel)
+        clock = self._stage.clock
+        left_ms = (line_beats - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
+        waiting = voice.pending is not None and voice.pending.id == loop.id
+        if left_ms < _TOO_LATE_MS:
+            if self._given is None:
+                self._too_late(loop, -left_ms)
+            return
+        self._given = loop
+        voice.newest, voice.newest_order = bars, self._stage.next_order()
+        if waiting:
+            self._folded_in = True
+            performer.replace_pending(voice, loop)
+            if voice.gesture_events is not None:
+                voice.gesture_events.trigger()
+        else:
+            performer.launch(voice, loop, self._request.origin, self._asked_ns, "bar")
+        self._stage.voice_changed(voice)
+
+    def _make_sure(self) -> None:
+        """Nothing has come, and the line is near: the last answer goes round once more rather than nothing."""
+        if self._given is None and self._asked is not None and self._last is not None:
+            now_ns = self._stage.timers.now_ns()
+            self._band.performer.launch(self._voice, self._last, self._request.origin, now_ns, "bar")
+
+    def _too_late(self, loop: Loop, ms: float) -> None:
+        voice, stage = self._voice, self._stage
+        stage.outbox.publish(f"/{voice.name}/late", loop.id, float(ms), also=self._request.origin)
+        here = stage.clock.beat_at(stage.timers.now_ns())
+        if self._last is None and self._phase == "answer" and here < (self._from_beats + self._to_beats) / 2:
+            self._given = self._last = loop  # there is nothing else: it comes in, in its place, at the next step
+            self._band.performer.launch(voice, loop, self._request.origin, stage.timers.now_ns(), "step")
+
+    def _call_off_pending(self) -> None:
+        if self._voice.pending is not None and self._voice.pending.id == self._loop_id:
+            self._band.performer.cancel_pending(self._voice)
+
+    def _tell(self, phase: str, start_beats: float, length_beats: float) -> None:
+        base = f"/{self._voice.name}/jam/phase"
+        self._stage.outbox.publish(base, phase, float(start_beats), float(length_beats), also=self._request.origin)

@@ -1,0 +1,159 @@
+"""`jam follow`: at every bar line the loop moves a step towards what is played; where nothing is, it stays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.music.answering import KeySense, Played
+from bridge.music.feel import Feel
+from bridge.music.notes import Bars, cut, join, repeated_to
+from bridge.session.listening import PICK_UP_BEATS, Phrases, hears
+from bridge.session.loops import Loop
+from bridge.session.outside import Handle, Request
+from bridge.session.turns import Band, Turns, Wish
+from bridge.session.voice import Voice
+
+_STEP: Final = 0.35  # of the way from the present loop to what is played, each bar
+_MOST_SHARE: Final = 0.5  # of a bar that asking may take
+_ON_GRID_BEATS: Final = 1e-6
+
+
+class Follower:
+    """One voice that follows."""
+
+    def __init__(self, band: Band, voice: Voice, request: Request) -> None:
+        """From the next bar line on; `request` is the one that began the jam (contract 3.3)."""
+        self._band = band
+        self._stage = band.stage
+        self._voice = voice
+        self._request = request
+        self._count = voice.jam_bars
+        self._turns = Turns(band, voice, request)
+        self._phrases = Phrases(voice, band.listening)
+        self._key = KeySense()
+        self._handle: Handle | None = None
+        self._heard_to = -1.0
+        self._line_beats = 0.0
+        self._generation = 0
+        self._begin()
+
+    # -- what happens around it ------------------------------------------------------------------------------------
+
+    def heard(self, begun: list[Played]) -> None:
+        """Notes have begun: the next bar line moves the loop."""
+        for note in begun:
+            if hears(self._voice, note):
+                self._heard_to = max(self._heard_to, note.start_beats)
+
+    def clock_moved(self, *, stood: bool) -> None:  # noqa: ARG002 - what jams have in common
+        """The clock has started, stopped or leapt: what was played before counts no more."""
+        self._turns.void()
+        self._begin()
+
+    def clock_slid(self) -> None:
+        """Tempo or metre are others."""
+        self._plan()
+
+    def forget(self) -> None:
+        """`clear`: the next loop is made of what is played alone."""
+        self._turns.void()
+
+    def end(self) -> None:
+        """No more jamming: the loop stays as it is."""
+        self._turns.void()
+        self._generation += 1
+        self._cancel_plan()
+
+    # -- bar by bar ------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        clock = self._stage.clock
+        self._generation += 1
+        self._heard_to = -1.0
+        here = clock.beat_at(self._stage.timers.now_ns())
+        self._line_beats = clock.bar_line_at_or_after(here + PICK_UP_BEATS)
+        self._tell()
+        self._plan()
+
+    def _plan(self) -> None:
+        """Shortly before the next bar line the engine is asked."""
+        self._cancel_plan()
+        clock, timers = self._stage.clock, self._stage.timers
+        if not clock.running:
+            return
+        here = clock.beat_at(timers.now_ns())
+        bar_ms = clock.bar_beats * 60_000.0 / clock.bpm
+        lead_ms = min(self._turns.lead_ms(0.0), _MOST_SHARE * bar_ms)
+        self._line_beats = clock.bar_line_at_or_after(self._line_beats)
+        while (wait_ms := (self._line_beats - here) * 60_000.0 / clock.bpm - lead_ms) < 0.0:
+            self._line_beats += clock.bar_beats
+        self._handle = timers.call_later(wait_ms / 1000.0, self._move)
+
+    def _cancel_plan(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _move(self) -> None:
+        """The line is near: if anything was played in this bar, the loop moves towards the last bars."""
+        voice, clock, line = self._voice, self._stage.clock, self._line_beats
+        self._handle = None
+        present = voice.present
+        if voice.playing and self._heard_to >= line - clock.bar_beats - PICK_UP_BEATS:
+            phrase = self._phrases.heard(line - self._count * clock.bar_beats, line)
+            self._phrases.remember(line - clock.bar_beats, line)
+            self._key.hear(phrase.bars)
+            if phrase.bars.notes and present is not None and present.bars.notes:
+                start = voice.start_beats if voice.start_beats >= 0 else line
+                target = in_phase(phrase.bars, line - phrase.bars.length - start, present.bars.length)
+                self._ask("towards", (present.bars, target), target, phrase.feel, line)
+            elif phrase.bars.notes:
+                self._ask("next", (phrase.bars,), phrase.bars, phrase.feel, line)
+        self._line_beats = line + clock.bar_beats
+        self._plan()
+
+    def _ask(self, op: str, material: tuple[Bars, ...], phrase: Bars, feel: Feel, line_beats: float) -> None:
+        loop_id = self._stage.archive.new_id()
+        wish = Wish(op, material, self._count, _STEP, phrase, self._key.classes_with(phrase))
+        now = self._generation
+
+        def take(bars: Bars) -> None:
+            self._take(Loop(loop_id, bars, loop_id, None, feel), line_beats, now)
+
+        self._turns.ask(wish, loop_id, 0.0, take)
+
+    def _take(self, loop: Loop, line_beats: float, generation: int) -> None:
+        """It takes over at the line, or at the first beat after it, and goes on where the loop before it was."""
+        voice, clock, timers = self._voice, self._stage.clock, self._stage.timers
+        if not clock.running or generation != self._generation:
+            return
+        boundary = "beat" if clock.is_on_beat(line_beats) else "step"
+        step_beats = 1.0 if boundary == "beat" else 0.25
+        early_beats = line_beats - step_beats - clock.beat_at(timers.now_ns())
+        if early_beats >= 0.0:
+            wait_s = (early_beats + 0.1 * step_beats) * 60.0 / clock.bpm
+            timers.call_later(wait_s, lambda: self._take(loop, line_beats, generation))
+            return
+        voice.newest, voice.newest_order = loop.bars, self._stage.next_order()
+        boundary = boundary if voice.present is not None else "bar"
+        self._band.performer.launch(voice, loop, self._request.origin, timers.now_ns(), boundary)
+        self._stage.voice_changed(voice)
+
+    def _tell(self) -> None:
+        base, length = f"/{self._voice.name}/jam/phase", self._stage.clock.bar_beats
+        also = self._request.origin
+        self._stage.outbox.publish(base, "follow", float(self._line_beats), float(length), also=also)
+
+
+def in_phase(bars: Bars, at_beats: float, length_beats: float) -> Bars:
+    """Bars that were played from `at_beats` of a loop on, as a loop of that length in phase with it: what is longer
+    gives its last `length_beats`, what is shorter goes round.
+    """
+    if bars.length > length_beats + _ON_GRID_BEATS:
+        at_beats += bars.length - length_beats
+        bars = cut(bars, bars.length - length_beats, length_beats)
+    bars = repeated_to(bars, length_beats)
+    turned = at_beats % length_beats
+    if turned < _ON_GRID_BEATS or length_beats - turned < _ON_GRID_BEATS:
+        return bars
+    return join([cut(bars, length_beats - turned, turned), cut(bars, 0.0, length_beats - turned)])
