@@ -33,7 +33,7 @@ from bridge.model.framing import (
 )
 from bridge.model.keeping import onsets_wanted
 from bridge.model.steering import PLAIN, Steering, held_classes, steered_bias, token_bonus
-from bridge.music.harmony import best_scale, class_weights, nearest_shift
+from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale_of
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars
 
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
@@ -280,8 +280,9 @@ def reconstruct_bars(
 
 def warm_up(model: CompiledModel) -> None:
     """Run everything a voice asks for, in the shapes it asks for it, until none of it is slow for being the first."""
-    model.warm_up(((1, model.config.steps), (1, STEPS_PER_BEAT)))
+    model.warm_up(((1, model.config.steps), (CANDIDATES, model.config.steps), (1, STEPS_PER_BEAT)))
+    steering = Steering(scale_of(0, "major"), surprise=0.5)
     for seed in range(WARM_UP_RUNS):
-        made = sample_bars(model, model.config.bars, seed, 1.0)
+        made = sample_bars(model, model.config.bars, seed, 1.0, steering)
         if made.notes:
-            continue_bars(model, made, model.config.bars, seed, 1.0)
+            continue_bars(model, made, model.config.bars, seed, 1.0, steering)

@@ -232,8 +232,9 @@ _VOICE_KNOBS: Final = (
           (Argument("voice", "name"), _float("amount", 0, 1)), example="/bass/follow melody 0.5"),
     Route(VOICE, "surprise", "Of several candidates, the plainer or the bolder.", (_float("surprise", 0, 1),),
           example="/melody/surprise 0.35"),
-    Route(VOICE, "gate", "Length of notes.", (_float("gate", 0.1, 1.1),),
-          example="/melody/gate 0.9", later=_later("gate")),
+    Route(VOICE, "gate",
+          "Length of notes: at 0.9 as they are written (stored notes as they were stored), at 0.45 half of that; drums: "
+          "no effect.", (_float("gate", 0.1, 1.1),), example="/melody/gate 0.9"),
     Route(VOICE, "fill", "A fill in the bar to come (drums).", later=_later("a fill")),
     Route(VOICE, "fill_every", "A fill every so many bars; 0: off (drums).", (_int("bars", 0, 64),),
           example="/drums/fill_every 4", later=_later("a regular fill")),

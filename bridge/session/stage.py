@@ -110,6 +110,8 @@ class Stage:
         groove = voice.knobs.groove()
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
             groove = replace(groove, swing=loop.feel.swing)
+        if voice.knobs.scale == "hard" and self.harmony.classes is not None:
+            groove = replace(groove, scale=frozenset(self.harmony.classes))
         return with_feel(apply_groove(loop.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
 
     def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:

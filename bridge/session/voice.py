@@ -51,6 +51,7 @@ class Knobs:
             grid=self.grid,
             transpose=self.transpose,
             velocity=self.velocity,
+            gate=self.gate,
         )
 
 

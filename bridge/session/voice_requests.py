@@ -206,7 +206,7 @@ class VoiceRequests:
         if voice.groove_changes is not None:
             voice.groove_changes.trigger()
 
-    do_swing = do_quantize = do_humanize = do_grid = do_transpose = do_velocity = _set_groove
+    do_swing = do_quantize = do_humanize = do_grid = do_transpose = do_velocity = do_gate = _set_groove
 
     # -- playing ---------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from bridge.limits import MIN_NOTE_BEATS
 from bridge.music import groove, kernels_plain
 from bridge.music.groove import apply_groove, place_played
 from bridge.music.groove_settings import GRIDS, GrooveSettings
+from bridge.music.harmony import scale_of
 from bridge.music.notes import Bars, Note, bars_fault, in_order
 
 PLAIN = GrooveSettings(quantize=0.0)
@@ -54,6 +56,7 @@ KNOBS = st.builds(
     grid=st.sampled_from(list(GRIDS)),
     transpose=st.integers(-48, 48),
     velocity=st.floats(0, 2),
+    gate=st.one_of(st.just(0.9), st.floats(0.1, 1.1)),
 )
 
 
@@ -261,3 +264,23 @@ def test_order_is_kept_round_the_loop(bars: Bars, knobs: GrooveSettings) -> None
         return
     turn = out.index(min(out))
     assert out[turn:] + out[:turn] == sorted(out)
+
+
+def test_the_gate_shortens_lines_and_leaves_drums_alone() -> None:
+    legato = Bars(tuple(Note(60 + k, k * 1.0, 1.0, 90) for k in range(4)), 4.0)
+    assert [n.duration for n in apply_groove(legato, GrooveSettings(gate=0.45), 1, False).notes] == [0.5] * 4
+    assert apply_groove(legato, GrooveSettings(gate=0.45), 1, True) == legato
+    assert apply_groove(legato, GrooveSettings(gate=float(np.float32(0.9))), 1, False) == legato, "0.9 as OSC sends it"
+
+
+def test_a_long_gate_reaches_to_the_next_note_of_the_line_and_no_further() -> None:
+    loose = Bars((Note(60, 0.0, 0.95, 90), Note(62, 1.0, 0.5, 90)), 2.0)
+    ends = [n.end for n in apply_groove(loose, GrooveSettings(gate=1.1), 1, False).notes]
+    assert ends == [1.0, 1.0 + 0.5 * (1.1 / 0.9)]
+
+
+@given(BARS, KNOBS)
+def test_what_is_transposed_stays_in_a_scale_that_binds(bars: Bars, knobs: GrooveSettings) -> None:
+    scale = scale_of(2, "dorian")
+    out = apply_groove(bars, replace(knobs, transpose=knobs.transpose or 1, scale=scale), 1, False)
+    assert all(note.part == 2 or note.pitch % 12 in scale for note in out.notes)

@@ -76,7 +76,7 @@ VALID = [
     ("/VOICE/lock", (15, 0), {"bar": 15, "on": False}),
     ("/VOICE/follow", ("melody", 0.5), {"voice": "melody", "amount": 0.5}),
     ("/VOICE/surprise", (0.35,), {"surprise": 0.35}),
-    ("/VOICE/gate", (1.1,), None),
+    ("/VOICE/gate", (1.1,), {"gate": 1.1}),
     ("/VOICE/fill", (), None),
     ("/VOICE/fill_every", (4,), None),
     ("/VOICE/swing", (50,), {"swing": 50.0}),
