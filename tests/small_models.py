@@ -2,7 +2,8 @@
 
 import torch
 
-from bridge.model.config import ModelConfig
+from bridge.model.config import ModelConfig, Part
+from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import LatentMaps, fit_maps
 from bridge.model.prior import Mixture
 from bridge.model.vae import MusicVae
@@ -18,9 +19,33 @@ def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture, LatentMaps]:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.5)
+    return model, *_beside(config)
+
+
+def _beside(config: ModelConfig) -> tuple[Mixture, LatentMaps]:
     size = config.latent_size
     factors = torch.eye(size).repeat(2, 1, 1) * torch.tensor([0.5, 1.0])[:, None, None]
     mixture = Mixture(torch.tensor([0.25, 0.75]), torch.randn(2, size), factors)
     points = torch.randn(200, size)
     measured = points[:, : len(config.attributes)] + torch.randn(200, len(config.attributes)) / 10
-    return model, mixture, fit_maps(points, measured, points[:-1], points[1:])
+    return mixture, fit_maps(points, measured, points[:-1], points[1:])
+
+
+def _small_bar(part: Part, classes: tuple[int, int] = (0, 0)) -> ModelConfig:
+    return ModelConfig(f"{part}-1bar", part, 1, 6, 10, 12, 3.0, *classes, embedding_size=8, dynamics_size=12)
+
+
+_BARS = (_small_bar("melody", (48, 88)), _small_bar("bass", (28, 55)), _small_bar("drums"))
+SMALL_LONG_LINE = ModelConfig("melody-16bar", "melody", 16, 8, 12, 16, 5.0, 48, 88, bar_models=_BARS[:1])
+SMALL_LONG_DRUMS = ModelConfig("drums-16bar", "drums", 16, 8, 12, 16, 5.0, bar_models=_BARS[2:])
+SMALL_TRIO = ModelConfig("trio-16bar", "trio", 16, 8, 12, 16, 5.0, bar_models=_BARS)
+
+
+def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Mixture, LatentMaps]:
+    """A hierarchical model with random weights, and a prior and maps as `small_model` makes them."""
+    torch.manual_seed(6)
+    model = HierarchicalVae(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2.5)
+    return model, *_beside(config)

@@ -1,4 +1,4 @@
-"""The resident models: one scripted, frozen module per model. THE ONLY file that touches torch.jit.
+"""The resident models: one scripted, frozen module per model.
 
 Everything that does not change while a loop is decoded is worked out beforehand: token to gates as a table, place to
 gates as a table, the latent's share of the gates once per loop. What is left per step is one recurrent product (int8
@@ -8,7 +8,6 @@ Noise is always an argument; nothing in here is random, and nothing remembers.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from bridge.model.config import ModelConfig
 from bridge.model.latent_maps import LatentMaps
 from bridge.model.prior import Mixture
+from bridge.model.scripting import exported, int8_works, kept, packed, scripted
 from bridge.model.vae import DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias, weights_of
 from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS
 
@@ -45,7 +45,7 @@ class _Float32Product(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.weight = _kept(weight.T)
+        self.weight = kept(weight.T)
 
     def forward(self, gates: Tensor, h: Tensor) -> Tensor:
         return torch.addmm(gates, h, self.weight)
@@ -56,7 +56,7 @@ class _Int8Product(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.packed = _packed(weight)
+        self.packed = packed(weight)
         self.scale: float = _STATE_SCALE
         self.zero: int = _STATE_ZERO
 
@@ -78,14 +78,14 @@ class _Resident(nn.Module):
         self.drums: bool = config.part == "drums"
         self.size: int = config.decoder_size
         self.classes: int = config.classes
-        self.token_gates = _kept(decoder.tokens.weight @ token_weights.T)
-        self.place_gates = _kept(decoder.places.weight @ token_weights.T + lstm.input_bias + lstm.recurrent_bias)
-        self.latent_weights = _kept(latent_weights.T)
+        self.token_gates = kept(decoder.tokens.weight @ token_weights.T)
+        self.place_gates = kept(decoder.places.weight @ token_weights.T + lstm.input_bias + lstm.recurrent_bias)
+        self.latent_weights = kept(latent_weights.T)
         self.recurrent = _Int8Product(lstm.recurrent) if int8 else _Float32Product(lstm.recurrent)
-        self.first_weight, self.first_bias = _kept(decoder.first_state.weight.T), _kept(decoder.first_state.bias)
-        self.out_weight = _kept(decoder.out.weight.T)
-        self.out_bias = _kept(decoder.out.bias + allowed_bias(config).to(decoder.out.bias.device))
-        self.mixture_means, self.mixture_factors = _kept(mixture.means), _kept(mixture.factors)
+        self.first_weight, self.first_bias = kept(decoder.first_state.weight.T), kept(decoder.first_state.bias)
+        self.out_weight = kept(decoder.out.weight.T)
+        self.out_bias = kept(decoder.out.bias + allowed_bias(config).to(decoder.out.bias.device))
+        self.mixture_means, self.mixture_factors = kept(mixture.means), kept(mixture.factors)
         self.features = model.encoder.features
         self.encoder = model.encoder.lstm
         self.mean, self.spread = model.encoder.mean, model.encoder.spread
@@ -99,26 +99,26 @@ class _Resident(nn.Module):
             self.dynamics_bias = self.dynamics_out_bias = like.new_zeros(0)
             return
         weight = model.dynamics.hidden.weight
-        self.dynamics_latent = _kept(weight[:, size : size + latent].T)
-        self.dynamics_rest = _kept(torch.cat([weight[:, :size], weight[:, size + latent :]], 1).T)
-        self.dynamics_bias = _kept(model.dynamics.hidden.bias)
-        self.dynamics_out = _kept(model.dynamics.out.weight.T)
-        self.dynamics_out_bias = _kept(model.dynamics.out.bias)
+        self.dynamics_latent = kept(weight[:, size : size + latent].T)
+        self.dynamics_rest = kept(torch.cat([weight[:, :size], weight[:, size + latent :]], 1).T)
+        self.dynamics_bias = kept(model.dynamics.hidden.bias)
+        self.dynamics_out = kept(model.dynamics.out.weight.T)
+        self.dynamics_out_bias = kept(model.dynamics.out.bias)
 
-    @torch.jit.export
+    @exported
     def encode_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread (B, Z) from tokens (B, T) or drum features (B, T, 27)."""
         last = self.encoder(self.features(features))[1][0]
         state = torch.cat([last[0], last[1]], dim=-1)
         return self.mean(state), torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
 
-    @torch.jit.export
+    @exported
     def prior(self, component: Tensor, noise: Tensor) -> Tensor:
         """Points (B, Z) of the prior from a component each (B,) and normal noise (B, Z)."""
         factors = self.mixture_factors.index_select(0, component)
         return self.mixture_means.index_select(0, component) + torch.bmm(factors, noise.unsqueeze(-1)).squeeze(-1)
 
-    @torch.jit.export
+    @exported
     def start(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The state before step 0, from z (B, Z)."""
         both = torch.tanh(torch.addmm(self.first_bias, z, self.first_weight))
@@ -127,7 +127,7 @@ class _Resident(nn.Module):
         hidden, cell = both[:, : self.size].contiguous(), both[:, self.size :].contiguous()
         return hidden, cell, torch.mm(z, self.latent_weights), torch.mm(z, self.dynamics_latent), token, step
 
-    @torch.jit.export
+    @exported
     def decode(
         self,
         state: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor],
@@ -162,7 +162,7 @@ class _Resident(nn.Module):
         following = (h, c, latent_gates, latent_dynamics, token, step)
         return played, chances, torch.stack(hidden, 1), following
 
-    @torch.jit.export
+    @exported
     def dynamics(self, hidden: Tensor, latent: Tensor, bits: Tensor, gumbel: Tensor, temperature: Tensor) -> Tensor:
         """Velocity and offset bins (B, n, 9, 2) of hits `bits` (B, n, 9), given Gumbel noise (B, n, 9, 19)."""
         joined = torch.cat([hidden, bits], dim=2)
@@ -173,33 +173,6 @@ class _Resident(nn.Module):
 
 
 _METHODS = ["encode_features", "prior", "start", "decode", "dynamics"]
-
-
-def _kept(weight: Tensor) -> Tensor:
-    return weight.detach().float().contiguous().clone()
-
-
-def _packed(weight: Tensor) -> Any:
-    """A recurrent weight in int8, one scale a row, packed for the machine's own instructions."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*quantize_per_channel.*", category=UserWarning)
-        rows = weight.detach().float().cpu()
-        scales = rows.abs().amax(1).clamp_min(1e-8) / 127.0
-        quantised = torch.quantize_per_channel(rows, scales, torch.zeros(len(rows), dtype=torch.long), 0, torch.qint8)
-    return torch.ops.quantized.linear_prepack(quantised, None)
-
-
-def int8_works(device: torch.device) -> bool:
-    """Whether the int8 product exists here and is exact: x86 with VNNI (older chips saturate in 16 bits)."""
-    vnni = getattr(torch.cpu, "_is_vnni_supported", None)
-    return device.type == "cpu" and "x86" in torch.backends.quantized.supported_engines and bool(vnni and vnni())
-
-
-def _scripted(module: _Resident) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"`?torch\.jit.*", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=r"`?torch\.jit.*", category=FutureWarning)
-        return torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=_METHODS)
 
 
 class CompiledModel:
@@ -222,7 +195,7 @@ class CompiledModel:
         self.prior_mean = (mixture.weights[:, None] * mixture.means).sum(0).cpu()
         model = model.to(device).float()
         moved = Mixture(mixture.weights.to(device), mixture.means.to(device), mixture.factors.to(device))
-        self._module = _scripted(_Resident(model, moved, self.int8))
+        self._module = scripted(_Resident(model, moved, self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}
 
     @torch.inference_mode()

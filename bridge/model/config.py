@@ -53,6 +53,13 @@ class ModelConfig:
         return self.bars * STEPS_PER_BAR
 
     @property
+    def stream_steps(self) -> int:
+        """Length of a window as it is decoded: a trio's is a stream, in which a bar of the melody, that bar of the bass
+        and that of the drums come one after the other.
+        """
+        return self.steps * len(self.parts)
+
+    @property
     def classes(self) -> int:
         """Size of the decoder's softmax: 90 for a line, 512 for drums (and for a trio, whose widest part is drums)."""
         return HIT_SETS if self.part in ("drums", "trio") else LINE_CLASSES

@@ -36,7 +36,7 @@ class Decoded:
 
 
 class WindowDecode:
-    """A decode of B windows that can be advanced step by step.
+    """A decode of B windows that can be advanced step by step; a trio's windows are streams (see `ModelConfig`).
 
     `z` (B, Z); `seeds` one a row; `temperature` of all rows; `bias` (T, C) or (B, T, C) is added to the logits.
     """
@@ -49,8 +49,8 @@ class WindowDecode:
         self._model, self._seeds = model, list(seeds)
         self._temperature = torch.full((rows,), max(0.01, temperature))
         if bias is None:
-            bias = torch.zeros(1, config.classes).expand(config.steps, -1)
-        self._bias = bias.expand(rows, config.steps, config.classes) if bias.dim() == 2 else bias
+            bias = torch.zeros(1, config.classes).expand(config.stream_steps, -1)
+        self._bias = bias.expand(rows, config.stream_steps, config.classes) if bias.dim() == 2 else bias
         self._state: DecodeState = model.start(z)
         self.step = 0
         self._tokens: list[Tensor] = []
@@ -61,18 +61,18 @@ class WindowDecode:
     @property
     def done(self) -> bool:
         """Whether the whole window is decoded."""
-        return self.step >= self._model.config.steps
+        return self.step >= self._model.config.stream_steps
 
     def advance(self, steps: int) -> None:
         """Decode up to `steps` more steps."""
         config = self._model.config
-        steps = min(steps, config.steps - self.step)
+        steps = min(steps, config.stream_steps - self.step)
         if steps <= 0:
             return
         gumbel = self._noise(noise.TOKENS, steps, config.classes)
         bias = self._bias[:, self.step : self.step + steps]
         tokens, chances, hidden, self._state = self._model.decode(self._state, gumbel, self._temperature, bias)
-        if config.part == "drums":
+        if "drums" in config.parts:
             grain = self._noise(noise.DYNAMICS, steps, DRUM_CLASSES * DYNAMICS)
             grain = grain.view(-1, steps, DRUM_CLASSES, DYNAMICS)
             velocities, offsets = self._model.dynamics(hidden, self._state, tokens, grain, self._temperature)
@@ -88,10 +88,10 @@ class WindowDecode:
 
     def run(self, at_every_beat: Callable[[], None] | None = None) -> list[Decoded]:
         """Decode what is left, and return every row; `at_every_beat` is called after each beat but the last."""
-        while at_every_beat is not None and self.step + STEPS_PER_BEAT < self._model.config.steps:
+        while at_every_beat is not None and self.step + STEPS_PER_BEAT < self._model.config.stream_steps:
             self.advance(STEPS_PER_BEAT)
             at_every_beat()
-        self.advance(self._model.config.steps)
+        self.advance(self._model.config.stream_steps)
         return self.rows()
 
     def rows(self) -> list[Decoded]:

@@ -9,8 +9,9 @@ import torch
 from small_models import SMALL_LINE, small_model
 
 from bridge.model import noise, registry
-from bridge.model.compiled import CompiledModel, drum_features, int8_works
+from bridge.model.compiled import CompiledModel, drum_features
 from bridge.model.decoding import WindowDecode
+from bridge.model.scripting import int8_works
 from bridge.model.vae import Batch, decode_eagerly, hit_bits
 
 
