@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from bridge.model.compiled import CompiledModel
 from bridge.model.config import UnknownModelError
 from bridge.model.registry import ModelFileError, load_compiled
 from bridge.model.steering import Steering
-from bridge.music.notes import BEATS_PER_BAR, Bars, cut
+from bridge.music.metre import fitted
+from bridge.music.notes import BEATS_PER_BAR, Bars
 
 log = logging.getLogger(__name__)
 
@@ -108,18 +108,16 @@ class Residents:
 
 
 def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], steering: Steering) -> Bars:
-    length_beats = job.bars * job.beats_per_bar
-    whole_bars = math.ceil(length_beats / BEATS_PER_BAR - 1e-9)  # the models think in bars of four beats
     match job.op:
         case "sample":
-            made = generation.sample_bars(model, whole_bars, job.seed, job.temperature, steering)
+            made = generation.sample_bars(model, job.bars, job.seed, job.temperature, steering)
         case "next":
-            made = generation.continue_bars(model, material[0], whole_bars, job.seed, job.temperature, steering)
+            made = generation.continue_bars(model, material[0], job.bars, job.seed, job.temperature, steering)
         case "vary":
             return generation.vary_bars(model, material[0], job.amount, job.seed, job.temperature, steering)
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
-    return made if made.length == length_beats else cut(made, 0.0, length_beats)
+    return fitted(made, BEATS_PER_BAR, job.beats_per_bar)  # the models think in bars of four beats
 
 
 def usable_device(device: str) -> str:

@@ -15,11 +15,9 @@ def fitted(bars: Bars, bar_beats: float, to_bar_beats: float) -> Bars:
 
     A note held over a bar line stays one note where nothing comes between.
     """
-    count = round(bars.length / bar_beats)
-    if math.isclose(bar_beats, to_bar_beats, abs_tol=_NEARLY) or not math.isclose(
-        count * bar_beats, bars.length, abs_tol=_NEARLY
-    ):
+    if fitted_length(bars.length, bar_beats, to_bar_beats) == bars.length:
         return bars
+    count = round(bars.length / bar_beats)
     notes: list[Note] = []
     for number in range(count):
         line, at = number * bar_beats, number * to_bar_beats
@@ -33,6 +31,18 @@ def fitted(bars: Bars, bar_beats: float, to_bar_beats: float) -> Bars:
             else:
                 notes.append(Note(note.pitch, at + note.start, note.duration, note.velocity, note.part))
     return Bars(in_order(notes), count * to_bar_beats)
+
+
+def fitted_length(length_beats: float, bar_beats: float, to_bar_beats: float) -> float:
+    """How long `fitted` makes bars of that length."""
+    count = round(length_beats / bar_beats)
+    same = math.isclose(bar_beats, to_bar_beats, abs_tol=_NEARLY)
+    return length_beats if same or not is_whole(length_beats, bar_beats) else count * to_bar_beats
+
+
+def is_whole(length_beats: float, bar_beats: float) -> bool:
+    """Whether a length is a whole number of bars."""
+    return math.isclose(round(length_beats / bar_beats) * bar_beats, length_beats, abs_tol=_NEARLY)
 
 
 def _reaching(notes: list[Note], note: Note, line: float) -> int | None:

@@ -36,7 +36,7 @@ class Auto:
             due_beats = voice.launched_beats + voice.auto_bars * bar_beats
             if voice.sounding is not None and beat < due_beats - bar_beats:
                 continue
-            length_bars = 2 if voice.present is None else round(voice.present.bars.length / bar_beats)
+            length_bars = 2 if voice.present is None else round(self._stage.length_of(voice.present) / bar_beats)
             bars = min(max(1, length_bars), limits.MAX_BARS)
             asked = replace(request, args={"bars": bars}, arrival_ns=self._stage.timers.now_ns())
             try:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from bridge import limits
 from bridge.messages import Generate, Generated, JobFailed
+from bridge.music.metre import is_whole
+from bridge.music.notes import BEATS_PER_BAR
 from bridge.session.bending import bend_of
 from bridge.session.loops import Loop, Recipe, bars_of, bars_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
@@ -128,7 +130,8 @@ class Composer:
         bars = bars_of(record.length_beats, record.notes)
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
         self._stage.heard(job.voice, bars)
-        job.deliver(Loop(loop_id, bars, groove_seed, job.recipe))
+        bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
+        job.deliver(Loop(loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats))
         self.pump(job.voice)
 
     def _key_came(self, job: _Job) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.messages import NoteRow
 from bridge.music.feel import STRAIGHT, Feel
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import BEATS_PER_BAR, Bars, Note, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Loop:
     recipe: Recipe | None = None
     feel: Feel = STRAIGHT
     """Of whoever played the bars that these answer; it is put on them besides the groove."""
+    bar_beats: float = BEATS_PER_BAR
+    """Of the metre they were made in; in another one they are fitted to it when they are handed to the player."""
 
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
@@ -100,6 +102,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "groove_seed": loop.groove_seed,
         "recipe": recipe_to_json(loop.recipe),
         "feel": [loop.feel.swing, loop.feel.offset_beats],
+        "bar_beats": loop.bar_beats,
     }
 
 
@@ -109,4 +112,5 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
         return None
     feel = Feel(*value["feel"]) if "feel" in value else STRAIGHT  # bars of earlier versions have none
     recipe = recipe_from_json(value["recipe"])
-    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe, feel)
+    bar_beats = value.get("bar_beats", BEATS_PER_BAR)
+    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe, feel, bar_beats)

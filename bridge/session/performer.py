@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import replace
+from typing import Final
 
 from bridge import limits, messages
 from bridge.messages import NoteRow
@@ -13,6 +16,8 @@ from bridge.session.stage import Stage
 from bridge.session.voice import Handed, Voice
 
 log = logging.getLogger(__name__)
+
+_NEARLY: Final = 1e-6
 
 ALL_PARTS = -1
 """In a request and in the player's records: every part of the voice."""
@@ -40,7 +45,7 @@ class Performer:
                 loop.id,
                 arrival_ns,
                 boundary or voice.knobs.launch,
-                loop.bars.length,
+                self._stage.length_of(loop),
                 self._rows(voice, loop),
             )
         )
@@ -48,7 +53,7 @@ class Performer:
     def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
         """Other notes for bars the player has; they take over from now on."""
         self._stage.player.send(
-            messages.Reshape(voice.name, old_id, loop.id, loop.bars.length, self._rows(voice, loop))
+            messages.Reshape(voice.name, old_id, loop.id, self._stage.length_of(loop), self._rows(voice, loop))
         )
 
     def regroove(self, voice: Voice) -> None:
@@ -208,7 +213,7 @@ class Performer:
                     voice.name,
                     loop.id,
                     voice.start_beats,
-                    loop.bars.length,
+                    self._stage.length_of(loop),
                     self._rows(voice, loop),
                     voice.playing,
                     voice.goes_round,
@@ -228,8 +233,8 @@ class Performer:
             )
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending
-            rows = self._rows(voice, pending)
-            send(messages.Launch(voice.name, pending.id, now_ns, voice.knobs.launch, pending.bars.length, rows))
+            rows, length = self._rows(voice, pending), self._stage.length_of(pending)
+            send(messages.Launch(voice.name, pending.id, now_ns, voice.knobs.launch, length, rows))
             handed.arrival_ns = handed.arrival_ns or now_ns
 
     def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
@@ -241,11 +246,28 @@ class Performer:
             voice.sounding = None
         elif voice.sounding is None or voice.sounding.id != seen.sounding_id:
             found = self._find(voice, seen.sounding_id)
-            voice.sounding = found or Loop(seen.sounding_id, bars_of(seen.length_beats, seen.notes), seen.sounding_id)
+            unknown = Loop(seen.sounding_id, bars_of(seen.length_beats, seen.notes), seen.sounding_id)
+            voice.sounding = found or replace(unknown, bar_beats=self._stage.clock.bar_beats)
         voice.start_beats = seen.start_beats if seen.sounding_id else -1.0
         if voice.pending is not None and voice.pending.id != seen.pending_id:
             voice.pending = None
         self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
+
+    def metre_changed(self, old_bar_beats: float) -> None:
+        """The song's bars have another length: loops are fitted to it, and the bar that was to come comes now."""
+        clock = self._stage.clock
+        line = clock.bar_line_at_or_before(clock.beat_at(self._stage.timers.now_ns()))
+        for voice in self._stage.voices.values():
+            loop = voice.sounding
+            if loop is not None and voice.start_beats >= 0:
+                bars = max(1, round(self._stage.length_of(loop) / clock.bar_beats))
+                gone = math.floor((line - voice.start_beats) / old_bar_beats + _NEARLY) % bars
+                voice.start_beats = line - gone * clock.bar_beats
+                if voice.start_beats < 0:  # near the beginning of the song: the same place, a round later
+                    voice.start_beats += bars * clock.bar_beats
+                self._stage.announce_bars(voice, loop, voice.start_beats, 0.0, None)
+            self._restore(voice)
+            self._stage.voice_changed(voice)
 
     # -- requests that only the player carries out -----------------------------------------------------------------
 

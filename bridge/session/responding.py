@@ -215,8 +215,8 @@ class Responder:
     def _take(self, bars: Bars, feel: Feel, line_beats: float) -> None:
         """An answer is made: the player gets it, or it takes the place of the one that the player has."""
         voice, performer = self._voice, self._band.performer
-        loop = Loop(self._loop_id, bars, self._loop_id, None, feel)
         clock = self._stage.clock
+        loop = Loop(self._loop_id, bars, self._loop_id, None, feel, clock.bar_beats)
         left_ms = (line_beats - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
         waiting = voice.pending is not None and voice.pending.id == loop.id
         if left_ms < _TOO_LATE_MS:

@@ -163,7 +163,9 @@ class Session:
         if clock.awaiting_snapshot:
             clock.told = record
             return
-        clock.state = record
+        old_bar_beats, clock.state = clock.bar_beats, record
+        if clock.bar_beats != old_bar_beats:
+            self._performer.metre_changed(old_bar_beats)
         if not record.followed:
             clock.tempo_bpm = record.tempo_bpm
         self.stage.outbox.publish("/clock/state", *self.stage.clock_state())

@@ -115,10 +115,10 @@ class Follower:
     def _ask(self, op: str, material: tuple[Bars, ...], phrase: Bars, feel: Feel, line_beats: float) -> None:
         loop_id = self._stage.archive.new_id()
         wish = Wish(op, material, self._count, _STEP, phrase, self._key.classes_with(phrase))
-        now = self._generation
+        now, bar_beats = self._generation, self._stage.clock.bar_beats
 
         def take(bars: Bars) -> None:
-            self._take(Loop(loop_id, bars, loop_id, None, feel), line_beats, now)
+            self._take(Loop(loop_id, bars, loop_id, None, feel, bar_beats), line_beats, now)
 
         self._turns.ask(wish, loop_id, 0.0, take)
 

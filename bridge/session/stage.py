@@ -11,6 +11,7 @@ from bridge import limits
 from bridge.messages import ClockState
 from bridge.music.feel import with_feel
 from bridge.music.groove import apply_groove
+from bridge.music.metre import fitted, fitted_length
 from bridge.music.notes import Bars
 from bridge.session.archive import Archive
 from bridge.session.harmony import Harmony
@@ -106,13 +107,18 @@ class Stage:
         return self.order
 
     def performed(self, voice: Voice, loop: Loop) -> Bars:
-        """The loop as it will sound: the groove applied to its plain bars."""
+        """The loop as it will sound: the groove applied to its plain bars, then fitted to the song's metre."""
         groove = voice.knobs.groove()
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
             groove = replace(groove, swing=loop.feel.swing)
         if voice.knobs.scale == "hard" and self.harmony.classes is not None:
             groove = replace(groove, scale=frozenset(self.harmony.classes))
-        return with_feel(apply_groove(loop.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
+        played = with_feel(apply_groove(loop.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
+        return fitted(played, loop.bar_beats, self.clock.bar_beats)
+
+    def length_of(self, loop: Loop) -> float:
+        """How long the loop is as it will sound, in beats."""
+        return fitted_length(loop.bars.length, loop.bar_beats, self.clock.bar_beats)
 
     def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
         """Notes that the session's key may be taken from."""
@@ -165,7 +171,7 @@ class Stage:
             "loop": int(knobs.loop),
             "launch": knobs.launch,
             "start": float(voice.start_beats if sounding is not None else -1.0),
-            "length": float(0.0 if present is None else present.bars.length),
+            "length": float(0.0 if present is None else self.length_of(present)),
             "sounding_id": 0 if sounding is None else sounding.id,
             "pending_id": 0 if voice.pending is None else voice.pending.id,
             "x": float(knobs.x),

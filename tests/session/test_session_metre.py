@@ -1,0 +1,98 @@
+"""Signature changes while loops play: bars land on bars, and in its own metre a loop is itself again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_room import Room, clock_state
+
+from bridge import messages
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def metre(room: Room, numerator: int, denominator: int, line_beats: float) -> Any:
+    """The song reaches a bar line, and the metre changes there; what the player gets for the melody."""
+    room.time.run((line_beats - room.session.stage.clock.beat_at(room.time.ns)) / 2)
+    state = clock_state(
+        room.time.ns, anchor_beats=line_beats, numerator=numerator, denominator=denominator, bar_origin_beats=line_beats
+    )
+    room.session.from_player(state)
+    restored = [record for record in room.player.take(messages.RestoreVoice) if record.voice == "melody"]
+    return restored[-1] if restored else None
+
+
+def scale(room: Room) -> int:
+    room.ask("next")
+    room.answer(*[float(beat) for beat in range(8)])
+    return room.launch()
+
+
+def starts(record: Any) -> list[float]:
+    return [round(row[1], 6) for row in record.notes]
+
+
+@pytest.mark.parametrize(
+    ("signature", "length", "expected"),
+    [
+        ((3, 4), 6.0, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+        ((5, 4), 10.0, [float(beat) for beat in range(10)]),
+        ((7, 8), 7.0, [0.0, 1.0, 2.0, 3.0, 3.5, 4.5, 5.5, 6.5]),
+    ],
+)
+def test_a_loop_goes_on_in_the_new_metre_with_the_bar_that_was_to_come(
+    room: Room, signature: tuple[int, int], length: float, expected: list[float]
+) -> None:
+    loop_id = scale(room)  # it began at beat 4: at beat 16 its second bar is to come
+    restored = metre(room, *signature, 16.0)
+    assert (restored.id, restored.length_beats, starts(restored)) == (loop_id, length, expected)
+    assert restored.start_beats == 16.0 - length / 2
+    assert room.words.take("/melody/bars/begin")[-1][2:] == (16.0 - length / 2, 2)
+
+
+def test_back_in_its_own_metre_the_loop_is_itself_again(room: Room) -> None:
+    scale(room)
+    metre(room, 3, 4, 12.0)
+    restored = metre(room, 4, 4, 18.0)
+    assert (restored.length_beats, starts(restored)) == (8.0, [float(beat) for beat in range(8)])
+    assert restored.start_beats == 18.0
+
+
+def test_bars_that_wait_are_fitted_too(room: Room) -> None:
+    scale(room)
+    room.ask("next")
+    room.answer(*[float(beat) for beat in range(8)])
+    room.player.take(messages.Launch)
+    metre(room, 3, 4, 12.0)
+    assert room.player.take(messages.Launch)[-1].length_beats == 6.0
+
+
+def test_bars_made_in_three_four_are_of_that_metre(room: Room) -> None:
+    metre(room, 3, 4, 3.0)
+    room.ask("next")
+    made = room.answer(0.0, 3.0)
+    assert made.beats_per_bar == 3.0
+    room.launch()
+    restored = metre(room, 4, 4, 12.0)
+    assert (restored.length_beats, starts(restored)) == (8.0, [0.0, 3.0, 4.0, 7.0])
+
+
+def test_a_tempo_alone_moves_nothing(room: Room) -> None:
+    scale(room)
+    room.session.from_player(clock_state(room.time.ns, tempo_bpm=97.0))
+    assert not room.player.take(messages.RestoreVoice)
+
+
+def test_the_metre_a_loop_was_made_in_outlives_a_restart(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    loop_id = scale(room)
+    metre(room, 3, 4, 12.0)
+    room.time.run(1.0)
+    again = Room(tmp_path, token="another run")
+    again.ask("recall", id=loop_id)
+    assert again.player.take(messages.Launch)[-1].length_beats == 8.0
