@@ -124,9 +124,9 @@ _BRIDGE: Final = (
     Route("bridge", "load", "Bring a scene back.", (_SCENE,),
           example="/bridge/load verse"),
     Route("bridge", "key",
-          "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars (a new seed of that voice gives "
-          "it anew, `clear` sets it free). New bars are moved to it by the nearest way and bound by each voice's `scale`; "
-          "what sounds is made again in it. Bars between stored corners are bound, not moved.",
+          "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars (a new seed of that voice "
+          "gives it anew, `clear` sets it free). New bars are moved to it by the nearest way and bound by each voice's "
+          "`scale`; what sounds is made again in it. Bars between stored corners are bound, not moved.",
           (_int("tonic", -1, 11), _choice("mode", *MODES)),
           example="/bridge/key 9 minor"),
     Route("bridge", "chords",
@@ -233,8 +233,8 @@ _VOICE_KNOBS: Final = (
     Route(VOICE, "surprise", "Of several candidates, the plainer or the bolder.", (_float("surprise", 0, 1),),
           example="/melody/surprise 0.35"),
     Route(VOICE, "gate",
-          "Length of notes: at 0.9 as they are written (stored notes as they were stored), at 0.45 half of that; drums: "
-          "no effect.", (_float("gate", 0.1, 1.1),), example="/melody/gate 0.9"),
+          "Length of notes: at 0.9 as they are written (stored notes as they were stored), at 0.45 half of that; "
+          "drums: no effect.", (_float("gate", 0.1, 1.1),), example="/melody/gate 0.9"),
     Route(VOICE, "fill", "A fill in the bar to come (drums).", later=_later("a fill")),
     Route(VOICE, "fill_every", "A fill every so many bars; 0: off (drums).", (_int("bars", 0, 64),),
           example="/drums/fill_every 4", later=_later("a regular fill")),
