@@ -188,7 +188,8 @@ class CompiledHierarchy(CompiledModel):
             begun = model.start(told[:, mine].flatten(0, 1))
             played = model.decode(begun, grain, temperature.repeat_interleave(len(mine)), lean)
             for into, values in zip(made, (played[0], played[1], self._widened(played[2])), strict=True):
-                for place, bar in zip(mine.tolist(), values.reshape(rows, len(mine), *values.shape[1:]).unbind(1), strict=True):
+                by_bar = values.reshape(rows, len(mine), *values.shape[1:]).unbind(1)
+                for place, bar in zip(mine.tolist(), by_bar, strict=True):
                     into[place] = bar
         tokens, chances, hidden = (torch.cat(bars, 1) for bars in made)
         return (tokens, chances, hidden), LongState(state.embeddings, None, state.step + gumbel.shape[1])

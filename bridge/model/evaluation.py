@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import torch
 from bridge.model.config import ModelConfig
 from bridge.model.corpus import CorpusError, open_collections
 from bridge.model.dataset import Dataset, build
+from bridge.model.hierarchy import HierarchicalVae
+from bridge.model.hierarchy_scoring import read_long_windows
+from bridge.model.long_windows import plain_parts, whole_rows
 from bridge.model.scoring import (
     ACTIVE_NATS,
     Readings,
@@ -29,20 +33,43 @@ from bridge.music.roles import GENERAL_MIDI_RULES
 _NATS_TO_BITS = 1.0 / float(np.log(2.0))
 
 
-def score_rows(model: MusicVae, dataset: Dataset, rows: Ints, seed: int, temperature: float = 1.0) -> dict[str, Any]:
-    """The figures of `evaluate` for some windows of a dataset."""
+def score_rows(
+    model: MusicVae | HierarchicalVae, dataset: Dataset, rows: Ints, seed: int, temperature: float = 1.0
+) -> dict[str, Any]:
+    """The figures of `evaluate` for some windows of a dataset. A trio's are means over its parts, each of which has its
+    own under `parts`.
+    """
     config: ModelConfig = model.config
-    readings = read_windows(model, plain_batch(dataset, rows, config), seed, temperature)
+    if isinstance(model, HierarchicalVae):
+        readings = read_long_windows(model, plain_parts(dataset, rows, config), seed, temperature)
+    else:
+        readings = [read_windows(model, plain_batch(dataset, rows, config), seed, temperature)]
     sources = np.asarray(dataset.group)[rows]
+    by_part = {
+        part: part_scores(read, sources, dataset.groups, drums=part == "drums")
+        for part, read in zip(config.parts, readings, strict=True)
+    }
+    scores = next(iter(by_part.values()))
+    if len(by_part) > 1:
+        scores = {**_means(list(by_part.values())), "parts": by_part}
     return {
         "model": config.name,
         "songs": len(np.unique(np.asarray(dataset.song)[rows])),
         "windows": len(rows),
         "seed": seed,
         "temperature": temperature,
-        **part_scores(readings, sources, dataset.groups, drums=config.part == "drums"),
-        **rate_scores(readings),
+        **scores,
+        **rate_scores(readings[0]),
     }
+
+
+def _means(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of the same form, averaged one by one."""
+    return {
+        key: _means([each[key] for each in scores]) if isinstance(value, dict)
+        else round(fmean(each[key] for each in scores), 4)
+        for key, value in scores[0].items()
+    }  # fmt: skip
 
 
 def part_scores(readings: Readings, sources: Ints, groups: Sequence[str], *, drums: bool) -> dict[str, Any]:
@@ -81,7 +108,7 @@ def rate_scores(readings: Readings) -> dict[str, Any]:
     }
 
 
-def evaluate_path(model: MusicVae, path: Path, seed: int) -> dict[str, Any]:
+def evaluate_path(model: MusicVae | HierarchicalVae, path: Path, seed: int) -> dict[str, Any]:
     """Score a model on every window of a folder or zip of MIDI files (each distinct window once).
 
     The result's `roles` says how melody, bass and drums were told apart.
@@ -91,13 +118,18 @@ def evaluate_path(model: MusicVae, path: Path, seed: int) -> dict[str, Any]:
     """
     collections = open_collections(path)
     dataset = build(collections, model.config, keep_off_grid=True)
-    scores = score_rows(model, dataset, np.arange(len(dataset.tokens)), seed)
+    rows = whole_rows(dataset)
+    if not len(rows):
+        raise CorpusError(f"{path}: expected melody, bass and drums together, found none")
+    scores = score_rows(model, dataset, rows, seed)
     by_rules = [c for c in collections if c.manifest is None]
     scores["roles"] = GENERAL_MIDI_RULES if by_rules else "manifest.json"
     return scores
 
 
-def evaluate_split(model: MusicVae, dataset: Dataset, split: str, seed: int, per_group: int | None) -> dict[str, Any]:
+def evaluate_split(
+    model: MusicVae | HierarchicalVae, dataset: Dataset, split: str, seed: int, per_group: int | None
+) -> dict[str, Any]:
     """Score a model on a split of an indexed corpus, at most `per_group` windows of each source.
 
     Raises:

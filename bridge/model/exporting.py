@@ -12,28 +12,33 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bridge.model.attributes import measure
-from bridge.model.config import config_of
+from bridge.model.config import ModelConfig, config_of
 from bridge.model.corpus import open_collections
 from bridge.model.dataset import Dataset, load
 from bridge.model.evaluation import evaluate_split
+from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import LatentMaps, fit_maps, following_gain_nats
+from bridge.model.long_windows import plain_parts, whole_rows
 from bridge.model.prior import Mixture, fit_mixture
+from bridge.model.quantising import from_eight_bits, in_eight_bits
 from bridge.model.registry import ModelFileError, write_model
-from bridge.model.training_data import group_chances, plain_batch
+from bridge.model.training_data import group_chances
 from bridge.model.vae import MusicVae
 from bridge.music.grids import Ints
 
 _POINTS = 20_000
 _CHUNK = 512
+#: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
+_LONG_SCORED = 320
 
 
-def _posteriors(model: MusicVae, dataset: Dataset, rows: Ints, seed: int) -> tuple[Tensor, Tensor]:
+def _posteriors(model: MusicVae | HierarchicalVae, dataset: Dataset, rows: Ints, seed: int) -> tuple[Tensor, Tensor]:
     """Posterior means and samples (n, Z) of windows as they are."""
     generator = torch.Generator().manual_seed(seed)
     means, samples = [], []
     with torch.inference_mode():
         for begin in range(0, len(rows), _CHUNK):
-            mean, spread = model.encoder(plain_batch(dataset, rows[begin : begin + _CHUNK], model.config))
+            mean, spread = model.encode(plain_parts(dataset, rows[begin : begin + _CHUNK], model.config))
             means.append(mean)
             samples.append(mean + spread * torch.randn(mean.shape, generator=generator))
     if not means:
@@ -43,9 +48,9 @@ def _posteriors(model: MusicVae, dataset: Dataset, rows: Ints, seed: int) -> tup
 
 def _drawn(dataset: Dataset, split: str, count: int, part: str, seed: int) -> Ints:
     """Up to `count` windows of a split, drawn by the diet; of the training songs where a split is empty."""
-    rows = dataset.indices(split)
+    rows = np.intersect1d(dataset.indices(split), whole_rows(dataset))
     if not len(rows):
-        rows = np.arange(len(dataset.tokens))
+        rows = whole_rows(dataset)
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
     weights = group_chances(dataset.groups, sizes, part)[group] / np.maximum(1, sizes[group])
@@ -60,14 +65,16 @@ def _pairs(dataset: Dataset, rows: Ints) -> tuple[Ints, Ints]:
     return rows[follows >= 0], follows[follows >= 0].astype(np.int64)
 
 
-def fit_latent(model: MusicVae, dataset: Dataset, seed: int) -> tuple[Mixture, LatentMaps, dict[str, float]]:
+def fit_latent(
+    model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int
+) -> tuple[Mixture, LatentMaps, dict[str, float]]:
     """The prior, the maps, and what they were worth on validation songs (nats a window)."""
     part = model.config.part
     train, held_out = (_drawn(dataset, s, n, part, seed) for s, n in (("train", _POINTS), ("validation", _POINTS // 8)))
     means, samples = _posteriors(model, dataset, train, seed)
     mixture = fit_mixture(samples, _posteriors(model, dataset, held_out, seed + 1)[1], seed)
-    plain = plain_batch(dataset, train, model.config)
-    measured = torch.from_numpy(measure(plain.tokens.numpy(), model.config)).float()
+    first = plain_parts(dataset, train, model.config)[0]
+    measured = torch.from_numpy(measure(first.tokens.numpy(), model.config.of_part(0))).float()
     before, after = _pairs(dataset, train)
     maps = fit_maps(
         means, measured, _posteriors(model, dataset, before, seed)[0], _posteriors(model, dataset, after, seed)[1]
@@ -78,6 +85,21 @@ def fit_latent(model: MusicVae, dataset: Dataset, seed: int) -> tuple[Mixture, L
         told = (_posteriors(model, dataset, earlier, seed)[0], _posteriors(model, dataset, later, seed)[1])
         worth["following_gain_nats"] = round(following_gain_nats(maps, *told, samples), 2)
     return mixture, maps, worth
+
+
+def _as_shipped(
+    config: ModelConfig, found: Mapping[str, Tensor]
+) -> tuple[MusicVae | HierarchicalVae, dict[str, Tensor]]:
+    """The model with its weights as coarse as they will be in the file, and those weights."""
+    if config.bar_models:
+        long = HierarchicalVae(config)
+        weights = from_eight_bits(in_eight_bits(long.shipped(found)))
+        long.load_shipped(weights)
+        return long.eval(), weights
+    model = MusicVae(config)
+    weights = {key: value.half().float() for key, value in found.items()}
+    model.load_state_dict(weights)
+    return model.eval(), weights
 
 
 def export(
@@ -92,8 +114,8 @@ def export(
 ) -> dict[str, Any]:
     """Write models/NAME from the best weights of a training run; returns the card.
 
-    The scores are of test songs, taken with the weights as shipped (rounded to fp16). `card` adds to or replaces what
-    the card says about data and licence.
+    The scores are of test songs, taken with the weights as shipped (rounded to fp16 or int8). `card` adds to or
+    replaces what the card says about data and licence.
 
     Raises:
         ModelFileError: the run has left no weights.
@@ -104,16 +126,15 @@ def export(
         raise ModelFileError(f"{path}: expected the best weights of a training run")
     with safe_open(path, framework="pt") as file:
         facts = file.metadata() or {}
-        weights = {key: file.get_tensor(key).half().float() for key in file.keys()}  # noqa: SIM118 - it is no dict
-    model = MusicVae(config)
-    model.load_state_dict(weights)
-    model.eval()
+        found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+    model, weights = _as_shipped(config, found)
+    long = isinstance(model, HierarchicalVae)
     dataset = load(data_paths, config, cache or run_dir / "index")
     sources = {group.split(" ")[0] for group in dataset.groups}
     collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
     mixture, maps, worth = fit_latent(model, dataset, seed)
     has_test = len(dataset.indices("test")) > 0
-    scores = evaluate_split(model, dataset, "test" if has_test else "train", seed, None)
+    scores = evaluate_split(model, dataset, "test" if has_test else "train", seed, _LONG_SCORED if long else None)
     full = {
         "trained_on": "cpu",
         "steps": int(facts.get("steps", 0)),

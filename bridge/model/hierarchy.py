@@ -6,7 +6,7 @@ the rest of the window what stands in its bar's embedding and nothing else: its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,6 +23,10 @@ class Embeddings(NamedTuple):
 
     means: Tensor
     spreads: Tensor
+
+
+def _is_for_training(name: str) -> bool:
+    return name == "doubt" or ".encoder.spread." in name
 
 
 class UpperEncoder(nn.Module):
@@ -84,6 +88,19 @@ class HierarchicalVae(nn.Module):
         self.conductor = Conductor(config)
         wide = config.bar_models[0].latent_size
         self.doubt = nn.Parameter(torch.zeros(len(config.bar_models), wide))
+
+    def shipped(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of a training run's weights that playing needs: not how sure a bar's reading is, nor `doubt`."""
+        return {name: value for name, value in weights.items() if not _is_for_training(name)}
+
+    def load_shipped(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights as `shipped` gives them.
+
+        Raises:
+            RuntimeError: some are missing, superfluous or of another shape.
+        """
+        rest = {name: torch.zeros_like(value) for name, value in self.state_dict().items() if _is_for_training(name)}
+        self.load_state_dict({**rest, **weights}, strict=True)
 
     def bar_model(self, part: int) -> MusicVae:
         """The 1-bar model of a part."""

@@ -126,6 +126,12 @@ def part_of(trios: Dataset, part: int) -> Dataset:
     )  # fmt: skip
 
 
+def whole_rows(dataset: Dataset) -> Ints:
+    """All windows, but of a trio's only those that have all of its parts."""
+    pairs = np.array([name.endswith(PAIRS) for name in dataset.groups], dtype=bool)
+    return np.flatnonzero(~pairs[np.asarray(dataset.group)])
+
+
 def long_validation_rows(dataset: Dataset, per_group: int) -> Ints:
     """The windows that training is judged by: validation songs, or training songs where there are none."""
     rows = evaluation_rows(dataset, "validation", per_group)

@@ -16,9 +16,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bridge.model.compiled import CompiledModel
+from bridge.model.compiled_hierarchy import CompiledHierarchy
 from bridge.model.config import CONFIGS, config_of
+from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import MAP_NAMES, LatentMaps
 from bridge.model.prior import Mixture
+from bridge.model.quantising import from_eight_bits, in_eight_bits
 from bridge.model.vae import MusicVae
 from bridge.paths import models_folder
 
@@ -35,7 +38,7 @@ class ModelFileError(ValueError):
 class Loaded:
     """A model's modules with its prior and its card."""
 
-    model: MusicVae
+    model: MusicVae | HierarchicalVae
     mixture: Mixture
     maps: LatentMaps
     card: Mapping[str, Any]
@@ -83,11 +86,14 @@ def load_model(name: str, folder: Path | None = None) -> Loaded:
     if found != card["sha256"]:
         raise ModelFileError(f"{path}: expected sha256 {card['sha256']}, found {found}: the file is damaged or changed")
     try:
-        tensors = {key: value.float() for key, value in load(data).items()}
-        model = MusicVae(config_of(name))
+        tensors = from_eight_bits(load(data))
+        model = HierarchicalVae(config_of(name)) if config_of(name).bar_models else MusicVae(config_of(name))
         prior = [tensors.pop(key) for key in _PRIOR_KEYS]
         maps = [tensors.pop(key) for key in _MAP_KEYS]
-        model.load_state_dict(tensors, strict=True)
+        if isinstance(model, HierarchicalVae):
+            model.load_shipped(tensors)
+        else:
+            model.load_state_dict(tensors, strict=True)
     except (SafetensorError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({reason})") from error
@@ -102,6 +108,8 @@ def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -
     """
     loaded = load_model(name, folder)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if isinstance(loaded.model, HierarchicalVae):
+        return CompiledHierarchy(loaded.model, loaded.mixture, torch.device(chosen), maps=loaded.maps)
     return CompiledModel(loaded.model, loaded.mixture, torch.device(chosen), maps=loaded.maps)
 
 
@@ -113,17 +121,19 @@ def write_model(
     card: Mapping[str, Any],
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Write weights (fp16) and card atomically, weights first; returns the card as written, with sizes and hash."""
+    """Write weights (fp16; a hierarchical model's matrices in int8) and card atomically, weights first; returns the
+    card as written, with sizes and hash.
+    """
     config = config_of(name)
-    tensors = {key: value.detach().half().contiguous().cpu() for key, value in weights.items()}
-    parameters = sum(value.numel() for value in tensors.values())
+    parameters = sum(value.numel() for value in weights.values())
+    tensors = in_eight_bits(weights) if config.bar_models else {key: _half(value) for key, value in weights.items()}
     for key, value in zip(_PRIOR_KEYS, (mixture.weights, mixture.means, mixture.factors), strict=True):
-        tensors[key] = value.detach().half().contiguous().cpu()
-    tensors |= {key: value.detach().half().contiguous().cpu() for key, value in maps.tensors().items()}
+        tensors[key] = _half(value)
+    tensors |= {key: _half(value) for key, value in maps.tensors().items()}
     data = save(tensors)
     full = {
         "name": name,
-        "parts": [config.part],
+        "parts": list(config.parts),
         "bars": config.bars,
         "parameters": parameters,
         "latent_size": config.latent_size,
@@ -136,6 +146,10 @@ def write_model(
     _replace(where / WEIGHTS_FILE, data)
     _replace(where / CARD_FILE, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
     return full
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.detach().half().contiguous().cpu()
 
 
 def _replace(path: Path, data: bytes) -> None:

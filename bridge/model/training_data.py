@@ -34,6 +34,9 @@ DIETS: dict[str, dict[tuple[str, ...], float]] = {
         ("quartets",): 15,
         ("openhymnal",): 5,
     },
+    "trio": {
+        ("freedoom", "freedoom-history", "easyrpg"): 100,
+    },
     "drums": {
         ("gmd beat",): 53,
         ("gmd fill",): 6,

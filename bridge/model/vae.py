@@ -196,6 +196,11 @@ class MusicVae(nn.Module):
             if module is not None:
                 module.to(dtype)
 
+    def encode(self, windows: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, Z) of the posterior of windows, a batch a part: there is one part."""
+        mean, spread = self.encoder(windows[0])
+        return mean, spread
+
     def shifted(self, tokens: Tensor) -> Tensor:
         """The token before each step: the start token, then tokens[:, :-1]."""
         start = torch.full_like(tokens[:, :1], self.decoder.start_token)
