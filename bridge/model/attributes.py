@@ -15,6 +15,13 @@ _MAJOR = (0, 2, 4, 5, 7, 9, 11)
 #: Kick, snare, hats and ride carry the beat; toms and crash are what a fill is made of.
 _FILL_CLASSES = (4, 5, 6, 7)
 _BEAT_CLASSES = (0, 1)
+#: How far apart songs are: the standard deviation of each attribute over the windows of the training songs (73058 of
+#: melody, 26754 of bass, 21172 of drums), in the order of `config.attributes`.
+SPREADS: dict[str, tuple[float, ...]] = {
+    "melody": (0.158, 0.083, 1.72, 0.068, 4.99),
+    "bass": (0.144, 0.066, 2.97, 0.082, 4.73),
+    "drums": (0.382, 0.209, 0.162),
+}
 
 
 def measure(tokens: Ints, config: ModelConfig) -> Floats:
@@ -56,11 +63,14 @@ def _syncopation(tokens: Ints) -> Floats:
 
 def _mean_interval(tokens: Ints) -> Floats:
     """The mean distance in semitones from one note to the next."""
-    found = []
-    for row in tokens:
-        pitches = row[row < PITCHES]
-        found.append(float(np.abs(np.diff(pitches)).mean()) if len(pitches) > 1 else 0.0)
-    return np.array(found)
+    struck = tokens < PITCHES
+    place = np.maximum.accumulate(np.where(struck, np.arange(tokens.shape[1]), -1), axis=1)
+    before = np.concatenate([np.full((len(tokens), 1), -1), place[:, :-1]], axis=1)
+    follows = struck & (before >= 0)
+    previous = np.take_along_axis(tokens, np.maximum(before, 0), 1)
+    moved = np.where(follows, np.abs(tokens - previous), 0)
+    mean: Floats = moved.sum(1) / np.maximum(1, follows.sum(1))
+    return mean
 
 
 def _diatonic_share(tokens: Ints) -> Floats:

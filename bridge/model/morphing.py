@@ -90,6 +90,7 @@ def prepare_morph(
     encoded = tuple(encode_bars(model, loop, Frame(shift, frame_of(loop, config).accents)) for loop in filled)
     count = len(encoded[0].windows)
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
+    field: Callable[..., Field]
     if len(corners) == 2:
         places, field = _on_the_way(count), _way
     else:
