@@ -16,7 +16,7 @@ from bridge.model.config import ModelConfig
 from bridge.model.held_out import grid_tokens
 from bridge.model.realism import Flags, Floats
 from bridge.model.statistics import spearman
-from bridge.music.grids import DRUM_CLASSES, LINE_CLASSES, Ints
+from bridge.music.grids import DRUM_CLASSES, PITCHES, Ints
 from bridge.music.notes import Bars
 
 #: A loop with one attribute knob turned: (which of the loops, attribute, amount -1 to 1) to the loop that plays.
@@ -34,8 +34,8 @@ def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelCo
 
     By attribute: `spearman` (of amount and own measure over 9 amounts: median, and the share of loops with >= .9; a
     loop that is at the end of the range at both ends of the knob is left out), `up` and `down` (share of the loops not
-    at that end already in which the knob moves it so), `both` (of those at neither end), `kept` (share of notes kept
-    half way; where pitches are to move, of onsets), `curve` (mean measure by amount). `matrix`: the change of each
+    at that end already in which the knob moves it so), `both` (of those at neither end), `kept` (share of notes that
+    are still there half way up or down), `curve` (mean measure by amount). `matrix`: the change of each
     attribute (column) from one end of the knob (row) to the other, in SD; `side_effect` by knob: the largest of the
     others' changes over its own.
     """
@@ -48,7 +48,7 @@ def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelCo
         matrix.append((found[:, _UP] - found[:, _DOWN]).mean(0) / spread)
         own = found[:, :, column]
         bottom, top = own[:, _REST] <= low[column] + 1e-9, own[:, _REST] >= high[column] - 1e-9
-        knobs[name] = _knob(own, bottom, top) | {"kept": round(_kept(tokens, config, moves=name == "register"), 4)}
+        knobs[name] = _knob(own, bottom, top) | {"kept": round(_kept(tokens, config), 4)}
     changes = np.stack(matrix)
     return {
         "loops": loops,
@@ -82,7 +82,7 @@ def _share(flags: Flags, among: Flags) -> float | None:
     return round(float(flags[among].mean()), 4) if among.any() else None
 
 
-def _kept(tokens: Ints, config: ModelConfig, *, moves: bool) -> float:
+def _kept(tokens: Ints, config: ModelConfig) -> float:
     """The share of a loop's notes that are still there half way up or down: tokens (n, 9, T)."""
     rest = tokens[:, _REST]
     shares = []
@@ -93,8 +93,8 @@ def _kept(tokens: Ints, config: ModelConfig, *, moves: bool) -> float:
             notes = (rest[..., None] >> np.arange(DRUM_CLASSES) & 1).sum((1, 2))
             same = bits.sum((1, 2))
         else:
-            struck = rest < LINE_CLASSES - 2
-            same = (struck & ((there < LINE_CLASSES - 2) if moves else (there == rest))).sum(1)
+            struck = rest < PITCHES
+            same = (struck & (there == rest)).sum(1)
             notes = struck.sum(1)
         shares.append(same / np.maximum(1, notes))
     return float(np.mean(shares))

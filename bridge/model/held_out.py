@@ -6,36 +6,59 @@ import numpy as np
 
 from bridge.model.config import ModelConfig, Part
 from bridge.model.dataset import Dataset
-from bridge.model.framing import Frame, WindowTokens, to_bars, window_beats
-from bridge.model.training_data import group_chances, plain_batch
-from bridge.music.grids import Ints, encode_drums, encode_line
-from bridge.music.notes import STEP_BEATS, Bars
+from bridge.model.framing import window_beats
+from bridge.model.long_windows import plain_parts
+from bridge.model.training_data import DIETS, evaluation_rows, group_chances
+from bridge.model.vae import NEUTRAL_VELOCITY, Batch
+from bridge.music.grids import DrumGrid, Ints, decode_drums, decode_line, encode_drums, encode_line, metric_velocity
+from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 
 
-def drawn_rows(dataset: Dataset, split: str, count: int, part: str, seed: int) -> Ints:
-    """Up to `count` different windows of a split, drawn by the diet."""
+def drawn_rows(dataset: Dataset, split: str, count: int, part: Part, seed: int) -> Ints:
+    """Up to `count` different windows of a split, drawn by the diet; a trio has none: those with all parts, evenly."""
+    rng = np.random.default_rng(seed)
+    if part not in DIETS:
+        rows = evaluation_rows(dataset, split, len(dataset.tokens))
+        drawn: Ints = rng.choice(rows, min(count, len(rows)), replace=False)
+    else:
+        drawn = _by_diet(dataset, split, count, part, rng)
+    return drawn
+
+
+def _by_diet(dataset: Dataset, split: str, count: int, part: Part, rng: np.random.Generator) -> Ints:
     rows = dataset.indices(split)
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
     chances = group_chances(dataset.groups, sizes, part)[group] / np.maximum(1, sizes[group])
     possible = int((chances > 0.0).sum())
-    rng = np.random.default_rng(seed)
     drawn: Ints = rng.choice(rows, min(count, possible), replace=False, p=chances / chances.sum())
     return drawn
 
 
+def window_tokens(dataset: Dataset, rows: Ints, config: ModelConfig) -> dict[Part, Ints]:
+    """The tokens (n, T) of windows by part, lines in the model's range."""
+    batches = plain_parts(dataset, rows, config)
+    return {part: batch.tokens.numpy() for part, batch in zip(config.parts, batches, strict=True)}
+
+
 def loops_of(dataset: Dataset, rows: Ints, config: ModelConfig) -> list[Bars]:
-    """Windows as loops, in the model's range."""
-    batch = plain_batch(dataset, rows, config)
+    """Windows as loops, lines in the model's range."""
+    batches = plain_parts(dataset, rows, config)
     loops = []
     for index in range(len(rows)):
-        velocities = offsets = None
-        if batch.velocities is not None and batch.offsets is not None:
-            known = batch.velocities[index].numpy()
-            velocities, offsets = np.where(known > 0, known, 80), batch.offsets[index].numpy()
-        window = WindowTokens(batch.tokens[index].numpy(), velocities, offsets)
-        loops.append(to_bars([window], Frame(), config, window_beats(config)))
+        notes = [note for number, batch in enumerate(batches) for note in _notes(batch, index, number)]
+        loops.append(Bars(in_order(notes), window_beats(config)))
     return loops
+
+
+def _notes(batch: Batch, index: int, part: int) -> tuple[Note, ...]:
+    """The notes of one window of a part."""
+    tokens = batch.tokens[index].numpy()
+    if batch.velocities is None or batch.offsets is None:
+        return decode_line(tokens, metric_velocity, part=part).notes
+    known = batch.velocities[index].numpy()
+    grid = DrumGrid(tokens, np.where(known > 0, known, NEUTRAL_VELOCITY), batch.offsets[index].numpy())
+    return decode_drums(grid, part=part).notes
 
 
 def unrelated_pairs(dataset: Dataset, count: int, config: ModelConfig, seed: int) -> list[tuple[Bars, Bars]]:

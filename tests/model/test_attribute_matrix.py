@@ -45,7 +45,7 @@ def test_a_perfect_a_poor_and_a_dead_knob_are_told_apart():
     register, density, dead = (found["knobs"][name] for name in ("register", "density", "interval"))
     assert register["spearman"] == pytest.approx(1.0)
     assert (register["up"], register["down"], register["both"]) == (1.0, 1.0, 1.0)
-    assert register["kept"] == 1.0  # its onsets
+    assert register["kept"] == 0.0  # half way up, each note is another
     assert found["side_effect"]["register"] < 1e-6
     assert density["spearman"] > 0.95
     assert density["kept"] == pytest.approx((0.475 / 0.65 + 1.0) / 2, abs=0.03)
