@@ -8,6 +8,7 @@ from bridge.session.gestures import Gestures
 from bridge.session.outside import NOT_NOW, RefusedError, Request
 from bridge.session.scenes import Scenes
 from bridge.session.stage import Stage
+from bridge.timing import link
 
 _TAPS = 8
 _TAP_PAUSE_NS = 3_100_000_000  # at the slowest tempo a beat takes 3 s: a longer pause begins a new count
@@ -95,6 +96,8 @@ class BridgeRequests:
 
     def clock_source(self, request: Request) -> None:
         """Whose clock to follow."""
+        if request.args["source"] == "link" and not link.installed():
+            raise RefusedError(NOT_NOW, link.NOT_INSTALLED)
         self._stage.clock.source = request.args["source"]
         self._stage.player.send(messages.SetClock(source=request.args["source"]))
         self._stage.save_soon()
