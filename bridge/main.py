@@ -188,6 +188,8 @@ class Bridge:
         if isinstance(record, messages.Ports):
             for line in record.lines:
                 tell({"say": line})
+        elif isinstance(record, messages.Notice):
+            tell({"say": record.text})
         else:
             self._session.from_player(record)
         if isinstance(record, messages.SnapshotEnd):

@@ -63,7 +63,10 @@ class PlayerProcess:
         if init["audio"]["preview"]:
             roles = roles_of(layout, {name: voice["model"] for name, voice in init["voices"].items()})
             preview = PreviewTap(init["token"], roles, click=init["audio"]["click"])
-        self.performer = Performer(timekeeper, {name: tuple(parts) for name, parts in voices.items()}, outputs, preview)
+        self.performer = Performer(
+            timekeeper, {name: tuple(parts) for name, parts in voices.items()}, outputs, preview,
+            midi.get("input_latency_ms", 0.0),
+        )  # fmt: skip
         self._selector = selectors.SelectSelector()  # epoll and poll round to whole ms, select does not
         self._wake_reader, self._wake_writer = wake_pair()
         self._selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
@@ -176,8 +179,9 @@ class PlayerProcess:
         except BlockingIOError:
             return
         while self._received:
-            self.performer.midi_in(*self._received.popleft(), self.clock.now_ns())
-            self.input_count += 1
+            stamp_ns, message = self._received.popleft()
+            self.performer.midi_in(stamp_ns, message, self.clock.now_ns())
+            self.input_count += bool(message)
 
     def _lifeline(self, descriptor: int) -> None:
         if has_ended(descriptor):

@@ -77,6 +77,7 @@ class HostedBackend:
         self._listeners: list[int | None] = []
         self._incoming = bytearray()
         self._gone = False
+        self._news: str | None = None
         try:
             self._look = JackWatch("Barline look")
         except OSError as fault:
@@ -112,9 +113,16 @@ class HostedBackend:
         for said in self._lines():
             if "listeners" in said:
                 self._listeners = said["listeners"]
+            elif "news" in said:
+                self._news = said["news"]
             elif "received" in said:
                 stamp_ns, *message = said["received"]
                 self._sink(stamp_ns, message)
+
+    def input_change(self) -> str | None:
+        """What the process last said of the input, once."""
+        news, self._news = self._news, None
+        return news
 
     def vanished(self) -> bool:
         """Whether the process has ended: it does when its server has."""

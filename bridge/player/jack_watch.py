@@ -1,17 +1,21 @@
 """A tiny JACK client that only looks: has the server died, is a port still there, is somebody connected to it.
 
-RtMidi tells none of this. It goes through the very libjack that RtMidi has loaded (the wheel carries its own), because
-two copies in one process would each have a state of their own. Nothing here asks the server anything: libjack answers
-from shared memory in microseconds, so the player's loop may call it. It never starts a server.
+RtMidi tells none of this; and it connects the input to a port that comes later. It goes through the very libjack that
+RtMidi has loaded (the wheel carries its own), because two copies in one process would each have a state of their own.
+Only `connect` asks the server anything: else libjack answers from shared memory in microseconds, so the player's loop
+may call it. It never starts a server.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import pathlib
 from typing import Any, Final
 
 _NO_START_SERVER: Final = 1
+_IS_OUTPUT: Final = 2
+_MIDI_TYPE: Final = b"8 bit raw midi"
 _TEXT_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 _SHUTDOWN_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -50,6 +54,9 @@ def _library() -> Any:
     library.jack_port_get_all_connections.restype = ctypes.POINTER(text)
     library.jack_port_get_all_connections.argtypes = [pointer, pointer]
     library.jack_free.argtypes = [pointer]
+    library.jack_get_ports.restype = ctypes.POINTER(text)
+    library.jack_get_ports.argtypes = [pointer, text, text, ctypes.c_ulong]
+    library.jack_connect.argtypes = [pointer, text, text]
     library.jack_set_error_function(ignore)
     library.jack_set_info_function(ignore)
     return library
@@ -92,6 +99,24 @@ class JackWatch:
             count += 1
         self._library.jack_free(names)
         return count
+
+    def midi_sources(self) -> list[str]:
+        """Full names of all ports that MIDI comes out of."""
+        if not self.alive:
+            return []
+        names = self._library.jack_get_ports(self._client, None, _MIDI_TYPE, _IS_OUTPUT)
+        found: list[str] = []
+        while names and names[len(found)] is not None:
+            found.append(names[len(found)].decode(errors="replace"))
+        if names:
+            self._library.jack_free(names)
+        return found
+
+    def connect(self, source: str, target: str) -> bool:
+        """Connect two ports by their full names: whether they are. The server answers within a cycle or two."""
+        if not self.alive:
+            return False
+        return self._library.jack_connect(self._client, source.encode(), target.encode()) in (0, errno.EEXIST)
 
     def close(self) -> None:
         """Leave the server; when that has died there is nothing to leave: libjack frees the client at its next open."""

@@ -120,16 +120,15 @@ class Performer:
         """A MIDI message that came in at `stamp_ns`: clock and transport go to the timekeeper, what somebody plays
         along is heard.
         """
+        if not message:  # the port has gone
+            self.hearing.close(self.looper.map.beat_at_ns(now_ns), lost=True)
+            return
         if message[0] < SYSTEM:
             self.hearing.midi_in(stamp_ns, message, self.looper.map)
             return
         self.perform(now_ns)
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
-
-    def input_lost(self, now_ns: int) -> None:
-        """The input port has gone: what was held on it is over."""
-        self.hearing.close(self.looper.map.beat_at_ns(now_ns), lost=True)
 
     def _handle(self, record: Any, now_ns: int) -> None:
         looper, keeper = self.looper, self.timekeeper

@@ -82,6 +82,9 @@ class Host:
                 if self._backend.vanished():
                     return False
                 self._tell_listeners()
+                news = self._backend.input_change()
+                if news is not None:
+                    self.say(news=news)
             if not select.select([self._line], [], [], max(0.0, next_look_s - now_s))[0]:
                 continue
             try:

@@ -45,7 +45,7 @@ class PortKeeper:
             make: see `BackendMaker`.
             input_name: the input port's name, None for none.
             sink: gets what comes in.
-            tell: gets `messages.Ports` on each change.
+            tell: gets `messages.Ports` on each change, a `messages.Notice` of the input's.
             watch: has the loop call back when a socket of the backend is readable.
             unwatch: ends that.
         """
@@ -76,10 +76,22 @@ class PortKeeper:
         elif self._outputs.lost or self._backend.vanished():
             log.warning("the MIDI ports have gone; opening them again")
             self._outputs.unplug()
+            self._sink(now_ns, ())
             self._close_backend()
             self._open(now_ns)
-        elif self._outputs.owed_ports:
-            self._settle(now_ns)
+        else:
+            self._attend_input()
+            if self._outputs.owed_ports:
+                self._settle(now_ns)
+
+    def _attend_input(self) -> None:
+        """The input's port may have come or gone; what was held on it is over then."""
+        news = self._backend.input_change()
+        if news is not None:
+            lines = [*(line for line in self.said.lines if not line.startswith("in: ")), news]
+            self.said = messages.Ports(self.said.backend, lines)
+            log.info("%s", news)
+            self._tell(messages.Notice(news))
 
     def close(self) -> None:
         """Close the ports after what was sent has left."""
@@ -106,7 +118,7 @@ class PortKeeper:
             return
         lines = [f"{name}: out to {port.name}" for name, port in zip(layout.names, ports, strict=True)]
         if self._input_name is not None:
-            lines.append(f"in: {self._input_name}")
+            lines.append(backend.input_change() or f"in: {self._input_name}")
         self._backend, self._missing = backend, ""
         if backend.readable is not None:
             self._watch(backend.readable, lambda _mask: self._attend())

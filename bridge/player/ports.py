@@ -64,6 +64,9 @@ class Backend(Protocol):
     def vanished(self) -> bool:
         """Whether ports that were opened are gone: quick, called several times a second."""
 
+    def input_change(self) -> str | None:
+        """News of the input in plain words: it is there now, or has gone (then its sink has got an empty message)."""
+
     def listeners(self, port: Port) -> int | None:
         """How many are connected to a port; None where that cannot be known."""
 
@@ -135,6 +138,10 @@ class InnerBackend:
     def vanished(self) -> bool:
         """Never."""
         return False
+
+    def input_change(self) -> str | None:
+        """There is no input."""
+        return None
 
     def listeners(self, port: Port) -> int | None:  # noqa: ARG002 - the protocol's
         """Nobody has to connect here."""

@@ -10,15 +10,14 @@ from __future__ import annotations
 import pathlib
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import rtmidi
 
+from bridge.player.inputs import ALSA_CLIENTS, FAULTS, InputPort, alsa_connections
 from bridge.player.jack_watch import JackWatch
 from bridge.player.ports import LOCAL_LEAD_NS, InputSink, Port, PortError
-from bridge.player.stamps import DriverStamps
 
 APIS: Final = {
     "alsa": rtmidi.API_LINUX_ALSA,
@@ -27,9 +26,6 @@ APIS: Final = {
     "winmm": rtmidi.API_WINDOWS_MM,
 }
 _ALSA_DEVICE: Final = pathlib.Path("/dev/snd/seq")
-_ALSA_CLIENTS: Final = pathlib.Path("/proc/asound/seq/clients")
-_FAULTS: Final = (rtmidi.RtMidiError, SystemError, RuntimeError, OSError, ValueError)
-UNHEARD: Final = frozenset({0xF0, 0xF1, 0xFE})  # system exclusive, time code, active sensing
 _left_alone: Final[list[Any]] = []  # ports of systems that died: their destructors must not run, see above
 
 
@@ -63,7 +59,7 @@ class RtmidiPort:
         """
         try:
             self.send_now(message)
-        except _FAULTS as fault:
+        except FAULTS as fault:
             raise PortError(f"MIDI port {self.name}: {fault}") from fault
         return True
 
@@ -89,7 +85,7 @@ class RtmidiBackend:
             raise PortError(f"this python-rtmidi knows no {kind}")
         self._api = api
         self._ports: list[RtmidiPort] = []
-        self._input: Any = None
+        self._input: InputPort | None = None
         self._watch: JackWatch | None = None
         if kind == "alsa" and not _ALSA_DEVICE.exists():
             raise PortError("no ALSA sequencer here (/dev/snd/seq is missing)")
@@ -111,7 +107,7 @@ class RtmidiBackend:
         try:
             ports = [self._open_output(client, name) for name in names]
             if input_name is not None:
-                self._open_input(input_name, sink)
+                self._input = InputPort(self.kind, self._api, client, input_name, sink, self._watch)
         except PortError:
             self.close()
             raise
@@ -135,38 +131,15 @@ class RtmidiBackend:
                 out.open_port(number)
             else:
                 out.open_virtual_port(name)
-        except _FAULTS as fault:
+        except FAULTS as fault:
             raise PortError(f"MIDI port {name}: {fault}") from fault
         port = RtmidiPort(name, out)
         self._ports.append(port)
         return port
 
-    def _open_input(self, name: str, sink: InputSink) -> None:
-        """The input port, MIDI clock included; `sink` is called on the system's thread.
-
-        Raises:
-            PortError: it cannot be had.
-        """
-        try:
-            self._input = rtmidi.MidiIn(self._api, name)
-            # nothing is filtered in the driver: the time between two events would be lost with the events in between
-            self._input.ignore_types(sysex=False, timing=False, active_sense=False)
-            stamps = DriverStamps()
-
-            def received(event: tuple[Sequence[int], float], _data: object) -> None:
-                now_ns = time.perf_counter_ns()
-                message, delta_s = event
-                stamp_ns = stamps.of(now_ns, delta_s)
-                if message and message[0] not in UNHEARD:
-                    sink(stamp_ns, message)
-
-            self._input.set_callback(received)
-            if self.kind == "winmm":
-                self._input.open_port(_existing(self._input.get_ports(), name, name))
-            else:
-                self._input.open_virtual_port(name)
-        except _FAULTS as fault:
-            raise PortError(f"MIDI input {name}: {fault}") from fault
+    def input_change(self) -> str | None:
+        """News of the input port in plain words; None where there is none."""
+        return None if self._input is None else self._input.change()
 
     def has_port(self, client: str, voice: str) -> bool:
         """Whether a port of that name exists already, perhaps of a predecessor that is just going (JACK only)."""
@@ -190,7 +163,7 @@ class RtmidiBackend:
         if self._watch is not None and isinstance(port, RtmidiPort):
             return self._watch.connections(_full_name(port))
         if self.kind == "alsa":
-            return _alsa_connections(self._alsa_clients(), port.name)
+            return alsa_connections(self._alsa_clients(), port.name, "Connecting To:")
         return None
 
     def close(self) -> None:
@@ -201,8 +174,7 @@ class RtmidiBackend:
             for port in self._ports:
                 port.close()
             if self._input is not None:
-                self._input.close_port()
-                self._input.delete()
+                self._input.close()
             if self._watch is not None:
                 self._watch.close()
         self._ports, self._input, self._watch = [], None, None
@@ -210,7 +182,7 @@ class RtmidiBackend:
     @staticmethod
     def _alsa_clients() -> str:
         try:
-            return _ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
+            return ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
@@ -230,14 +202,3 @@ def _existing(present: Sequence[str], *wanted: str) -> int:
             if part.lower() in name.lower():
                 return number
     raise PortError(f"no MIDI port here is called {wanted[0]}: make one of that name, with loopMIDI for instance")
-
-
-def _alsa_connections(clients: str, name: str) -> int:
-    """Connections of the client `name` in the kernel's listing (``Connecting To: 20:0, 24:0`` lines)."""
-    count, mine = 0, False
-    for line in clients.splitlines():
-        if line.startswith("Client"):
-            mine = f'"{name}"' in line
-        elif mine and line.strip().startswith("Connecting To:"):
-            count += line.count(":") - 1
-    return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ class System:
     def __init__(self) -> None:
         self.there = True
         self.gone = False
+        self.news: str | None = None
         self.audience: int | None = 0
         self.ports: list[MemoryPort] = []
         self.opened = 0
@@ -47,6 +49,10 @@ class System:
     def vanished(self) -> bool:
         return self.gone
 
+    def input_change(self) -> str | None:
+        news, self.news = self.news, None
+        return news
+
     def listeners(self, port: Port) -> int | None:
         return self.audience
 
@@ -60,11 +66,15 @@ class Bench:
         self.ledger = Ledger(folder / "held.bin", self.layout.port_names)
         self.record = PlayedWriter(folder / "played.bin", self.layout.port_names, slots=64)
         self.outputs = Outputs(self.layout, self.ledger, self.record, self.clock.now_ns)
-        self.told: list[messages.Ports] = []
+        self.told: list[Any] = []
+        self.heard: list[tuple[int, ...]] = []
         self.keeper = PortKeeper(
-            self.outputs, system.make, "Barline in", lambda _m: None, self.told.append, lambda *_: None, lambda _: None
+            self.outputs, system.make, "Barline in", self.received, self.told.append, lambda *_: None, lambda _: None
         )
         self.keeper.start(self.clock.now_ns())
+
+    def received(self, _stamp_ns: int, message: Sequence[int]) -> None:
+        self.heard.append(tuple(message))
 
     def let(self, seconds: float) -> None:
         """Look whenever a look is due."""
@@ -189,3 +199,26 @@ def test_a_message_ahead_of_its_moment_is_held_unless_another_process_does_that(
     outputs.note_on(("drums", 0), 36, 100, 2_000)
     assert held == [1_000]
     assert (list(here.sent), list(elsewhere.sent)) == ([(0x90, 60, 100)], [(0x99, 36, 100)])
+
+
+def test_an_input_that_comes_and_goes_is_told_once_and_remembered_for_the_next_bridge(tmp_path):
+    system = System()
+    bench = Bench(tmp_path, system)
+    assert bench.keeper.said.lines[-1] == "in: Barline in"
+    bench.told.clear()
+    for news in ("in: KEYS:midi", "in: KEYS:midi has gone"):
+        system.news = news
+        bench.let(2.0)
+        assert bench.told == [messages.Notice(news)]
+        assert bench.keeper.said.lines[-1] == news
+        assert len([line for line in bench.keeper.said.lines if line.startswith("in: ")]) == 1
+        bench.told.clear()
+
+
+def test_ports_that_are_opened_again_end_what_was_held_at_the_input(tmp_path):
+    system = System()
+    bench = Bench(tmp_path, system)
+    system.gone = True
+    bench.let(1.0)
+    assert system.opened == 2
+    assert bench.heard == [()]
