@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bridge.model.config import ModelConfig
 from bridge.model.decoding import Decoded
-from bridge.model.framing import is_heard
-from bridge.music.grids import PITCHES
+from bridge.model.framing import is_heard, unstreamed
+from bridge.music.grids import PITCHES, Ints
 
 #: How many windows are decoded at a time where there is a choice: they share the reading of the weights.
 CANDIDATES = 4
@@ -29,10 +29,16 @@ def chosen(rows: Sequence[Decoded], surprise: float, config: ModelConfig, steps:
 
 
 def _struck(row: Decoded, config: ModelConfig, steps: int) -> int:
-    tokens = row.window.tokens[:steps]
+    if config.part == "trio":
+        parts = enumerate(unstreamed(row.window, config))
+        return sum(_struck_in(window.tokens[:steps], config.of_part(part)) for part, window in parts)
+    return _struck_in(row.window.tokens[:steps], config)
+
+
+def _struck_in(tokens: Ints, config: ModelConfig) -> int:
     return int(((tokens > 0) if config.part == "drums" else (tokens < PITCHES)).sum())
 
 
 def _nats_a_note(row: Decoded, config: ModelConfig, steps: int) -> float:
     """By the note and not by the step, else the plainest bars were always the emptiest."""
-    return -float(row.log_probabilities[:steps].sum()) / max(1, _struck(row, config, steps))
+    return -float(row.log_probabilities[: steps * len(config.parts)].sum()) / max(1, _struck(row, config, steps))

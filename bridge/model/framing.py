@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -30,7 +30,9 @@ from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_or
 
 @dataclass(frozen=True, slots=True)
 class WindowTokens:
-    """One decoded or encoded window: tokens (T,), and for drums velocities 0-127 and offset bins (T, 9)."""
+    """One decoded or encoded window: tokens (T,), and for drums velocities 0-127 and offset bins (T, 9); of a trio all
+    of it as a stream (3T), see `streamed`.
+    """
 
     tokens: Ints
     velocities: Ints | None = None
@@ -42,11 +44,24 @@ class Frame:
     """What decoded bars take over from those they come from.
 
     `shift` is how many semitones the source was brought up (by octaves) to fit the model; `accents` are its
-    velocities by place in the bar (16), None where it had no notes.
+    velocities by place in the bar (16), None where it had no notes. A trio has a frame for each of its `parts`; where
+    it has none, `shift` is that of its lines.
     """
 
     shift: int = 0
     accents: tuple[int, ...] | None = None
+    parts: tuple[Frame, ...] = ()
+
+    def of_part(self, part: int, config: ModelConfig) -> Frame:
+        """The frame of one part of a model."""
+        if self.parts:
+            return self.parts[part]
+        return Frame() if config.parts[part] == "drums" else self
+
+    @property
+    def bare(self) -> Frame:
+        """The frame without its accents."""
+        return Frame(self.shift, None, tuple(part.bare for part in self.parts))
 
 
 def window_beats(config: ModelConfig) -> float:
@@ -72,7 +87,10 @@ def accents_of(notes: Sequence[Note]) -> tuple[int, ...] | None:
 
 
 def frame_of(bars: Bars, config: ModelConfig) -> Frame:
-    """The frame of bars: one octave shift for the whole of them, and their accents."""
+    """The frame of bars: one octave shift for the whole of them (of each part), and their accents."""
+    if config.part == "trio":
+        parts = range(len(config.parts))
+        return Frame(parts=tuple(frame_of(part_of(bars, part), config.of_part(part)) for part in parts))
     if config.part == "drums":
         return Frame()
     whole = encode_line(bars, max(1, round(bars.length / STEP_BEATS)), top=config.part == "melody")
@@ -82,6 +100,12 @@ def frame_of(bars: Bars, config: ModelConfig) -> Frame:
 
 def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowTokens]:
     """The windows of bars, one after the other; a last one that is not full is filled from the loop's beginning."""
+    if config.part == "trio":
+        by_part = [
+            to_windows(part_of(bars, part), frame.of_part(part, config), config.of_part(part))
+            for part in range(len(config.parts))
+        ]
+        return [streamed(parts) for parts in zip(*by_part, strict=True)]
     beats = window_beats(config)
     count = windows_needed(bars.length, config)
     filled = repeated_to(bars, count * beats)
@@ -99,6 +123,14 @@ def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowToke
 
 def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, length_beats: float) -> Bars:
     """The bars of decoded windows, cut to `length_beats`: notes that reach over the end are closed there."""
+    if config.part == "trio":
+        apart = [unstreamed(window, config) for window in windows]
+        notes: list[Note] = []
+        for part in range(len(config.parts)):
+            mine = [parts[part] for parts in apart]
+            made = to_bars(mine, frame.of_part(part, config), config.of_part(part), length_beats)
+            notes += [replace(note, part=part) for note in made.notes]
+        return Bars(in_order(notes), length_beats)
     pieces = []
     for window in windows:
         if config.part == "drums":
@@ -139,8 +171,51 @@ def transposed(bars: Bars, semitones: int) -> Bars:
     return Bars(in_order(notes), bars.length)
 
 
+def part_of(bars: Bars, part: int) -> Bars:
+    """The notes of one part, as a loop of their own."""
+    return Bars(tuple(replace(note, part=0) for note in bars.notes if note.part == part), bars.length)
+
+
+def streamed(parts: Sequence[WindowTokens]) -> WindowTokens:
+    """The windows of a trio's parts as one: a bar of the melody, that bar of the bass, that of the drums, and so on."""
+    count = len(parts)
+
+    def joined(columns: Sequence[Ints]) -> Ints:
+        bars = np.stack([column.reshape(-1, STEPS_PER_BAR, *column.shape[1:]) for column in columns], 1)
+        return bars.reshape(count * len(columns[0]), *columns[0].shape[1:])
+
+    drums = parts[-1]
+    assert drums.velocities is not None
+    assert drums.offsets is not None
+    nothing = [np.zeros_like(drums.velocities)] * (count - 1)
+    velocities, offsets = joined([*nothing, drums.velocities]), joined([*nothing, drums.offsets])
+    return WindowTokens(joined([part.tokens for part in parts]), velocities, offsets)
+
+
+def unstreamed(window: WindowTokens, config: ModelConfig) -> list[WindowTokens]:
+    """A window part by part: the inverse of `streamed`; of a model with one part, the window."""
+    count = len(config.parts)
+    if count == 1:
+        return [window]
+
+    def split(column: Ints, part: int) -> Ints:
+        bars = column.reshape(-1, count, STEPS_PER_BAR, *column.shape[1:])[:, part]
+        return bars.reshape(len(column) // count, *column.shape[1:])
+
+    made = [WindowTokens(split(window.tokens, part)) for part in range(count - 1)]
+    assert window.velocities is not None
+    assert window.offsets is not None
+    last = count - 1
+    drums = (split(column, last) for column in (window.tokens, window.velocities, window.offsets))
+    return [*made, WindowTokens(*drums)]
+
+
 def is_heard(window: WindowTokens, config: ModelConfig, steps: int) -> bool:
     """Whether anything is struck in the first `steps` of a window."""
+    if config.part == "trio":
+        return any(
+            is_heard(part, config.of_part(index), steps) for index, part in enumerate(unstreamed(window, config))
+        )
     tokens = window.tokens[:steps]
     struck = tokens > 0 if config.part == "drums" else tokens < PITCHES
     return bool(struck.any())

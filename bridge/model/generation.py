@@ -29,12 +29,13 @@ from bridge.model.framing import (
     to_bars,
     to_windows,
     transposed,
+    unstreamed,
     windows_needed,
 )
 from bridge.model.keeping import onsets_wanted
-from bridge.model.steering import PLAIN, Steering, held_classes, steered_bias, token_bonus
+from bridge.model.steering import PLAIN, Steering, held_classes, steered_bias, token_bonus, trio_classes
 from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale_of
-from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars
+from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
@@ -130,13 +131,17 @@ def _first_window(
     lean on, decoded again with the same noise and the masks.
     """
     config, kept = model.config, steering.lock
-    frame = Frame() if kept is None else Frame(frame_of(kept.bars, config).shift)
+    frame = Frame() if kept is None else frame_of(kept.bars, config).bare
     free = replace(steering, binding="off", lean=steering.rhythm_alone) if steering.may_transpose else steering
     bias = steered_bias(free, (), config, frame)
     point, row_seed, window = _best_of(model, points, free, seed, temperature, bias, steps)
     if config.part == "drums" or free is steering:
         return frame, point, window
-    weights, classes = held_classes([window]), steering.pitch_classes
+    if config.part == "trio":
+        weights = trio_classes([unstreamed(window, config)], config, Frame())
+    else:
+        weights = held_classes([window])
+    classes = steering.pitch_classes
     if classes is None and steering.binding == "hard":
         classes = best_scale(weights, steering.mode)
     if classes is not None:
@@ -174,7 +179,11 @@ def _in_key(bars: Bars, steering: Steering, config: ModelConfig, stay: float = _
     classes = steering.pitch_classes
     if classes is None or config.part == "drums" or not steering.may_transpose:
         return bars
-    return transposed(bars, nearest_shift(class_weights(bars.notes), classes, stay))
+    moved = transposed(bars, nearest_shift(class_weights(bars.notes), classes, stay))
+    if config.part != "trio":
+        return moved
+    kept = [note for note in bars.notes if config.parts[note.part] == "drums"]
+    return Bars(in_order([*kept, *(n for n in moved.notes if config.parts[n.part] != "drums")]), bars.length)
 
 
 def _following(
@@ -280,7 +289,7 @@ def reconstruct_bars(
 
 def warm_up(model: CompiledModel) -> None:
     """Run everything a voice asks for, in the shapes it asks for it, until none of it is slow for being the first."""
-    model.warm_up(((1, model.config.steps), (CANDIDATES, model.config.steps), (1, STEPS_PER_BEAT)))
+    model.warm_up(((1, model.config.stream_steps), (CANDIDATES, model.config.stream_steps), (1, STEPS_PER_BEAT)))
     steering = Steering(scale_of(0, "major"), surprise=0.5)
     for seed in range(WARM_UP_RUNS):
         made = sample_bars(model, model.config.bars, seed, 1.0, steering)

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from bridge.model.config import ModelConfig
-from bridge.model.framing import Frame, WindowTokens
+from bridge.model.framing import Frame, WindowTokens, part_of, unstreamed
 from bridge.model.keeping import FORBIDDEN, Hold, Lock, forced_bias
 from bridge.model.leaning import Lean, lean_bias
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
 from bridge.music.harmony import best_scale
+from bridge.music.notes import STEPS_PER_BAR
 
 _SOFT_KEY_NATS = -2.5
 _REGISTER_ROOM = 5
@@ -118,17 +119,51 @@ def register_bias(windows: Sequence[WindowTokens], config: ModelConfig) -> Tenso
 
 def token_bonus(tokens: Ints, nats: float, config: ModelConfig) -> Tensor:
     """A bias (T, C) in favour of given tokens (T,)."""
-    bias = torch.zeros(config.steps, config.classes)
-    bias[torch.arange(config.steps), torch.from_numpy(tokens.astype(np.int64))] = nats
+    bias = torch.zeros(len(tokens), config.classes)
+    bias[torch.arange(len(tokens)), torch.from_numpy(tokens.astype(np.int64))] = nats
     return bias
+
+
+def _steered_trio(
+    steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, frame: Frame, first_step: int
+) -> Tensor:
+    """Every part steered for itself, in the one key of them all, and put into the stream."""
+    apart = [unstreamed(window, config) for window in windows]
+    classes = steering.pitch_classes
+    if classes is None and windows:
+        classes = _trio_set(apart, config, frame)
+    stream = torch.zeros(config.bars, len(config.parts), STEPS_PER_BAR, config.classes)
+    for part in range(len(config.parts)):
+        mine = config.of_part(part)
+        hold = steering.hold and replace(steering.hold, bars=part_of(steering.hold.bars, part))
+        lock = steering.lock and replace(steering.lock, bars=part_of(steering.lock.bars, part))
+        own = replace(steering, pitch_classes=classes, hold=hold, lock=lock, bias=None)
+        bias = steered_bias(own, [x[part] for x in apart], mine, frame.of_part(part, config), first_step)
+        stream[:, part, :, : mine.classes] = bias.reshape(config.bars, STEPS_PER_BAR, -1)
+    whole = stream.reshape(config.stream_steps, config.classes)
+    return whole if steering.bias is None else whole + steering.bias
+
+
+def _trio_set(apart: Sequence[Sequence[WindowTokens]], config: ModelConfig, frame: Frame) -> frozenset[int] | None:
+    weights = trio_classes(apart, config, frame)
+    return best_scale(weights, "major") if any(weights) else None
+
+
+def trio_classes(apart: Sequence[Sequence[WindowTokens]], config: ModelConfig, frame: Frame) -> list[float]:
+    """For how many steps each of the twelve pitch classes sounds in the lines of a trio's windows, part by part."""
+    lines = [part for part, name in enumerate(config.parts) if name != "drums"]
+    found = [held_classes([x[part] for x in apart], frame.of_part(part, config).shift) for part in lines]
+    return [sum(counts) for counts in zip(*found, strict=True)]
 
 
 def steered_bias(
     steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, frame: Frame, first_step: int = 0
 ) -> Tensor:
     """The whole bias (T, C) of the window that begins at `first_step` of bars that go on from `windows` (none: new
-    ones): key, register, what they lean on and what they keep, the caller's own.
+    ones): key, register, what they lean on and what they keep, the caller's own. Of a trio that of the stream (3T, C).
     """
+    if config.part == "trio":
+        return _steered_trio(steering, windows, config, frame, first_step)
     classes = steering.pitch_classes
     if classes is None and windows and config.part != "drums":
         classes = diatonic_set(windows, frame.shift)

@@ -1,0 +1,97 @@
+"""Sixteen bars and trios through the same functions as two bars, with random weights."""
+
+import numpy as np
+import pytest
+import torch
+from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
+
+from bridge.model.compiled_hierarchy import CompiledHierarchy
+from bridge.model.framing import Frame, frame_of, streamed, to_bars, to_windows, unstreamed
+from bridge.model.generation import continue_bars, encode_bars, reconstruct_bars, sample_bars, vary_bars
+from bridge.model.keeping import Lock
+from bridge.model.steering import Steering, steered_bias
+from bridge.music.notes import Bars, Note, in_order
+
+MAJOR = frozenset({0, 2, 4, 5, 7, 9, 11})
+_MODELS = {}
+
+
+def long_model(config):
+    if config.name not in _MODELS:
+        model, mixture, maps = small_hierarchy(config)
+        _MODELS[config.name] = CompiledHierarchy(model, mixture, torch.device("cpu"), maps=maps)
+    return _MODELS[config.name]
+
+
+@pytest.fixture(params=[SMALL_LONG_LINE, SMALL_LONG_DRUMS, SMALL_TRIO], ids=lambda config: config.name)
+def model(request):
+    return long_model(request.param)
+
+
+def trio_loop(bars=4):
+    notes = []
+    for beat in range(4 * bars):
+        notes.append(Note(60 + (beat * 7) % 12, float(beat), 0.5, 90, 0))
+        notes.append(Note(36 + (beat * 5) % 12, float(beat), 1.0, 80, 1))
+        notes += [Note(36 if beat % 2 == 0 else 38, float(beat), 0.25, 110, 2), Note(42, beat + 0.5, 0.25, 70, 2)]
+    return Bars(in_order(notes), 4.0 * bars)
+
+
+def test_sampling_fills_the_length_asked_for_and_repeats_itself_by_seed(model):
+    made = sample_bars(model, 16, 3, 1.0)
+    assert made.length == 64.0
+    assert {note.part for note in made.notes} == set(range(len(model.config.parts)))
+    assert max(note.end for note in made.notes) <= 64.0
+    assert sample_bars(model, 16, 3, 1.0) == made
+    assert sample_bars(model, 16, 4, 1.0) != made
+    assert sample_bars(model, 4, 3, 1.0).length == 16.0
+
+
+def test_going_on_varying_and_reconstructing(model):
+    made = sample_bars(model, 16, 3, 1.0)
+    for again in (continue_bars(model, made, 16, 5, 1.0), reconstruct_bars(model, made, 5, 1.0)):
+        assert again.length == 64.0
+        assert again.notes
+    assert vary_bars(model, made, 0.0, 5, 1.0) == made
+    assert vary_bars(model, made, 0.5, 5, 1.0) != made
+
+
+def test_a_hard_key_binds_every_line(model):
+    made = sample_bars(model, 16, 2, 1.0, Steering(MAJOR, "hard"))
+    drums = model.config.parts.index("drums") if "drums" in model.config.parts else -1
+    assert all(note.pitch % 12 in MAJOR for note in made.notes if note.part != drums)
+
+
+def test_a_trio_goes_through_windows_part_by_part():
+    loop = trio_loop(16)
+    config = SMALL_TRIO
+    frame = frame_of(loop, config)
+    windows = to_windows(loop, frame, config)
+    back = to_bars(windows, frame, config, loop.length)
+    key = [(n.pitch, n.start, n.part) for n in loop.notes]
+    assert [(n.pitch, n.start, n.part) for n in back.notes] == key
+    again = streamed(unstreamed(windows[0], config))
+    assert np.array_equal(again.tokens, windows[0].tokens)
+    assert np.array_equal(again.velocities, windows[0].velocities)
+    assert len(encode_bars(long_model(config), trio_loop(4)).windows) == 1
+
+
+def test_a_locked_bar_of_a_trio_is_forced_in_every_part():
+    model, loop = long_model(SMALL_TRIO), trio_loop(16)
+    steering = Steering(lock=Lock(loop, ((8.0, 12.0),)), binding="off")
+    made = sample_bars(model, 16, 1, 1.0, steering)
+    inside = [
+        {(n.pitch, round(4 * n.start), n.part) for n in x.notes if 32 <= round(4 * n.start) < 48} for x in (made, loop)
+    ]
+    assert inside[0] == inside[1]
+
+
+def test_the_bias_of_a_trio_is_that_of_its_parts():
+    config = SMALL_TRIO
+    whole = steered_bias(Steering(MAJOR, "hard"), (), config, Frame())
+    assert whole.shape == (config.stream_steps, config.classes)
+    by_bar = whole.reshape(config.bars, 3, 16, -1)
+    for part in range(3):
+        alone = steered_bias(Steering(MAJOR, "hard"), (), config.of_part(part), Frame())
+        mine = by_bar[:, part, :, : config.of_part(part).classes].reshape(alone.shape)
+        assert torch.equal(mine, alone)
