@@ -1,0 +1,173 @@
+"""All that is measured of a model besides its scores: realism, smoothness, what its knobs do, how it goes on.
+
+The figures of a model are kept beside its weights (figures.json), with the hash of the weights they were measured on:
+the report measures anew only what has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bridge.model import registry
+from bridge.model.attribute_matrix import attribute_matrix
+from bridge.model.compiled import CompiledModel
+from bridge.model.config import ModelConfig, Part, config_of
+from bridge.model.dataset import Dataset, load
+from bridge.model.generation import sample_bars
+from bridge.model.held_out import drawn_rows, tokens_of_loops, unrelated_pairs, window_tokens
+from bridge.model.noise import derived
+from bridge.model.realism import NGram, density, fit_ngram, key_shares, longest_shared_runs
+from bridge.model.shaping import shape_of, shaped
+from bridge.model.smoothness import interpolation, small_moves
+from bridge.model.telling_apart import classifier_auc
+from bridge.music.grids import Ints
+from bridge.music.notes import Bars
+
+FIGURES_FILE = "figures.json"
+#: Raised whenever what is measured, or how, changes.
+_VERSION = 1
+#: Windows that the 5-grams are fitted on, at most; long ones count as many.
+_NGRAM_STEPS = 3_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured: prior samples (and as many held-out windows), pairs of loops, those of them turned in small
+    moves, and loops whose attributes are turned.
+    """
+
+    samples: int = 1000
+    pairs: int = 500
+    moved_pairs: int = 100
+    loops: int = 256
+
+
+#: What fits into minutes on two CPU cores: long windows take ten times as long.
+SHORT, LONG = Sizes(), Sizes(samples=200, pairs=100, moved_pairs=20, loops=32)
+#: The temperatures at which voices play by default (config.py): they are what is heard.
+TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
+
+
+def figures_of(
+    name: str, data_paths: Sequence[Path], *, models_dir: Path, seed: int = 0, sizes: Sizes | None = None
+) -> dict[str, Any]:
+    """The figures of a model, from its folder where they are those of its weights; else measured and kept there.
+
+    Raises:
+        ModelFileError, CorpusError: no such model here, or no such data.
+    """
+    path = models_dir / name / FIGURES_FILE
+    card = registry.read_card(name, models_dir)
+    known = kept_figures(name, models_dir)
+    if known is not None and known["sha256"] == card["sha256"]:
+        return known
+    found = {"version": _VERSION, "sha256": card["sha256"], **measured(name, data_paths, models_dir, seed, sizes)}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def kept_figures(name: str, models_dir: Path) -> dict[str, Any] | None:
+    """The figures in a model's folder; None where there are none of this version."""
+    path = models_dir / name / FIGURES_FILE
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found if found.get("version") == _VERSION else None
+
+
+def measured(
+    name: str, data_paths: Sequence[Path], models_dir: Path, seed: int, sizes: Sizes | None = None
+) -> dict[str, Any]:
+    """Everything, measured: test songs against what the model makes."""
+    torch.set_num_threads(1)
+    config = config_of(name)
+    sizes = sizes or (SHORT if config.bars == 2 else LONG)
+    dataset = load(data_paths, config, models_dir / ".cache")
+    model = registry.load_compiled(name, "cpu", models_dir)
+    ngrams = ngrams_of(dataset, config, seed)
+    temperature = TEMPERATURES[config.part]
+    pairs = unrelated_pairs(dataset, sizes.pairs, config, seed)
+    found: dict[str, Any] = {
+        "seed": seed,
+        "temperature": temperature,
+        "realism": {
+            f"{heat:g}": realism(model, dataset, ngrams, sizes.samples, seed, heat) for heat in (temperature, 1.0)
+        },
+        "interpolation": interpolation(model, pairs, ngrams, seed, temperature),
+        "small_moves": small_moves(model, pairs[: sizes.moved_pairs], seed, temperature),
+    }
+    if config.part != "trio":
+        found["attributes"] = _attributes(model, dataset, sizes.loops, seed, temperature)
+    return found
+
+
+def ngrams_of(dataset: Dataset, config: ModelConfig, seed: int) -> dict[Part, NGram]:
+    """A 5-gram of every part, fitted to training songs."""
+    rows = dataset.indices("train")
+    most = _NGRAM_STEPS // config.steps
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    tokens = window_tokens(dataset, rows, config)
+    return {part: fit_ngram(of_part, drums=part == "drums") for part, of_part in tokens.items()}
+
+
+def realism(
+    model: CompiledModel,
+    dataset: Dataset,
+    ngrams: Mapping[Part, NGram],
+    count: int,
+    seed: int,
+    temperature: float,
+) -> dict[str, Any]:
+    """By part: samples of the prior beside held-out windows, drawn as the prior's own were."""
+    config = model.config
+    loops = [sample_bars(model, config.bars, derived(seed, index), temperature) for index in range(count)]
+    made = tokens_of_loops(loops, config)
+    rows = drawn_rows(dataset, "test", count, config.part, seed)
+    real = window_tokens(dataset, rows, config)
+    songs = np.asarray(dataset.song)[rows]
+    train = window_tokens(dataset, dataset.indices("train"), config)
+    return {part: _beside(real[part], made[part], train[part], songs, ngrams[part], seed) for part in config.parts}
+
+
+def _beside(real: Ints, made: Ints, train: Ints, songs: Ints, ngram: NGram, seed: int) -> dict[str, Any]:
+    drums = ngram.drums
+    cost, cost_real = float(np.median(ngram.costs(made))), float(np.median(ngram.costs(real)))
+    full, full_real = float(density(made, drums=drums).mean()), float(density(real, drums=drums).mean())
+    runs, runs_real = (longest_shared_runs(tokens, train, drums=drums) for tokens in (made, real))
+    found = {
+        "samples": len(made),
+        "held_out": len(real),
+        "cost": round(cost, 2),
+        "cost_held_out": round(cost_real, 2),
+        "cost_ratio": round(cost / cost_real, 4),
+        "density": round(full, 4),
+        "density_held_out": round(full_real, 4),
+        "density_ratio": round(full / full_real, 4),
+        "auc": round(classifier_auc(real, made, ngram, songs, seed), 4),
+        "longest_run": [float(np.quantile(runs, q)) for q in (0.5, 0.9, 1.0)],
+        "longest_run_held_out": [float(np.quantile(runs_real, q)) for q in (0.5, 0.9, 1.0)],
+    }
+    if not drums:
+        shares = (float(np.nanmean(key_shares(tokens))) for tokens in (made, real))
+        found["key_share"], found["key_share_held_out"] = (round(share, 4) for share in shares)
+    return found
+
+
+def _attributes(model: CompiledModel, dataset: Dataset, loops: int, seed: int, temperature: float) -> dict[str, Any]:
+    """The attribute knobs on samples of the prior."""
+    config = model.config
+    made = [sample_bars(model, config.bars, derived(seed, 1, index), temperature) for index in range(loops)]
+    held_out = window_tokens(dataset, drawn_rows(dataset, "test", 2000, config.part, seed), config)[config.part]
+
+    def turned(index: int, name: str, amount: float) -> Bars:
+        return shaped(model, made[index], shape_of({name: amount}, {}), temperature)
+
+    return attribute_matrix(turned, loops, held_out, config)
