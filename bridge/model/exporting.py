@@ -14,6 +14,7 @@ from torch import Tensor
 from bridge.model.attributes import measure
 from bridge.model.config import ModelConfig, config_of
 from bridge.model.corpus import open_collections
+from bridge.model.curves import curves_of
 from bridge.model.dataset import Dataset, load
 from bridge.model.evaluation import evaluate_split
 from bridge.model.hierarchy import HierarchicalVae
@@ -143,6 +144,7 @@ def export(
         "data": sorted(f"{c.source}: {c.licence}" for c in collections),
         "licence": "what its data allows: see data",
         "scores": {"songs_held_out": has_test, **scores},
+        "curves": curves_of(run_dir),
         "prior": {"components": len(mixture.weights), "kind": "Gaussian mixture over posterior samples", **worth},
         **(card or {}),
     }
