@@ -175,6 +175,10 @@ def _add_model_commands(command: Callable[..., _Parser]) -> None:
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
     train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
+    train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="for the same run again (default: 0)")
     sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
     go_on.add_argument(
         "--bars", type=_number(int, 1, limits.MAX_BARS), default=2, metavar="N", help="how many (default: 2)"
@@ -327,7 +331,11 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     from bridge.model import file_commands
 
     logging.getLogger("bridge").setLevel(logging.INFO)
-    return _wrote([file_commands.train_model(given.model, given.data, given.minutes, resume=given.resume)])
+    made = file_commands.train_model(
+        given.model, given.data, given.minutes, resume=given.resume, fine_tune=given.fine_tune, device=given.device,
+        batch_size=given.batch, seed=given.seed,
+    )  # fmt: skip
+    return _wrote([made])
 
 
 def _bench(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from bridge.model import evaluation, registry
+from bridge.model import evaluation, ranks, registry
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig, Part, config_of
 from bridge.model.exporting import export
@@ -23,6 +23,7 @@ from bridge.model.generation import continue_bars, reconstruct_bars, sample_bars
 from bridge.model.held_out import grid_tokens
 from bridge.model.morphing import interpolated
 from bridge.model.noise import derived
+from bridge.model.shaping import shape_of, shaped
 from bridge.model.steering import Steering
 from bridge.model.training import train
 from bridge.music.grids import LOWEST_PITCH, PITCHES
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 __all__ = ["FileOptions", "RequestError", "list_models"]
 DEFAULT_MINUTES: Final = 60.0
+DEFAULT_FINE_MINUTES: Final = 5.0
 _CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
 _METRES = ((4, 4), (2, 2))
 _MAX_COUNT = 999
@@ -56,7 +58,8 @@ def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) ->
     for index in range(count):
         seed = derived(options.seed, index)
         bars = sample_bars(compiled, config.bars, seed, options.temperature, steering)
-        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", bound_to(bars, options.key), config))
+        made = _as_asked(compiled, bars, options, steering)
+        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", made, config))
     return paths
 
 
@@ -74,7 +77,7 @@ def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options:
     if not heard.notes:
         heard = source
     made = continue_bars(compiled, heard, bars, options.seed, options.temperature, steering)
-    return _write(out_path, bound_to(made, options.key), compiled.config, tempo)
+    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, tempo)
 
 
 def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, options: FileOptions) -> list[Path]:
@@ -88,11 +91,13 @@ def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, o
     corners = [bars_of_file(path, config_of(model)) for path in (a, b)]
     compiled, steering = _compiled(model, options)
     one, other = (moved_to(bars, options.key) for bars, _ in corners)
-    made = interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
-    return [
-        _write(out_dir / f"{model}-{index + 1:03d}.mid", bound_to(bars, options.key), compiled.config, corners[0][1])
-        for index, bars in enumerate(made)
-    ]
+    paths = []
+    for index, bars in enumerate(
+        interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
+    ):
+        made = _as_asked(compiled, bars, options, steering)
+        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", made, compiled.config, corners[0][1]))
+    return paths
 
 
 def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOptions) -> Path:
@@ -105,7 +110,7 @@ def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOpt
     compiled, steering = _compiled(model, options)
     moved = moved_to(source, options.key)
     made = reconstruct_bars(compiled, moved, options.seed, options.temperature, steering)
-    return _write(out_path, bound_to(made, options.key), compiled.config, tempo)
+    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, tempo)
 
 
 def evaluate_path(model: str, path: Path, seed: int) -> dict[str, Any]:
@@ -118,21 +123,36 @@ def evaluate_path(model: str, path: Path, seed: int) -> dict[str, Any]:
 
 
 def train_model(
-    model: str, data_paths: Sequence[Path], minutes: float | None, *, resume: bool, device: str = "auto"
+    model: str,
+    data_paths: Sequence[Path],
+    minutes: float | None,
+    *,
+    resume: bool,
+    fine_tune: bool = False,
+    device: str = "auto",
+    batch_size: int | None = None,
+    seed: int = 0,
 ) -> Path:
     """Train a model; returns the folder with what came of it: weights.safetensors and card.json.
 
     That folder is models/.training/own/NAME/trained/NAME, or models/NAME where there is no such model yet: a short run
-    on a few files never takes the place of the weights that came with Barline by itself.
+    on a few files never takes the place of the weights that came with Barline by itself. With `fine_tune` it goes on
+    from those weights (some minutes will do) and is kept in models/.training/own/NAME-fine.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
     config_of(model)
     models = models_folder()
-    run_dir = models / ".training" / "own" / model
-    train(model, data_paths, minutes or DEFAULT_MINUTES, resume=resume, out_dir=run_dir, device=device)
+    run_dir = models / ".training" / "own" / (f"{model}-fine" if fine_tune else model)
+    weights = registry.load_model(model).model.state_dict() if fine_tune else None
+    train(
+        model, data_paths, minutes or (DEFAULT_FINE_MINUTES if fine_tune else DEFAULT_MINUTES), resume=resume,
+        out_dir=run_dir, device=device, batch_size=batch_size, seed=seed, start_from=weights,
+    )  # fmt: skip
     target = run_dir / "trained" if (models / model / registry.CARD_FILE).is_file() else models
+    if not ranks.is_first():
+        return target / model
     export(model, run_dir, data_paths, models_dir=target)
     log.info("trained: %s", target / model)
     return target / model
@@ -203,8 +223,14 @@ def _compiled(model: str, options: FileOptions) -> tuple[CompiledModel, Steering
     options.checked(config_of(model))
     torch.set_num_threads(1)
     compiled = registry.load_compiled(model, "cpu")
-    offset = compiled.maps.offset(compiled.config.attributes, options.attributes, {}) if options.attributes else None
-    return compiled, Steering(options.key, "hard" if options.key is not None else "soft", latent_offset=offset)
+    return compiled, Steering(options.key, "hard" if options.key is not None else "soft")
+
+
+def _as_asked(model: CompiledModel, bars: Bars, options: FileOptions, steering: Steering) -> Bars:
+    """Bars with the attributes turned and no note outside the key."""
+    if options.attributes:
+        bars = shaped(model, bars, shape_of(options.attributes, {}), options.temperature, steering)
+    return bound_to(bars, options.key)
 
 
 def _write(path: Path, bars: Bars, config: ModelConfig, tempo: float = 120.0) -> Path:

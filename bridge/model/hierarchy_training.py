@@ -7,7 +7,7 @@ themselves, some of each window, through the bottom decoders, which learn along 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from bridge.model.hierarchy_scoring import read_long_windows
 from bridge.model.long_windows import LongSource, long_source, long_validation_rows, plain_parts
 from bridge.model.scoring import Readings
 from bridge.model.training_data import Array
-from bridge.model.training_run import DROPOUT, Run
+from bridge.model.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, Run
 from bridge.model.vae import Batch
 
 #: Until this fraction of a run the embeddings are what is learnt.
@@ -91,13 +91,17 @@ class HierarchicalRun(Run):
         data_paths: Sequence[Path],
         cache: Path,
         bar_weights: Sequence[Path],
+        start_from: Mapping[str, Tensor] | None = None,
     ) -> None:
         torch.manual_seed(seed)
         model = HierarchicalVae(config)
         for part, path in enumerate(bar_weights):
             model.bar_model(part).load_state_dict(load_file(path))
+        if start_from is not None:
+            model.load_state_dict(start_from)
+        for part in range(len(config.bar_models)):
             model.bar_model(part).encoder.requires_grad_(requires_grad=False)
-        super().__init__(config, model, out_dir, device, seed)
+        super().__init__(config, model, out_dir, device, seed, FROM_SCRATCH if start_from is None else FINE_TUNING)
         self._dataset, self._data_paths, self._cache = dataset, data_paths, cache
         rows = long_validation_rows(dataset, _VALIDATION_PER_GROUP)
         self._groups = np.asarray(dataset.group)[rows]
@@ -115,7 +119,7 @@ class HierarchicalRun(Run):
 
     def losses(self, batch_size: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
         """Token (at first: embedding), dynamics and rate nats of a new batch."""
-        if fraction < _EMBEDDINGS_UNTIL:
+        if fraction < _EMBEDDINGS_UNTIL and self.schedule is FROM_SCRATCH:
             _, embedded = self._pool.batch(batch_size, fraction)
             return regression_losses(self.model, embedded)
         windows, embedded = self._pool.batch(batch_size, fraction)

@@ -6,25 +6,30 @@ Runs on torch 2.11-2.13 with numpy and safetensors alone; tqdm, where it is inst
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bridge.model import ranks
 from bridge.model.config import BAR_CONFIGS, ModelConfig, config_of
 from bridge.model.dataset import Dataset, load
 from bridge.model.hierarchy_training import HierarchicalRun
 from bridge.model.scoring import Readings, read_windows
 from bridge.model.training_data import Array, indexed_config, training_source, validation_windows
-from bridge.model.training_run import DROPOUT, Run, schedule, training_loop
+from bridge.model.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, Run, training_loop
 from bridge.model.vae import MusicVae, training_losses
 
 log = logging.getLogger(__name__)
 
 _BARS_SHARE = 0.4
+_RANK_SEEDS_APART = 1_000_003
+#: Below either, a model that is fine-tuned remembers the pieces rather than their manner.
+_FEW_WINDOWS, _FEW_SONGS = 100, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,20 @@ class WindowRun(Run):
 
     model: MusicVae
 
-    def __init__(self, config: ModelConfig, dataset: Dataset, out_dir: Path, device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        dataset: Dataset,
+        out_dir: Path,
+        device: torch.device,
+        seed: int,
+        start_from: Mapping[str, Tensor] | None = None,
+    ) -> None:
         torch.manual_seed(seed)
-        super().__init__(config, MusicVae(config), out_dir, device, seed)
+        model = MusicVae(config)
+        if start_from is not None:
+            model.load_state_dict(start_from)
+        super().__init__(config, model, out_dir, device, seed, FROM_SCRATCH if start_from is None else FINE_TUNING)
         self._dataset = dataset
         self._validation = validation_windows(dataset, config)
 
@@ -61,7 +77,7 @@ class WindowRun(Run):
     def losses(self, batch_size: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
         """Token, dynamics and rate nats of a new batch."""
         batch = self._source.batch(batch_size).to(self.device)
-        losses = training_losses(self.model, batch, mix=schedule(fraction, self.steps)[2], dropout=DROPOUT)
+        losses = training_losses(self.model, batch, mix=self.schedule.at(fraction, self.steps)[2], dropout=DROPOUT)
         return losses.tokens, losses.dynamics, losses.rate
 
     def readings(self) -> tuple[list[Readings], list[bool], Array]:
@@ -83,8 +99,12 @@ def train(
     progress: bool = True,
     batch_size: int | None = None,
     cache: Path | None = None,
+    start_from: Mapping[str, Tensor] | None = None,
 ) -> Trained:
     """Train a model for `minutes` in all (a resumed run goes on with its own clock).
+
+    With `start_from`, the weights of a trained model of that name, it is fine-tuned: with small steps, and a warning
+    where the music is so little that it would be learnt by heart. Under `torchrun` the ranks train it together.
 
     A hierarchical model stands on 1-bar models (`melody-1bar` and so on). Those that were trained before, in folders
     of their names beside `out_dir`, are taken; others are trained first, in folders inside it, for `_BARS_SHARE` of the
@@ -99,35 +119,61 @@ def train(
     config = BAR_CONFIGS.get(name) or config_of(name)
     out_dir.mkdir(parents=True, exist_ok=True)
     kept = cache or out_dir / "index"
-    dataset = load(data_paths, indexed_config(config), kept)
-    chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    run: Run
-    if config.bar_models:
-        weights, spent = _bar_weights(config, out_dir, minutes, lambda bar, share: train(
+
+    def train_bars(bar: str, share: float) -> Path:
+        return train(
             bar, data_paths, share, resume=resume, out_dir=out_dir / bar, device=device, seed=seed, progress=progress,
             cache=kept,
-        ).weights)  # fmt: skip
-        minutes -= spent
-        run = HierarchicalRun(
-            config, dataset, out_dir, chosen, seed, data_paths=data_paths, cache=kept, bar_weights=weights
-        )
-    else:
-        run = WindowRun(config, dataset, out_dir, chosen, seed)
-    if not (resume and run.restore()):
-        (out_dir / "curves.csv").unlink(missing_ok=True)
-    windows = run.open_source(seed + run.steps)
-    log.info("%s on %s, bfloat16 %s, %d windows", name, chosen, run.bfloat16, windows)
-    bar = _bar(name, run.elapsed_s, minutes * 60.0) if progress else None
+        ).weights  # fmt: skip
+
+    with ranks.joined(device) as chosen:
+        dataset = ranks.first_alone(lambda: load(data_paths, indexed_config(config), kept))
+        run: Run
+        if config.bar_models:
+            weights: list[Path] = []
+            if start_from is None:
+                weights, spent = _bar_weights(config, out_dir, minutes, train_bars)
+                minutes -= spent
+            run = HierarchicalRun(
+                config, dataset, out_dir, chosen, seed, data_paths=data_paths, cache=kept, bar_weights=weights,
+                start_from=start_from,
+            )  # fmt: skip
+        else:
+            run = WindowRun(config, dataset, out_dir, chosen, seed, start_from)
+        if start_from is not None:
+            _warn_of_too_little(dataset, config)
+        _go(run, minutes, batch_size or default_batch(config), resume=resume, progress=progress)
+    return Trained(out_dir / "best.safetensors", run.best_f1, run.steps, run.windows, run.elapsed_s / 60.0)
+
+
+def _go(run: Run, minutes: float, batch_size: int, *, resume: bool, progress: bool) -> None:
+    """Train to the end of the minutes, or to the user's interrupt."""
+    first = ranks.is_first()
+    if not (resume and run.restore()) and first:
+        (run.out_dir / "curves.csv").unlink(missing_ok=True)
+    own_seed = run.seed + run.steps + ranks.rank() * _RANK_SEEDS_APART
+    torch.manual_seed(own_seed)
+    windows = run.open_source(own_seed)
+    name = run.config.name
+    log.info("%s on %s, bfloat16 %s, %d windows", name, run.device, run.bfloat16, windows)
+    bar = _bar(name, run.elapsed_s, minutes * 60.0) if progress and first else None
     try:
-        training_loop(run, minutes * 60.0, batch_size or default_batch(config), bar)
+        training_loop(run, minutes * 60.0, batch_size, bar)
     except KeyboardInterrupt:
-        log.info("interrupted: the checkpoint is kept in %s", out_dir)
+        log.info("interrupted: the checkpoint is kept in %s", run.out_dir)
     finally:
         if bar is not None:
             bar.close()
     run.save()
-    best = out_dir / "best.safetensors"
-    return Trained(best, run.best_f1, run.steps, run.windows, run.elapsed_s / 60.0)
+
+
+def _warn_of_too_little(dataset: Dataset, config: ModelConfig) -> None:
+    windows, songs = len(dataset.tokens), len(np.unique(np.asarray(dataset.song)))
+    if windows < _FEW_WINDOWS or songs < _FEW_SONGS:
+        log.warning(
+            "%d windows of %d songs are few (%d of %d would do): %s will learn them by heart; give it fewer minutes, "
+            "or more files", windows, songs, _FEW_WINDOWS, _FEW_SONGS, config.name,
+        )  # fmt: skip
 
 
 def default_batch(config: ModelConfig) -> int:

@@ -23,15 +23,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bridge.model import ranks
 from bridge.model.config import ModelConfig
 from bridge.model.scoring import ACTIVE_NATS, Readings, macro_note_f1, step_accuracy
 from bridge.model.training_data import Array
 
 log = logging.getLogger(__name__)
 
-_PEAK_RATE, _LAST_RATE, _WARM_UP_STEPS = 1.5e-3, 2e-5, 200
-_FIRST_BETA, _BETA_FULL_AT = 0.02, 0.4
-_MIX_FROM, _MIX_UNTIL, _MIX_MOST = 0.3, 0.8, 0.5
 DROPOUT = 0.15
 #: Velocities and offsets are noisier than hits (77 nats a window against 40): at full weight they would take the
 #: latent's rate for themselves.
@@ -64,13 +62,31 @@ class Progress:
     active: int = 0
 
 
-def schedule(fraction: float, step: int) -> tuple[float, float, float]:
-    """Learning rate, beta and mixing probability at a fraction of the run."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, fraction)))
-    rate = (_LAST_RATE + (_PEAK_RATE - _LAST_RATE) * cosine) * min(1.0, (step + 1) / _WARM_UP_STEPS)
-    beta = _FIRST_BETA + (1.0 - _FIRST_BETA) * min(1.0, fraction / _BETA_FULL_AT)
-    mix = _MIX_MOST * min(1.0, max(0.0, (fraction - _MIX_FROM) / (_MIX_UNTIL - _MIX_FROM)))
-    return rate, beta, mix
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How learning rate, beta and the mixing of own tokens go over a run, all by fractions of its minutes."""
+
+    peak_rate: float
+    last_rate: float
+    warm_up_steps: int
+    first_beta: float
+    beta_full_at: float
+    mix_from: float
+    mix_until: float
+    mix_most: float = 0.5
+
+    def at(self, fraction: float, step: int) -> tuple[float, float, float]:
+        """Learning rate, beta and mixing probability at a fraction of the run."""
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, fraction)))
+        rate = (self.last_rate + (self.peak_rate - self.last_rate) * cosine) * min(1.0, (step + 1) / self.warm_up_steps)
+        beta = self.first_beta + (1.0 - self.first_beta) * min(1.0, fraction / self.beta_full_at)
+        mix = self.mix_most * min(1.0, max(0.0, (fraction - self.mix_from) / (self.mix_until - self.mix_from)))
+        return rate, beta, mix
+
+
+FROM_SCRATCH = Schedule(1.5e-3, 2e-5, 200, first_beta=0.02, beta_full_at=0.4, mix_from=0.3, mix_until=0.8)
+#: Weights that know music already: small steps, and everything in force from the start.
+FINE_TUNING = Schedule(2e-4, 1e-5, 50, first_beta=1.0, beta_full_at=1.0, mix_from=-1.0, mix_until=0.0)
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -107,13 +123,14 @@ class Optimiser:
         groups: list[dict[str, Any]] = [{"params": [p for p, s in zip(self.master, slowed, strict=True) if not s]}]
         if any(slowed):
             groups.append({"params": [p for p, s in zip(self.master, slowed, strict=True) if s]})
-        self._adam = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))
+        self._adam = torch.optim.AdamW(groups, lr=FROM_SCRATCH.peak_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))
 
     def step(self, rate: float, steps_done: int) -> None:
         """One update of the master weights from the model's gradients; the model gets the result."""
         for master, live in zip(self.master, self._live, strict=True):
             master.grad = None if live.grad is None else live.grad.float()
             live.grad = None
+        ranks.average(master.grad for master in self.master if master.grad is not None)
         torch.nn.utils.clip_grad_norm_(self.master, _CLIP)
         for place, group in enumerate(self._adam.param_groups):
             group["lr"] = rate if place == 0 else _SLOW_PACE * rate
@@ -149,12 +166,20 @@ class Run(ABC):
 
     slow = ""
 
-    def __init__(self, config: ModelConfig, model: nn.Module, out_dir: Path, device: torch.device, seed: int) -> None:
-        self.config, self.out_dir, self.device, self.seed = config, out_dir, device, seed
+    def __init__(
+        self,
+        config: ModelConfig,
+        model: nn.Module,
+        out_dir: Path,
+        device: torch.device,
+        seed: int,
+        schedule: Schedule = FROM_SCRATCH,
+    ) -> None:
+        self.config, self.out_dir, self.device, self.seed, self.schedule = config, out_dir, device, seed, schedule
         self.model = model.to(device)
         self.reference = copy.deepcopy(self.model).eval()
         self.cuda = device.type == "cuda"
-        self.bfloat16 = fast_bfloat16(device)
+        self.bfloat16 = bool(ranks.first_says(float(fast_bfloat16(device)), device))
         if self.bfloat16 and not self.cuda:
             self.to_compute()
         self.optimiser = Optimiser(self.model, self.slow)
@@ -182,7 +207,7 @@ class Run(ABC):
 
     def train_step(self, batch_size: int, fraction: float) -> Tensor:
         """One step; returns (token nats, dynamics nats, rate nats), detached."""
-        rate, beta, _ = schedule(fraction, self.steps)
+        rate, beta, _ = self.schedule.at(fraction, self.steps)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.cuda and self.bfloat16):
             tokens, dynamics, nats = self.losses(batch_size, fraction)
             loss = tokens + _DYNAMICS_SHARE * dynamics + beta * torch.relu(nats - self.config.free_nats)
@@ -194,6 +219,8 @@ class Run(ABC):
 
     def validate(self, progress: Progress) -> None:
         """Score the averaged weights on validation windows; keep them on disk when they are the best so far."""
+        if not ranks.is_first():
+            return
         self.reference.load_state_dict(self.optimiser.averaged(), strict=False)
         read, drums, groups = self.readings()
         scores = [macro_note_f1(x.sampled, x.truth, groups, drums=d) for x, d in zip(read, drums, strict=True)]
@@ -222,6 +249,8 @@ class Run(ABC):
 
     def save(self) -> None:
         """Write the checkpoint, atomically."""
+        if not ranks.is_first():
+            return
         state = {
             "name": self.config.name, "steps": self.steps, "windows": self.windows, "elapsed_s": self.elapsed_s,
             "best_f1": self.best_f1, "optimiser": self.optimiser.state(),
@@ -257,7 +286,8 @@ def training_loop(run: Run, total_s: float, batch_size: int, bar: Any) -> None:
         sums += run.train_step(batch_size, run.elapsed_s / total_s).cpu()
         count += 1
         now = time.monotonic()
-        run.elapsed_s, last = run.elapsed_s + min(now - last, _LONGEST_STEP_S), now
+        elapsed_s, last = run.elapsed_s + min(now - last, _LONGEST_STEP_S), now
+        run.elapsed_s = ranks.first_says(elapsed_s, run.device)
         if bar is not None:
             bar.n = min(run.elapsed_s, total_s)
             bar.set_postfix_str(f"{sums[0] / count:.1f} nats, rate {sums[2] / count:.1f}, {run.steps} steps")

@@ -76,13 +76,13 @@ def test_nothing_to_train_on_is_told(tmp_path):
 
 
 def test_schedules_are_fractions_of_the_run():
-    rate, beta, mix = training_run.schedule(0.0, 10_000)
+    rate, beta, mix = training_run.FROM_SCRATCH.at(0.0, 10_000)
     assert (rate, beta, mix) == (pytest.approx(1.5e-3), pytest.approx(0.02), 0.0)
-    rate, beta, mix = training_run.schedule(1.0, 10_000)
+    rate, beta, mix = training_run.FROM_SCRATCH.at(1.0, 10_000)
     assert (rate, beta, mix) == (pytest.approx(2e-5), pytest.approx(1.0), pytest.approx(0.5))
-    assert training_run.schedule(0.55, 10_000)[2] == pytest.approx(0.25)
-    assert training_run.schedule(0.2, 10_000)[1] == pytest.approx(0.51)
-    assert training_run.schedule(0.0, 0)[0] < 1e-4
+    assert training_run.FROM_SCRATCH.at(0.55, 10_000)[2] == pytest.approx(0.25)
+    assert training_run.FROM_SCRATCH.at(0.2, 10_000)[1] == pytest.approx(0.51)
+    assert training_run.FROM_SCRATCH.at(0.0, 0)[0] < 1e-4
 
 
 def test_the_diet_is_by_style_and_one_s_own_files_count():
