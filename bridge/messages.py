@@ -130,11 +130,15 @@ class RestoreVoice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetClock:
-    """Source, internal tempo, offset or metre; a None leaves that one as it is."""
+    """Source, tempo, offset; a None leaves that one as it is. `offset_source`: whose offset, None: of all that have
+    none of their own. `nudge_ms`: shift everything once.
+    """
 
     source: str | None = None
     tempo_bpm: float | None = None
     offset_ms: float | None = None
+    offset_source: str | None = None
+    nudge_ms: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -217,6 +221,12 @@ class ClockState:
     bar_origin_beats: float
     error_ms: float
     followed: bool
+    takes_tempo: bool = True
+    """Whether our user may set the tempo: the internal clock's, and a Link session's."""
+    takes_transport: bool = True
+    """Whether our user may play, stop and continue."""
+    missing: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Why a source cannot be had here, in plain words, by its name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -324,12 +334,15 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generated:
-    """The bars of a job, plain (before the groove), with the time the engine spent on them."""
+    """The bars of a job, plain (before the groove), with the time the engine spent on them. `source`: where attributes
+    or latent directions have moved them, what they were before; else None.
+    """
 
     job: int
     length_beats: float
     notes: list[NoteRow]
     engine_ms: float
+    source: list[NoteRow] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

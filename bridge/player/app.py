@@ -19,6 +19,7 @@ from bridge import limits, messages
 from bridge.player.bridge_link import BridgeLink, wake_pair
 from bridge.player.ledger import Ledger
 from bridge.player.lifeline import has_ended, watchable
+from bridge.player.link_session import LinkSession
 from bridge.player.outputs import Outputs, layout_for
 from bridge.player.performer import Performer
 from bridge.player.port_keeper import PortKeeper
@@ -26,7 +27,8 @@ from bridge.player.ports import Backend, InnerBackend, PortError
 from bridge.player.preview_tap import PreviewTap, roles_of
 from bridge.player.record import PlayedWriter
 from bridge.timing.clocks import MachineClock, ask_for_fine_timers
-from bridge.timing.timekeeper import SOURCES, Timekeeper
+from bridge.timing.link import LinkFollower
+from bridge.timing.timekeeper import Timekeeper
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +59,12 @@ class PlayerProcess:
         self._ledger = Ledger(folder / HELD_FILE, layout.port_names)
         self._record = PlayedWriter(folder / PLAYED_FILE, layout.port_names)
         outputs = Outputs(layout, self._ledger, self._record, self.clock.now_ns, self._hold_until)
-        source = clock["source"] if clock["source"] in SOURCES else "internal"
-        timekeeper = Timekeeper(source, clock["tempo"], clock["beats_per_bar"], clock["offset_ms"])
+        timekeeper = Timekeeper(
+            clock["source"], clock["tempo"], clock["beats_per_bar"], clock["offset_ms"],
+            offsets_ms=clock.get("offsets_ms"), look_for_link=clock.get("link", False),
+            link=LinkFollower(LinkSession(), float(clock["beats_per_bar"]), clock["tempo"]),
+        )  # fmt: skip
+        timekeeper.set_source(clock["source"], self.clock.now_ns())
         preview = None
         if init["audio"]["preview"]:
             roles = roles_of(layout, {name: voice["model"] for name, voice in init["voices"].items()})
@@ -78,7 +84,7 @@ class PlayerProcess:
             _backend_maker(midi["backend"], folder / PLAYED_FILE),
             _input_name(midi),
             self._receive,
-            self.performer.outbox.append,
+            self._port_news,
             lambda line, act: self._selector.register(line, selectors.EVENT_READ, act),
             self._selector.unregister,
         )
@@ -172,6 +178,12 @@ class PlayerProcess:
         with contextlib.suppress(OSError):
             self._wake_writer.send(b"\0")
 
+    def _port_news(self, record: object) -> None:
+        """The ports have come or gone: the bridge is told, and whether there is an input to hear a clock on."""
+        self.performer.outbox.append(record)
+        if isinstance(record, messages.Ports):
+            self.performer.source_missing("midi", _why_no_input(record), self.clock.now_ns())
+
     def _woken(self, _mask: int) -> None:
         try:
             if not self._wake_reader.recv(4096):
@@ -197,6 +209,15 @@ def _input_name(midi: dict[str, Any]) -> str | None:
     if wanted in (None, "none", ""):
         return None
     return f"{midi['name']} in" if wanted == "auto" else str(wanted)
+
+
+def _why_no_input(ports: messages.Ports) -> str:
+    """Why no MIDI clock can be heard, in plain words; empty where one can."""
+    if any(line.startswith("in: ") for line in ports.lines):
+        return ""
+    if ports.backend == "none":
+        return f"MIDI clock: there is no MIDI input here: {'; '.join(ports.lines) or 'midi.backend is none'}"
+    return "MIDI clock: there is no MIDI input: midi.input is none"
 
 
 def _backend_maker(wanted: str, record: pathlib.Path) -> Callable[[], Backend]:

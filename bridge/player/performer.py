@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 STATE_EVERY_NS: Final = 2_000_000_000  # a followed clock's state is told at least so often
 SLIDE_TOLD_MS: Final = 3.0  # small corrections of a followed phase are not worth a message of their own
+TEMPO_TOLD: Final = 5e-4  # of the tempo: a measured one is never quite the same; this is 1 ms in two seconds
 SLIDE_PAUSE_NS: Final = 100_000_000
 SWEEP_PAUSE_NS: Final = 5_000_000  # between the channels of a sweep: JACK's ring of a port holds some 2,000 messages
 SYSTEM: Final = 0xF0  # from here on messages have no channel: clock and transport are among them
@@ -130,6 +131,12 @@ class Performer:
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
 
+    def source_missing(self, source: str, why: str, now_ns: int) -> None:
+        """A clock cannot be had here, for this reason in plain words; or can again (empty)."""
+        self.timekeeper.set_missing(source, why)
+        if self._worth_telling(now_ns):
+            self._tell_clock(now_ns)
+
     def _handle(self, record: Any, now_ns: int) -> None:
         looper, keeper = self.looper, self.timekeeper
         match record:
@@ -165,7 +172,9 @@ class Performer:
         if record.tempo_bpm is not None:
             self._apply(keeper.set_tempo(record.tempo_bpm, now_ns), now_ns)
         if record.offset_ms is not None:
-            self._apply(keeper.set_offset(record.offset_ms), now_ns)
+            self._apply(keeper.set_offset(record.offset_ms, record.offset_source), now_ns)
+        if record.nudge_ms is not None:
+            self._apply(keeper.nudge(record.nudge_ms), now_ns)
 
     def _panic(self, every_note: bool, now_ns: int) -> None:
         self.looper.panic(now_ns)
@@ -180,6 +189,9 @@ class Performer:
 
     def _apply(self, change: Change | None, now_ns: int) -> None:
         """Go by the timekeeper's map from now on."""
+        if self.timekeeper.notices:
+            self.outbox += [messages.Notice(text) for text in self.timekeeper.notices]
+            self.timekeeper.notices.clear()
         if change is None:
             return
         if change.shift is not Shift.SLIDE:
@@ -198,7 +210,10 @@ class Performer:
     def _worth_telling(self, now_ns: int) -> bool:
         """A followed clock slides with every report; a tempo, a metre or an audible shift are told."""
         state, told = self.timekeeper.state(), self._told
-        alike = ("source", "playing", "numerator", "denominator", "bar_origin_beats", "followed")
+        alike = (
+            "source", "playing", "numerator", "denominator", "bar_origin_beats", "followed",
+            "takes_tempo", "takes_transport", "missing",
+        )  # fmt: skip
         if any(getattr(state, name) != getattr(told, name) for name in alike):
             return True
         if not state.playing:
@@ -208,7 +223,7 @@ class Performer:
         told_map = TempoMap(told.anchor_ns, told.anchor_beats, told.tempo_bpm, told.playing)
         apart_beats = self.timekeeper.map.beat_at_ns(now_ns) - told_map.beat_at_ns(now_ns)
         apart_ms = abs(apart_beats) * 60_000 / state.tempo_bpm
-        moved = apart_ms > SLIDE_TOLD_MS or state.tempo_bpm != told.tempo_bpm
+        moved = apart_ms > SLIDE_TOLD_MS or abs(state.tempo_bpm - told.tempo_bpm) > TEMPO_TOLD * told.tempo_bpm
         return moved and now_ns - self._told_ns >= SLIDE_PAUSE_NS
 
     def _tell_clock(self, now_ns: int) -> None:

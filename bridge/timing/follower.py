@@ -45,8 +45,8 @@ class Follower(Protocol):
     grid_beats: float
     """Positions are certain but for a multiple of this: Link's quantum; 1/24 for ticks whose start was not heard."""
     takes_transport: bool
-    """Whether our user's play, stop and continue go to it (`transport`): Link's. Where not, they are refused while it is
-    followed, as Live's and MIDI clock's masters have their own."""
+    """Whether our user's play, stop and continue go to it (`transport`): Link's. Where not, they are refused while
+    it is followed, as Live's and MIDI clock's masters have their own."""
     missing: str
     """Why it cannot be had here, in plain words ("Ableton Link is not installed: pip install barline[link]"); empty
     where it can. Error 4 of ``/clock/source`` is this text."""
@@ -80,3 +80,32 @@ class Follower(Protocol):
         Raises:
             ValueError: another action.
         """
+
+
+class Passive:
+    """What is the same in all clocks that are heard and not shared: they take nothing from us."""
+
+    def __init__(self) -> None:
+        """Nothing heard yet."""
+        self.map: TempoMap | None = None
+        self.heard_ns = 0
+        self.error_ms = 0.0
+        self.peers = 0
+        self.leads_transport = False
+        self.takes_transport = False
+        self.grid_beats = 1.0
+        self.missing = ""
+
+    def want(self, on: bool, now_ns: int) -> None:
+        """Nothing: it is heard anyway."""
+
+    def set_tempo(self, tempo_bpm: float, now_ns: int) -> bool:  # noqa: ARG002 - the protocol's
+        """It takes none from us."""
+        return False
+
+    def adopt(self, song: TempoMap, now_ns: int) -> None:
+        """Nothing: it knows where it is."""
+
+    def transport(self, action: str, now_ns: int) -> Change | None:  # noqa: ARG002 - the protocol's
+        """Never asked."""
+        return None

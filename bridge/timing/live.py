@@ -16,8 +16,10 @@ from typing import Final
 
 from bridge.messages import LiveReport
 from bridge.timing.changes import Change, Shift
+from bridge.timing.follower import NEVER_NS, Passive
 from bridge.timing.tempo_map import NS_PER_MINUTE, STEP_BEATS, TempoMap
 
+LOST_NS: Final = 5_000_000_000  # Live's reports pause while one of its menus is open; after this we keep time ourselves
 WINDOW_NS: Final = 1_000_000_000  # long enough to hold an almost punctual report, short enough for tempo curves
 FALLBACK_REPORTS: Final = 12  # kept even when they are older: a device that reports ten times a second
 SETTLED_REPORTS: Final = 8  # before so many, only "later than thought" is believed, which is never a report's lateness
@@ -38,19 +40,37 @@ class _Residual:
     ahead_ms: float
 
 
-class LiveFollower:
+class LiveFollower(Passive):
     """Makes a smooth tempo map of Live's reports."""
+
+    name = "live"
 
     def __init__(self) -> None:
         """Nothing heard yet."""
-        self.map: TempoMap | None = None
-        self.heard_ns = 0
-        self.error_ms = 0.0
+        super().__init__()
+        self.leads_transport = True
         self._residuals: collections.deque[_Residual] = collections.deque()
         self._last_beats = 0.0
 
+    @property
+    def here(self) -> bool:
+        """Whether its device reports."""
+        return self.map is not None
+
+    def next_check_ns(self) -> int:
+        """When the reports will have been missing for too long."""
+        return NEVER_NS if self.map is None else self.heard_ns + LOST_NS
+
+    def check(self, now_ns: int) -> Change | None:
+        """Forget a Live that has been silent for long."""
+        if now_ns >= self.next_check_ns():
+            self.map, self.peers, self.error_ms = None, 0, 0.0
+            self._residuals.clear()
+        return None
+
     def report(self, report: LiveReport) -> Change | None:
         """Take a report in; what changed, None where nothing did."""
+        self.peers = 1
         interval_ns = report.arrival_ns - self.heard_ns
         self.heard_ns = report.arrival_ns
         before, last_beats = self.map, self._last_beats

@@ -8,8 +8,9 @@ import pytest
 
 from bridge.messages import LiveReport
 from bridge.timing.changes import Change, Shift
+from bridge.timing.live import LOST_NS
 from bridge.timing.tempo_map import TempoMap
-from bridge.timing.timekeeper import LOST_NS, Timekeeper
+from bridge.timing.timekeeper import Timekeeper
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -58,8 +59,8 @@ def test_a_tempo_out_of_range_changes_nothing(tempo):
     assert clock.map is before
 
 
-@pytest.mark.parametrize("source", ["midi", "link", "Live", ""])
-def test_sources_that_do_not_exist_yet_are_refused(source):
+@pytest.mark.parametrize("source", ["MIDI", "ableton", "Live", ""])
+def test_sources_that_do_not_exist_are_refused(source):
     with pytest.raises(ValueError, match="clock source"):
         keeper().set_source(source, 0)
 
@@ -74,12 +75,14 @@ def test_auto_follows_live_when_its_reports_come():
 
 
 def test_joining_live_while_playing_is_a_leap_and_being_there_already_none():
-    clock = keeper()
-    clock.transport("play", 0)
-    assert clock.live(report(2 * S, 40.0)) == Change(Shift.LEAP, 40.0)
-    other = keeper()
-    other.transport("play", 0)
-    assert other.live(report(2 * S, 3.97)) == Change(Shift.SLIDE)
+    """Whoever plays finishes the bar first: bars of 2 s here."""
+    for beats, change in ((40.0, Change(Shift.LEAP, 41.0)), (2.97, Change(Shift.SLIDE))):
+        clock = keeper()
+        clock.transport("play", 0)
+        assert clock.live(report(3 * S // 2, beats)) is None
+        assert (clock.source_in_force, clock.next_check_ns()) == ("internal", 2 * S)
+        assert clock.check(2 * S) == change
+        assert clock.source_in_force == "live"
 
 
 def test_internal_ignores_live():
@@ -104,7 +107,10 @@ def test_live_coming_back_in_place_is_no_leap():
     clock = keeper()
     clock.live(report(S, 0.0))
     clock.check(S + LOST_NS)
-    assert clock.live(report(11 * S, 19.99)) == Change(Shift.SLIDE)
+    assert clock.live(report(10 * S + S // 2, 18.99)) is None
+    assert clock.check(clock.next_check_ns()) == Change(Shift.SLIDE)
+    assert clock.source_in_force == "live"
+    assert clock.map.beat_at_ns(11 * S) == pytest.approx(19.99)
 
 
 def test_a_source_of_live_alone_says_so_while_it_is_lost():

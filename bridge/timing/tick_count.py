@@ -1,0 +1,165 @@
+"""Which tick of a MIDI clock was that? A tick carries no number, and some are lost, sent twice, or come anyhow.
+
+With 10 ms of jitter on ticks 21 ms apart a lost tick, a late one and a slower tempo look alike for a moment, so the
+question is kept open: a few guesses live side by side, each a small Kalman filter (time of the tick, period) that
+counted in its own way, and what comes next decides between them. As long as ticks come as expected there is one guess.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import math
+from typing import Final
+
+QUIETEST_MS: Final = 0.05  # no clock's stamps are better than this here
+FIRST_JITTER_MS: Final = 3.0  # supposed before enough ticks have come to see it
+SEEN_FROM: Final = 4  # third differences
+SPACED: Final = 192  # third differences looked at for the jitter: eight beats
+EACH_UNTIL, AFTERWARDS_EVERY = 48, 8  # ticks: it changes slowly
+SMALLER_SHARE: Final = 0.9  # of them are averaged; what lost ticks cause is among the rest
+THIRD_DIFFERENCE: Final = 0.6573 * math.sqrt(20.0)  # that average, of independent normal errors of deviation 1
+OPEN_TICKS: Final = 16  # how far back the numbering may still change
+LOST_COST: Final = 4.6  # -log of 1 %, for each of them
+MOST_LOST_COST: Final = 10.0  # a gap of any length is no more unlikely than this
+DOUBLED_COST: Final = 6.9  # -log of 0.1 %
+DOUBLED_MS: Final = 2.0  # how soon after the first
+JUMPS: Final = ((0.05, 6.0), (0.35, 7.0))  # another tempo: by how much of the period, and the cost
+WANDER_SHARE: Final = 0.004  # of the period in a tick: 60 to 180 BPM in four bars begins with 1 % in a tick
+QUIET_SHARE: Final = 0.02  # of the period: with more jitter than this a tempo is supposed to wander the less
+UNLIKELY: Final = 12.0  # guesses less likely than the best by e to the minus this are given up
+MOST_GUESSES: Final = 6
+EXPECTED_SHARE: Final = 0.25  # of the period: a tick nearer than this to its place raises no question
+EXPECTED_DEVIATIONS: Final = 0.8
+
+
+@dataclasses.dataclass(slots=True)
+class _Guess:
+    """The newest ticks as numbered by this guess, and where it believes its last tick and the next ones to be (ms)."""
+
+    numbers: tuple[int, ...]
+    at_ms: float
+    period_ms: float
+    at_variance: float
+    covariance: float
+    period_variance: float
+    cost: float
+
+
+class TickCount:
+    """Numbers ticks by their arrivals."""
+
+    def __init__(self) -> None:
+        """No tick yet."""
+        self._guesses: list[_Guess] = []
+        self._arrivals: collections.deque[float] = collections.deque(maxlen=4)
+        self._thirds: collections.deque[float] = collections.deque(maxlen=SPACED)
+        self._seen = 0
+        self.jitter_ms = FIRST_JITTER_MS
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the newest ticks (at most `OPEN_TICKS`), the last one last; a number that is there twice was sent
+        twice. They may yet change with the next tick.
+        """
+        return self._guesses[0].numbers
+
+    @property
+    def period_ms(self) -> float:
+        """A quick estimate of the time between ticks; 0 before the second."""
+        return self._guesses[0].period_ms if self._guesses else 0.0
+
+    def arrived(self, at_ms: float) -> None:
+        """A tick has come."""
+        self._see_jitter(at_ms)
+        if not self._guesses:
+            self._guesses = [_Guess((0,), at_ms, 0.0, 0.0, 0.0, 0.0, 0.0)]
+            return
+        first = self._guesses[0]
+        if first.period_ms == 0.0:
+            self._second(first, at_ms)
+            return
+        if len(self._guesses) == 1 and self._as_expected(first, at_ms):
+            self._guesses = [self._counted(first, at_ms, 1)]
+            return
+        followers = [self._doubled(guess, at_ms) for guess in self._guesses]
+        for guess in self._guesses:
+            followers += [self._counted(guess, at_ms, *way) for way in self._ways(guess, at_ms)]
+        self._keep_likely(followers)
+
+    def _see_jitter(self, at_ms: float) -> None:
+        """Third differences do not see tempo, steps or ramps, the smaller of them no lost ticks either."""
+        arrivals = self._arrivals
+        arrivals.append(at_ms)
+        if len(arrivals) == arrivals.maxlen:
+            self._thirds.append(abs(arrivals[3] - 3 * arrivals[2] + 3 * arrivals[1] - arrivals[0]))
+        self._seen += 1
+        if len(self._thirds) >= SEEN_FROM and (self._seen < EACH_UNTIL or self._seen % AFTERWARDS_EVERY == 0):
+            smaller = sorted(self._thirds)[: math.ceil(SMALLER_SHARE * len(self._thirds))]
+            self.jitter_ms = max(QUIETEST_MS, sum(smaller) / len(smaller) / THIRD_DIFFERENCE)
+
+    def _second(self, first: _Guess, at_ms: float) -> None:
+        """A first period; the tick between may have been lost."""
+        noise = self.jitter_ms**2
+        self._guesses = []
+        for step, cost in ((1, 0.0), (2, LOST_COST)):
+            period_ms = max((at_ms - first.at_ms) / step, QUIETEST_MS)
+            spread = 2 * noise / step**2 + (JUMPS[0][0] * period_ms) ** 2
+            self._guesses.append(_Guess((0, step), at_ms, period_ms, noise, noise / step, spread, cost))
+
+    def _as_expected(self, guess: _Guess, at_ms: float) -> bool:
+        off_ms = abs(at_ms - guess.at_ms - guess.period_ms)
+        spread = guess.at_variance + 2 * guess.covariance + guess.period_variance + self.jitter_ms**2
+        return off_ms < min(EXPECTED_SHARE * guess.period_ms, EXPECTED_DEVIATIONS * math.sqrt(spread))
+
+    def _ways(self, guess: _Guess, at_ms: float) -> list[tuple[int, float, float]]:
+        """How many ticks further this one may be (more than one: some were lost), and by how much of itself
+        the period may have changed, with the cost of that.
+        """
+        nearest = round((at_ms - guess.at_ms) / guess.period_ms)
+        return [(step, 0.0, 0.0) for step in {1, 2, nearest, nearest + 1} if step > 0] + [(1, *jump) for jump in JUMPS]
+
+    def _doubled(self, guess: _Guess, at_ms: float) -> _Guess:
+        """The guess, if this is the last tick once more, at any moment soon after: it says nothing new."""
+        spread = guess.at_variance + self.jitter_ms**2 + DOUBLED_MS**2
+        cost = DOUBLED_COST + (at_ms - guess.at_ms) ** 2 / (2 * spread) + 0.5 * math.log(spread)
+        numbers = (*guess.numbers[-OPEN_TICKS + 1 :], guess.numbers[-1])
+        return dataclasses.replace(guess, numbers=numbers, cost=guess.cost + cost)
+
+    def _counted(self, guess: _Guess, at_ms: float, step: int, jump: float = 0.0, cost: float = 0.0) -> _Guess:
+        """The guess, if this tick is the one `step` further."""
+        noise = self.jitter_ms**2
+        quiet = min(1.0, QUIET_SHARE * guess.period_ms / self.jitter_ms)
+        wander = (WANDER_SHARE * quiet * guess.period_ms) ** 2
+        period_variance = guess.period_variance + step * wander + (jump * guess.period_ms) ** 2
+        covariance = guess.covariance + step * period_variance
+        at_variance = guess.at_variance + 2 * step * guess.covariance + step * step * period_variance
+        spread = at_variance + noise
+        off_ms = at_ms - guess.at_ms - step * guess.period_ms
+        at_gain, period_gain = at_variance / spread, covariance / spread
+        cost += min(LOST_COST * (step - 1), MOST_LOST_COST)
+        return _Guess(
+            (*guess.numbers[-OPEN_TICKS + 1 :], guess.numbers[-1] + step),
+            guess.at_ms + step * guess.period_ms + at_gain * off_ms,
+            max(guess.period_ms + period_gain * off_ms, QUIETEST_MS),
+            at_variance - at_gain * at_variance,
+            covariance - at_gain * covariance,
+            period_variance - period_gain * covariance,
+            guess.cost + cost + off_ms * off_ms / (2 * spread) + 0.5 * math.log(spread),
+        )
+
+    def _keep_likely(self, guesses: list[_Guess]) -> None:
+        guesses.sort(key=lambda guess: guess.cost)
+        best = guesses[0].cost
+        kept: list[_Guess] = []
+        for guess in itertools.takewhile(lambda guess: guess.cost < best + UNLIKELY, guesses):
+            if len(kept) < MOST_GUESSES and not any(_alike(guess, other) for other in kept):
+                guess.cost -= best
+                kept.append(guess)
+        self._guesses = kept
+
+
+def _alike(one: _Guess, other: _Guess) -> bool:
+    """Whether two guesses will count alike from here on."""
+    return one.numbers[-1] == other.numbers[-1] and abs(one.period_ms - other.period_ms) < 0.02 * one.period_ms
