@@ -12,7 +12,7 @@ from bridge.model.steering import Steering
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
 from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 
-_CHORDS_AMOUNT = 0.8  # how firmly a chord loop of the session is leant on
+_CHORDS_AMOUNT = 1.0  # how firmly a chord loop of the session is leant on
 _KICKS = (35, 36)  # General MIDI's bass drums
 
 

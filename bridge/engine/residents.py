@@ -16,6 +16,7 @@ from bridge.model import generation, morphing
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import UnknownModelError
 from bridge.model.registry import ModelFileError, load_compiled
+from bridge.model.fills import with_fill
 from bridge.model.steering import Steering
 from bridge.music.metre import fitted
 from bridge.music.notes import BEATS_PER_BAR, Bars
@@ -130,3 +131,6 @@ def usable_device(device: str) -> str:
         log.warning("engine.device %s is not there: using the CPU", device)
         return "cpu"
     return device
+        case "fill":
+            fill = job.bend["fill"]
+            return with_fill(model, material[0], fill["start"], job.beats_per_bar, job.seed, job.temperature)

@@ -8,6 +8,7 @@
 | `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
 | `hold` | `{what, bars}`: whose rhythm or pitches are kept |
 | `lock` | `{bars, spans, groove_seed}`: notes that stay, and from where to where |
+| `fill` | `{start}`: of a fill alone, where its bar begins in the loop |
 
 Two kinds of it: what the knobs say now (a knob that is turned makes bars again, with the same noise), and what was so
 when the bars were asked for, which their recipe keeps, so that making them again gives the same notes.
@@ -16,9 +17,11 @@ when the bars were asked for, which their recipe keeps, so that making them agai
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from bridge.music.harmony import DRUM_PART
+from bridge.music.metre import fitted
 from bridge.music.notes import Bars, Note, in_order
 from bridge.session.harmony import chords_to_json
 from bridge.session.loops import Loop, Recipe, bars_to_json
@@ -34,7 +37,10 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     """The `bend` of the job that makes this recipe's bars with the knobs as they stand. A key that is absent bends
     nothing.
     """
-    knobs, bend = voice.knobs, {key: recipe.bend[key] for key in ("hold", "lock") if key in recipe.bend}
+    if recipe.op == "fill":
+        return {"fill": recipe.bend["fill"]}
+    knobs = voice.knobs
+    bend: dict[str, Any] = {key: recipe.bend[key] for key in ("hold", "lock") if key in recipe.bend}
     if recipe.op in _NEW_BARS:
         bend["surprise"] = knobs.surprise
     if knobs.scale != "off":
@@ -47,7 +53,7 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
         followed = followed_now(stage, voice, voice.start_beats)
     if knobs.follow != NOBODY and followed is not None:
         bend["follow"] = {"amount": knobs.follow_amount, "line": followed["line"], "rhythm": followed["rhythm"]}
-    lock = _locks_joined(recipe.bend.get("lock"), locked_now(stage, voice))
+    lock = _locks_joined(recipe.bend.get("lock"), locked_now(voice, recipe.beats_per_bar))
     if lock is not None:
         bend["lock"] = lock
     return bend
@@ -56,14 +62,16 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
 def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
     """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known)."""
     kept: dict[str, Any] = {}
-    present = voice.present.bars if voice.present is not None else voice.newest
+    present = voice.newest
+    if voice.present is not None:
+        present = fitted(voice.present.bars, voice.present.bar_beats, stage.clock.bar_beats)
     if voice.knobs.hold != "none" and present is not None:
         kept["hold"] = {"what": voice.knobs.hold, "bars": bars_to_json(present)}
     if voice.knobs.follow != NOBODY:
         followed = followed_now(stage, voice, start_beats)
         if followed is not None:
             kept["followed"] = followed
-    lock = locked_now(stage, voice)
+    lock = locked_now(voice, stage.clock.bar_beats)
     if lock is not None:
         kept["lock"] = lock
     return kept
@@ -72,18 +80,18 @@ def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
 # -- locked bars -----------------------------------------------------------------------------------------------------
 
 
-def locked_now(stage: Stage, voice: Voice) -> dict[str, Any] | None:
-    """The locked bars of the present loop, with no other notes than theirs."""
+def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
+    """The locked bars of the present loop, fitted to bars of `bar_beats`, with no other notes than theirs."""
     loop = voice.present
-    bar_beats = stage.clock.bar_beats
     if loop is None or not voice.knobs.locked:
         return None
+    whole = fitted(loop.bars, loop.bar_beats, bar_beats)
     spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in voice.knobs.locked]
-    spans = [span for span in spans if span[1] <= loop.bars.length + 1e-6]
-    notes = [note for note in loop.bars.notes if any(start <= note.start < end for start, end in spans)]
+    spans = [span for span in spans if span[1] <= whole.length + 1e-6]
+    notes = [note for note in whole.notes if any(start <= note.start < end for start, end in spans)]
     if not spans:
         return None
-    bars = Bars(in_order(notes), loop.bars.length)
+    bars = Bars(in_order(notes), whole.length)
     return {"bars": bars_to_json(bars), "spans": [list(span) for span in spans], "groove_seed": loop.groove_seed}
 
 
@@ -109,10 +117,11 @@ def followed_now(stage: Stage, voice: Voice, start_beats: float) -> dict[str, An
     lead = stage.voices.get(voice.knobs.follow)
     if lead is None or lead is voice:
         return None
-    line, drums = _pitched(lead, start_beats), _drums(lead, start_beats)
+    bar_beats = stage.clock.bar_beats
+    line, drums = _pitched(lead, start_beats, bar_beats), _drums(lead, start_beats, bar_beats)
     if line is not None and drums is None and voice.model.startswith("bass"):
         others = (other for other in stage.voices.values() if other is not voice and other is not lead)
-        drums = next((found for other in others if (found := _drums(other, start_beats)) is not None), None)
+        drums = next((found for other in others if (found := _drums(other, start_beats, bar_beats)) is not None), None)
     rhythm = None
     if drums is not None:
         rhythm = {"bars": bars_to_json(drums), "kicks": True}
@@ -124,27 +133,30 @@ def followed_now(stage: Stage, voice: Voice, start_beats: float) -> dict[str, An
     return {"voice": lead.name, "line": harmony, "rhythm": rhythm}
 
 
-def _pitched(lead: Voice, start_beats: float) -> Bars | None:
+def _pitched(lead: Voice, start_beats: float, bar_beats: float) -> Bars | None:
     if lead.is_drums:
         return None
-    return _part_of(lead, start_beats, lambda part: part != DRUM_PART, lead.knobs.transpose)
+    return _part_of(lead, start_beats, bar_beats, lambda part: part != DRUM_PART, lead.knobs.transpose)
 
 
-def _drums(lead: Voice, start_beats: float) -> Bars | None:
+def _drums(lead: Voice, start_beats: float, bar_beats: float) -> Bars | None:
     if not lead.is_drums and DRUM_PART not in lead.parts:
         return None
-    return _part_of(lead, start_beats, lambda part: lead.is_drums or part == DRUM_PART, 0)
+    return _part_of(lead, start_beats, bar_beats, lambda part: lead.is_drums or part == DRUM_PART, 0)
 
 
-def _part_of(lead: Voice, start_beats: float, wanted: Any, semitones: int) -> Bars | None:
+def _part_of(
+    lead: Voice, start_beats: float, bar_beats: float, wanted: Callable[[int], bool], semitones: int
+) -> Bars | None:
     loop, lead_start = _heard_from(lead, start_beats)
     if loop is None:
         return None
-    length = loop.bars.length
+    bars = fitted(loop.bars, loop.bar_beats, bar_beats)
+    length = bars.length
     away = 0.0 if min(lead_start, start_beats) < 0 else (start_beats - lead_start) % length
     notes = [
         Note(max(0, min(127, n.pitch + semitones)), (n.start - away) % length, n.duration, n.velocity, 0)
-        for n in loop.bars.notes
+        for n in bars.notes
         if wanted(n.part)
     ]
     return Bars(in_order(notes), length) if notes else None
@@ -162,16 +174,13 @@ def _heard_from(lead: Voice, start_beats: float) -> tuple[Loop | None, float]:
 
 def start_expected(stage: Stage, voice: Voice, arrival_ns: int, boundary: str = "") -> float:
     """Where position 0 of bars that were asked for at a moment will fall, in beats; 0 while the clock stands."""
-    state, launch = stage.clock.state, boundary or voice.knobs.launch
-    if state is None or not state.playing:
+    clock, launch = stage.clock, boundary or voice.knobs.launch
+    if not clock.running:
         return 0.0
-    beat, bar_beats, origin = stage.clock.beat_at(arrival_ns), stage.clock.bar_beats, state.bar_origin_beats
-    sounding = voice.sounding
+    beat, sounding = clock.beat_at(arrival_ns), voice.sounding
     if launch in _KEEPS_START:
-        if sounding is not None:
-            return voice.start_beats
-        return origin + math.floor((beat - origin) / bar_beats + 1e-9) * bar_beats
-    length = bar_beats
+        return clock.bar_line_at_or_before(beat) if sounding is None else voice.start_beats
     if launch == "loop" and sounding is not None:
-        origin, length = voice.start_beats, sounding.bars.length
-    return origin + math.ceil((beat - origin) / length - 1e-9) * length
+        length = stage.length_of(sounding)
+        return voice.start_beats + math.ceil((beat - voice.start_beats) / length - 1e-9) * length
+    return clock.bar_line_at_or_after(beat)

@@ -96,7 +96,7 @@ class Performer:
     def forget_all(self, voice: Voice) -> None:
         """Silence, and nothing that waits."""
         voice.gone |= dict.fromkeys(voice.handed, False)
-        voice.sounding = voice.pending = None
+        voice.sounding = voice.pending = voice.fill = None
         voice.start_beats = -1.0
         voice.handed.clear()
         self._stage.player.send(messages.ClearVoice(voice.name))
@@ -202,6 +202,9 @@ class Performer:
                 self._restore(voice)
             elif seen is not None:
                 self._learn(voice, seen)
+                if voice.regroove:
+                    self.regroove(voice)
+            voice.regroove = False
             self._stage.voice_changed(voice)
 
     def _restore(self, voice: Voice) -> None:

@@ -141,6 +141,7 @@ class Session:
                 self.stage.outbox.publish("/clock/beat", record.beat, float(record.tempo_bpm), int(record.playing))
                 if record.playing:
                     self._voice_requests.auto.beat_came(record.beat)
+                    self._voice_requests.fills.beat_came(record.beat)
             case messages.Launched():
                 self._performer.launched(record)
             case messages.Scheduled():

@@ -113,6 +113,9 @@ class Stage:
             groove = replace(groove, swing=loop.feel.swing)
         if voice.knobs.scale == "hard" and self.harmony.classes is not None:
             groove = replace(groove, scale=frozenset(self.harmony.classes))
+        fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
+        if fill is not None:
+            return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
         played = with_feel(apply_groove(loop.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
         return fitted(played, loop.bar_beats, self.clock.bar_beats)
 

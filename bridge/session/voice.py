@@ -113,6 +113,19 @@ class Handed:
 
 @dataclass
 class Voice:
+@dataclass(frozen=True)
+class Fill:
+    """A bar played otherwise, once: the whole loop with it, `bars` (in the song's metre), is heard in the place of the
+    loop `loop_id` until the beat `until_beats`. The bar begins at the beat `from_beats`, at `start` in those bars.
+    """
+
+    loop_id: int
+    bars: Bars
+    start: float
+    from_beats: float
+    until_beats: float
+
+
     """One voice. `channels` gives part -> MIDI channel (0-15); `model_fault` says why the model cannot play."""
 
     name: str
@@ -158,6 +171,8 @@ class Voice:
     settle: Handle | None = None
 
     @property
+    fill: Fill | None = None
+    regroove: bool = False  # what the player was last given had a fill in it, whose end a restart has missed
     def is_drums(self) -> bool:
         """Whether its model plays drums (never transposed, micro-timing kept)."""
         return self.model.startswith("drums")
@@ -198,6 +213,7 @@ class Voice:
             "auto_bars": self.auto_bars,
             "jam": [self.jam, self.jam_bars],
             "pending": loop_to_json(self.pending),
+            "filling": self.fill is not None,
             "corners": {slot: bars_to_json(bars) for slot, bars in self.corners.items()},
             "history": [self.history.ids, self.history.position],
             "base_seed": self.base_seed,
@@ -229,3 +245,4 @@ class Voice:
         self.pending = loop_from_json(state["pending"])
         self.base_seed = state["base_seed"]
         self.seeds_drawn = state["seeds_drawn"]
+        self.regroove = state.get("filling", False)

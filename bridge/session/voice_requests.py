@@ -13,6 +13,7 @@ from bridge.session.auto import Auto
 from bridge.session.bending import kept_bend, start_expected
 from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
+from bridge.session.fills import Fills
 from bridge.session.gestures import Gestures
 from bridge.session.jam import Jam
 from bridge.session.loops import Loop, Recipe, bars_of
@@ -35,7 +36,8 @@ class VoiceRequests:
         self._composer = composer
         self._performer = performer
         self._gestures = gestures
-        self._others = (BendingRequests(stage, gestures),)
+        self.fills = Fills(stage, composer, performer)
+        self._others = (BendingRequests(stage, gestures), self.fills)
         self.jam = Jam(stage, composer, performer)
         self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
 

@@ -1,0 +1,136 @@
+"""Fills: one bar of the drums played otherwise, once; the loop is as it was before and after.
+
+The bars keep their id: a fill is heard in them for its bar alone, as a groove knob is heard in them. It is made in the
+bar before at the latest, so that it is there when its bar begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+from bridge.music.metre import fitted
+from bridge.music.notes import Bars, repeated_to
+from bridge.music.splice import with_bar
+from bridge.session.composer import Composer
+from bridge.session.loops import Loop, Recipe
+from bridge.session.outside import NOT_NOW, RefusedError, Request
+from bridge.session.performer import Performer
+from bridge.session.stage import Stage
+from bridge.session.voice import Fill, Voice
+
+_KEEPS_START = ("now", "step", "beat")
+_NEARLY = 1e-6
+
+
+class Fills:
+    """The fills of all voices: those that were asked for, and the regular ones."""
+
+    def __init__(self, stage: Stage, composer: Composer, performer: Performer) -> None:
+        """The other parts of the session."""
+        self._stage = stage
+        self._composer = composer
+        self._performer = performer
+        self._wanted: dict[str, tuple[float, Request]] = {}
+        self._every: dict[str, Request] = {}
+        self._made: dict[str, tuple[float, int]] = {}
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def do_fill(self, voice: Voice, request: Request) -> None:
+        """A fill in the bar to come."""
+        self._check_drums(voice)
+        self._composer.check_can_play(voice)
+        if voice.present is None:
+            raise RefusedError(NOT_NOW, f"{voice.name} has no loop to play a fill in: ask for next or sample first")
+        clock, now = self._stage.clock, self._stage.clock.beat_at(request.arrival_ns)
+        start = clock.bar_line_at_or_before(now) + clock.bar_beats if clock.running else 0.0
+        self._wanted[voice.name] = start, request
+        self._make(voice, start, request)
+
+    def do_fill_every(self, voice: Voice, request: Request) -> None:
+        """A fill in the last of so many bars of the song, again and again; 0: no more."""
+        self._check_drums(voice)
+        voice.knobs.fill_every = request.args["bars"]
+        self._every[voice.name] = request
+
+    def _check_drums(self, voice: Voice) -> None:
+        if not voice.is_drums:
+            raise RefusedError(NOT_NOW, f"fills are for drums; {voice.name} plays {voice.model}")
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def beat_came(self, beat: int) -> None:
+        """A beat of the song: fills that are over give way to their loop, those of the next bar are made."""
+        clock = self._stage.clock
+        start = clock.bar_line_at_or_before(beat) + clock.bar_beats
+        origin = 0.0 if clock.state is None else clock.state.bar_origin_beats
+        number = round((start - origin) / clock.bar_beats)
+        for voice in self._stage.voices.values():
+            fill = voice.fill
+            if fill is not None and not fill.from_beats - clock.bar_beats <= beat < fill.until_beats - _NEARLY:
+                self._end(voice)
+            wanted_at, request = self._wanted.get(voice.name, (-1.0, None))
+            every = voice.knobs.fill_every
+            if every and (number + 1) % every == 0:
+                address = f"/{voice.name}/fill_every"
+                regular = Request(address, voice.name, "fill_every", {"bars": every}, ("", 0), 0)
+                wanted_at, request = start, self._every.get(voice.name, regular)
+            if request is not None and abs(wanted_at - start) < _NEARLY and voice.playing and voice.model_ready:
+                self._make(voice, start, request)
+
+    def _end(self, voice: Voice) -> None:
+        voice.fill = None
+        self._performer.regroove(voice)
+
+    # -- making one ------------------------------------------------------------------------------------------------
+
+    def _make(self, voice: Voice, start_beats: float, request: Request) -> None:
+        """Ask the engine for a fill in whichever bars will sound then; nothing where that has been done."""
+        loop, loop_start = _sounding_at(voice, start_beats)
+        if loop is None or not voice.is_drums or self._made.get(voice.name) == (start_beats, loop.id):
+            return
+        self._made[voice.name] = start_beats, loop.id
+        bar_beats = self._stage.clock.bar_beats
+        bars = fitted(loop.bars, loop.bar_beats, bar_beats)
+        if bars.length < 2 * bar_beats - _NEARLY:  # the bar that sounds now is the same bar of the loop: twice round
+            bars = repeated_to(bars, bars.length * math.ceil(2 * bar_beats / bars.length - _NEARLY))
+        place = (start_beats - max(0.0, loop_start)) % bars.length
+        digest = hashlib.blake2b(f"{voice.base_seed}:fill:{start_beats}".encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "big") >> 1
+        recipe = Recipe("fill", voice.model, (bars,), 0, bar_beats, 0.0, seed, {"fill": {"start": place}})
+        made = Fill(loop.id, bars, place, start_beats, start_beats + bar_beats)
+        self._composer.start_beside(
+            voice, request, recipe, loop.id, lambda filled: self._play(voice, request, made, filled.bars)
+        )
+
+    def _play(self, voice: Voice, request: Request, made: Fill, filled: Bars) -> None:
+        loop = next((known for known in (voice.sounding, voice.pending) if known and known.id == made.loop_id), None)
+        clock, now_ns = self._stage.clock, self._stage.timers.now_ns()
+        beat = clock.beat_at(now_ns)
+        if loop is None or (clock.running and beat >= made.until_beats):
+            return
+        before = voice.fill
+        sounds = before is not None and before.from_beats < made.from_beats and beat < before.until_beats
+        if before is not None and sounds and (before.loop_id, before.bars.length) == (loop.id, filled.length):
+            filled = with_bar(filled, before.bars, before.start, clock.bar_beats)
+        voice.fill = Fill(made.loop_id, filled, made.start, made.from_beats, made.until_beats)
+        self._performer.reshape(voice, loop.id, loop)
+        handed = voice.handed.get(loop.id)
+        if handed is not None and not handed.confirmed:
+            return  # told when the player confirms them
+        start = voice.start_beats if loop is voice.sounding else -1.0 if handed is None else handed.start_beats
+        latency_ms = (now_ns - request.arrival_ns) / 1e6 if request.verb == "fill" else 0.0
+        self._stage.announce_bars(voice, loop, start, latency_ms, request.origin)
+
+
+def _sounding_at(voice: Voice, beats: float) -> tuple[Loop | None, float]:
+    """The loop that will sound from a beat on, and where it begins: bars that wait may take over before."""
+    pending = voice.pending
+    if pending is not None:
+        handed = voice.handed.get(pending.id)
+        starts = -1.0 if handed is None else handed.start_beats
+        soon = voice.knobs.launch in _KEEPS_START or 0.0 <= starts <= beats + _NEARLY
+        if voice.sounding is None or soon:
+            return pending, starts
+    return voice.sounding, voice.start_beats
