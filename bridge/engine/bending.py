@@ -8,6 +8,7 @@ from typing import Any
 from bridge.model.compiled import CompiledModel
 from bridge.model.keeping import Hold, Lock, finished
 from bridge.model.leaning import Lean
+from bridge.model.shaping import Shape, shape_of
 from bridge.model.steering import Steering
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
 from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
@@ -35,6 +36,16 @@ def steering_of(model: CompiledModel, bend: Mapping[str, Any]) -> Steering:
         hold=None if hold is None else Hold(hold["what"], bars_from_json(hold["bars"])),
         lock=None if lock is None else Lock(bars_from_json(lock["bars"]), tuple((a, b) for a, b in lock["spans"])),
         surprise=bend.get("surprise"),
+    )
+
+
+def shape_in(model: CompiledModel, bend: Mapping[str, Any]) -> Shape:
+    """Where the attribute and latent knobs stand, as far as the model has what they turn."""
+    config = model.config
+    attributes, latents = bend.get("attributes", {}), bend.get("latents", {})
+    return shape_of(
+        {name: amount for name, amount in attributes.items() if name in config.attributes},
+        {int(index): value for index, value in latents.items() if int(index) < config.latent_size},
     )
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bridge.engine.bending import bars_from_json, kept_exactly, steering_of
+from bridge.engine.bending import bars_from_json, kept_exactly, shape_in, steering_of
 from bridge.messages import Generate, NoteRow
 from bridge.model import generation, morphing
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import UnknownModelError
-from bridge.model.registry import ModelFileError, load_compiled
 from bridge.model.fills import with_fill
+from bridge.model.registry import ModelFileError, load_compiled
+from bridge.model.shaping import shaped
 from bridge.model.steering import Steering
 from bridge.music.metre import fitted
 from bridge.music.notes import BEATS_PER_BAR, Bars
@@ -24,7 +26,17 @@ from bridge.music.notes import BEATS_PER_BAR, Bars
 log = logging.getLogger(__name__)
 
 _NOT_NOW = 4
+_NEAR_A_CORNER = 0.15
 _MORPHS_KEPT = 8  # one for every voice that is being morphed, and a few to come back to
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Bars as rows; `source`: where attributes or latent directions have moved them, what they were before."""
+
+    length_beats: float
+    notes: list[NoteRow]
+    source: list[NoteRow] | None
 
 
 class JobError(Exception):
@@ -62,8 +74,8 @@ class Residents:
         precision = "int8" if model.int8 else "float32"
         return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread)"
 
-    def make(self, job: Generate, at_every_beat: Callable[[], None]) -> tuple[float, list[NoteRow]]:
-        """Do a job: the length in beats and the notes of the plain bars.
+    def make(self, job: Generate, at_every_beat: Callable[[], None]) -> Made:
+        """Do a job: the plain bars, moved along attributes and latent directions last, and what they were before that.
 
         Raises:
             JobError: the model is not resident.
@@ -78,8 +90,13 @@ class Residents:
             bars = self._morphed(model, job, material, steering, at_every_beat)
         else:
             bars = _bars_for(model, job, material, steering)
-        bars = kept_exactly(bars, steering, model.config.part, verbatim=at_a_corner)
-        return bars.length, [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
+        kind = model.config.part
+        source = kept_exactly(bars, steering, kind, verbatim=at_a_corner)
+        shape = shape_in(model, job.bend).scaled(_share_of_the_shape(job))
+        moved = shaped(model, source, shape, job.temperature, steering, at_every_beat)
+        if moved is source:
+            return Made(source.length, _rows(source), None)
+        return Made(source.length, _rows(kept_exactly(moved, steering, kind, verbatim=False)), _rows(source))
 
     def _morphed(
         self,
@@ -92,7 +109,7 @@ class Residents:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
         if not all(corner.notes for corner in corners):
             raise JobError(_NOT_NOW, "a corner holds no notes: there is nothing to morph to")
-        key = (job.model, corners, job.seed, job.temperature, json.dumps(job.bend, sort_keys=True))
+        key = (job.model, corners, job.seed, job.temperature, json.dumps(_bend_of_a_morph(job), sort_keys=True))
         morph = self._morphs.pop(key, None)
         if morph is None:
             morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, steering, at_every_beat)
@@ -101,11 +118,12 @@ class Residents:
             del self._morphs[next(iter(self._morphs))]
         return morphing.morph_at(model, morph, job.x, job.y if job.op == "xy" else 0.0)
 
-    def remember(self, job: Generate, length_beats: float, notes: list[NoteRow]) -> None:
+    def remember(self, job: Generate, made: Made) -> None:
         """Work out, while nothing else waits, where these bars lie: the next request will go on from there."""
         model = self._models.get(job.model)
-        if model is not None and notes:
-            generation.encode_bars(model, bars_from_json([length_beats, notes]))
+        notes = made.notes if made.source is None else made.source
+        if model is not None and notes and job.op != "fill":
+            generation.encode_bars(model, bars_from_json([made.length_beats, notes]))
 
 
 def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], steering: Steering) -> Bars:
@@ -114,11 +132,38 @@ def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], s
             made = generation.sample_bars(model, job.bars, job.seed, job.temperature, steering)
         case "next":
             made = generation.continue_bars(model, material[0], job.bars, job.seed, job.temperature, steering)
+        case "fill":
+            fill = job.bend["fill"]
+            return with_fill(model, material[0], fill["start"], job.beats_per_bar, job.seed, job.temperature)
+        case "keep":
+            return material[0]
         case "vary":
             return generation.vary_bars(model, material[0], job.amount, job.seed, job.temperature, steering)
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
     return fitted(made, BEATS_PER_BAR, job.beats_per_bar)  # the models think in bars of four beats
+
+
+def _rows(bars: Bars) -> list[NoteRow]:
+    return [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
+
+
+def _bend_of_a_morph(job: Generate) -> dict[str, Any]:
+    """What bends the way between corners: attributes and latent directions move what is found on it."""
+    return {key: value for key, value in job.bend.items() if key not in ("attributes", "latents")}
+
+
+def _share_of_the_shape(job: Generate) -> float:
+    """How much attributes and latent directions count, 0 to 1: nothing at a corner, whose notes sound as they were
+    stored, and all of it from a little way off; a fill goes into bars that have been moved already.
+    """
+    if job.op == "fill":
+        return 0.0
+    if job.op not in ("morph", "xy"):
+        return 1.0
+    along = min(job.x, 1.0 - job.x)
+    across = min(job.y, 1.0 - job.y) if job.op == "xy" else 0.0
+    return min(1.0, max(along, across) / _NEAR_A_CORNER)
 
 
 def usable_device(device: str) -> str:
@@ -131,6 +176,3 @@ def usable_device(device: str) -> str:
         log.warning("engine.device %s is not there: using the CPU", device)
         return "cpu"
     return device
-        case "fill":
-            fill = job.bend["fill"]
-            return with_fill(model, material[0], fill["start"], job.beats_per_bar, job.seed, job.temperature)

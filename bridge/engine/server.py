@@ -168,7 +168,7 @@ class EngineServer:
         started_ns = time.perf_counter_ns()
         bridge = self._bridge
         try:
-            length_beats, notes = self._residents.make(job, self._at_every_beat if job.knob else _nothing)
+            made = self._residents.make(job, self._at_every_beat if job.knob else _nothing)
         except JobError as error:
             self._send(messages.JobFailed(job.job, error.code, str(error)))
             return
@@ -178,9 +178,9 @@ class EngineServer:
             return
         if self._bridge is bridge:
             engine_ms = (time.perf_counter_ns() - started_ns) / 1e6
-            self._send(messages.Generated(job.job, length_beats, notes, engine_ms))
+            self._send(messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
         if not job.knob:
-            self._residents.remember(job, length_beats, notes)
+            self._residents.remember(job, made)
 
     def _at_every_beat(self) -> None:
         """A click beats a knob: clicks that came meanwhile are done first, inside the knob's decode."""

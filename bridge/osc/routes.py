@@ -137,15 +137,21 @@ _BRIDGE: Final = (
 )  # fmt: skip
 
 _CLOCK: Final = (
-    Route("clock", "source", "Whose time is followed; `auto`: Live's reports when they come, else the internal clock.",
-          (_choice("source", "auto", "internal", "live", "midi", "link", later=("midi", "link")),),
-          example="/clock/source internal"),
-    Route("clock", "tempo", "Tempo of the internal clock; error 4 while a clock is followed.",
+    Route("clock", "source",
+          "Whose time is followed; `auto`: Link when it is enabled and has peers, else MIDI clock, gives tempo and "
+          "phase, and Live's reports decide which bar; else Live's reports; else the internal clock. While the song "
+          "plays it changes at a bar line. Error 4 where the source cannot be had.",
+          (_choice("source", "auto", "internal", "live", "midi", "link"),), example="/clock/source internal"),
+    Route("clock", "tempo",
+          "Tempo of the internal clock, or of the Link session; error 4 while another clock is followed.",
           (_float("tempo", MIN_TEMPO_BPM, MAX_TEMPO_BPM, "BPM"),), example="/clock/tempo 98.5"),
     Route("clock", "tap", "Tap the tempo: the mean of the last eight taps; a pause of 3 s begins anew."),
-    Route("clock", "nudge", "Shift the clock once.", (_float("ms", -MAX_OFFSET_MS, MAX_OFFSET_MS, "ms"),),
-          example="/clock/nudge 5.0", later=_later("nudging the clock")),
-    Route("clock", "offset", "A standing offset of everything that sounds; positive is later.",
+    Route("clock", "nudge",
+          "Shift everything that sounds once, whatever clock is in force; positive is later.",
+          (_float("ms", -MAX_OFFSET_MS, MAX_OFFSET_MS, "ms"),), example="/clock/nudge 5.0"),
+    Route("clock", "offset",
+          "A standing offset of everything that sounds against the clock that is followed, kept for each source; "
+          "positive is later.",
           (_float("ms", -MAX_OFFSET_MS, MAX_OFFSET_MS, "ms"),), example="/clock/offset -12.0"),
     Route("clock", "play", "Start the internal clock from beat 0."),
     Route("clock", "stop", "Stop the internal clock; every sounding note is closed."),
@@ -212,11 +218,10 @@ _VOICE_KNOBS: Final = (
     Route(VOICE, "attribute",
           "Along an attribute vector: density, syncopation, interval, diatonic, register (melody, bass); density, "
           "syncopation, fill (drums).",
-          (Argument("name", "name"), _float("amount", -1, 1)), example="/melody/attribute density 0.5",
-          later=_later("moving along an attribute")),
+          (Argument("name", "name"), _float("amount", -1, 1)), _BARS_COMING, "/melody/attribute density 0.5"),
     Route(VOICE, "latent", "One latent direction, ordered by how much it matters.",
-          (_int("index", 0, 511), _float("value", -3, 3, "standard deviations")), example="/melody/latent 0 1.5",
-          later=_later("moving a latent direction")),
+          (_int("index", 0, 511), _float("value", -3, 3, "standard deviations")), _BARS_COMING,
+          "/melody/latent 0 1.5"),
     Route(VOICE, "scale",
           "How the session's key binds this voice: soft leans, hard allows nothing else (stored corners and locked "
           "bars sound as they are).",

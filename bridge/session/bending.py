@@ -8,6 +8,7 @@
 | `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
 | `hold` | `{what, bars}`: whose rhythm or pitches are kept |
 | `lock` | `{bars, spans, groove_seed}`: notes that stay, and from where to where |
+| `attributes`, `latents` | amounts by name, and standard deviations by index (as a word): where bars are moved to |
 | `fill` | `{start}`: of a fill alone, where its bar begins in the loop |
 
 Two kinds of it: what the knobs say now (a knob that is turned makes bars again, with the same noise), and what was so
@@ -46,6 +47,7 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     if knobs.scale != "off":
         own = {"classes": stage.harmony.classes, "binding": knobs.scale, "mode": stage.harmony.mode}
         bend["key"] = recipe.bend.get("key", own)  # a jam's answers are in the key of who plays
+    bend |= {name: dict(turned) for name in ("attributes", "latents") if (turned := getattr(knobs, name))}
     if stage.harmony.chords is not None and not voice.is_drums:
         bend["chords"] = chords_to_json(stage.harmony.chords)
     followed = recipe.bend.get("followed")

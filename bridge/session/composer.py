@@ -131,7 +131,8 @@ class Composer:
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
         self._stage.heard(job.voice, bars)
         bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
-        job.deliver(Loop(loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats))
+        unmoved = None if record.source is None else bars_of(record.length_beats, record.source)
+        job.deliver(Loop(loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unmoved=unmoved))
         self.pump(job.voice)
 
     def _key_came(self, job: _Job) -> bool:

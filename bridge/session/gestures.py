@@ -105,7 +105,7 @@ class Gestures:
 
     def _sound(self, voice: Voice, gesture: Gesture, loop: Loop) -> None:
         present = voice.present
-        voice.newest = loop.bars
+        voice.newest = loop.source
         if present is None:
             self._performer.launch(voice, loop, gesture.request.origin, gesture.request.arrival_ns)
         elif present is voice.pending:

@@ -42,6 +42,14 @@ class Loop:
     bar_beats: float = BEATS_PER_BAR
     """Of the metre they were made in; in another one they are fitted to it when they are handed to the player."""
 
+    unmoved: Bars | None = None
+    """Where attributes and latent directions have moved them: what they were before."""
+
+    @property
+    def source(self) -> Bars:
+        """What new bars go on from: attributes and latent directions move those anew."""
+        return self.bars if self.unmoved is None else self.unmoved
+
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
         return replace(self, id=loop_id)
@@ -103,6 +111,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "recipe": recipe_to_json(loop.recipe),
         "feel": [loop.feel.swing, loop.feel.offset_beats],
         "bar_beats": loop.bar_beats,
+        "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
     }
 
 
@@ -113,4 +122,6 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     feel = Feel(*value["feel"]) if "feel" in value else STRAIGHT  # bars of earlier versions have none
     recipe = recipe_from_json(value["recipe"])
     bar_beats = value.get("bar_beats", BEATS_PER_BAR)
-    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe, feel, bar_beats)
+    unmoved = value.get("unmoved")
+    before = None if unmoved is None else bars_from_json(unmoved)
+    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe, feel, bar_beats, before)

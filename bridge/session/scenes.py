@@ -74,7 +74,7 @@ class Scenes:
             if loop is None:
                 self._performer.regroove(voice)
             else:
-                voice.newest, voice.newest_order = loop.bars, self._stage.next_order()
+                voice.newest, voice.newest_order = loop.source, self._stage.next_order()
                 self._performer.launch(voice, loop, request.origin, request.arrival_ns)
             self._stage.voice_changed(voice)
 

@@ -134,7 +134,7 @@ class Follower:
             wait_s = (early_beats + 0.1 * step_beats) * 60.0 / clock.bpm
             timers.call_later(wait_s, lambda: self._take(loop, line_beats, generation))
             return
-        voice.newest, voice.newest_order = loop.bars, self._stage.next_order()
+        voice.newest, voice.newest_order = loop.source, self._stage.next_order()
         boundary = boundary if voice.present is not None else "bar"
         self._band.performer.launch(voice, loop, self._request.origin, timers.now_ns(), boundary)
         self._stage.voice_changed(voice)

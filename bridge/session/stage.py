@@ -30,6 +30,8 @@ class Clock:
     tempo_bpm: float
     offset_ms: float
     beats_per_bar: float
+    offsets_ms: dict[str, float] = field(default_factory=dict)
+    """Offsets of single sources, in place of `offset_ms`."""
     state: ClockState | None = None
     told: ClockState | None = None
     awaiting_snapshot: bool = False
@@ -199,6 +201,8 @@ class Stage:
             "redo": voice.history.redo_steps,
             "follow_amount": float(knobs.follow_amount),
             "locked": " ".join(map(str, knobs.locked)),
+            "attributes": " ".join(f"{name} {amount:g}" for name, amount in sorted(knobs.attributes.items())),
+            "latents": " ".join(f"{index} {value:g}" for index, value in sorted(knobs.latents.items())),
         }
         return [item for pair in fields.items() for item in pair]
 

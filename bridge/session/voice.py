@@ -41,6 +41,8 @@ class Knobs:
     surprise: float = 0.35
     fill_every: int = 0
     locked: list[int] = field(default_factory=list)
+    attributes: dict[str, float] = field(default_factory=dict)
+    latents: dict[str, float] = field(default_factory=dict)  # by index, as JSON has no other keys than words
 
     def groove(self) -> GrooveSettings:
         """The part of the knobs that the groove kernels read."""
@@ -111,8 +113,6 @@ class Handed:
     start_beats: float = -1.0
 
 
-@dataclass
-class Voice:
 @dataclass(frozen=True)
 class Fill:
     """A bar played otherwise, once: the whole loop with it, `bars` (in the song's metre), is heard in the place of the
@@ -126,6 +126,8 @@ class Fill:
     until_beats: float
 
 
+@dataclass
+class Voice:
     """One voice. `channels` gives part -> MIDI channel (0-15); `model_fault` says why the model cannot play."""
 
     name: str
@@ -169,10 +171,10 @@ class Fill:
     gesture_events: Throttle | None = None
     groove_changes: Throttle | None = None
     settle: Handle | None = None
-
-    @property
     fill: Fill | None = None
     regroove: bool = False  # what the player was last given had a fill in it, whose end a restart has missed
+
+    @property
     def is_drums(self) -> bool:
         """Whether its model plays drums (never transposed, micro-timing kept)."""
         return self.model.startswith("drums")
@@ -211,9 +213,9 @@ class Fill:
             "start_beats": self.start_beats,
             "launched_beats": self.launched_beats,
             "auto_bars": self.auto_bars,
+            "filling": self.fill is not None,
             "jam": [self.jam, self.jam_bars],
             "pending": loop_to_json(self.pending),
-            "filling": self.fill is not None,
             "corners": {slot: bars_to_json(bars) for slot, bars in self.corners.items()},
             "history": [self.history.ids, self.history.position],
             "base_seed": self.base_seed,
@@ -243,6 +245,6 @@ class Fill:
         if self.auto_bars:  # its requester cannot be asked for again: from now on only subscribers hear of it
             self.auto_request = Request(f"/{self.name}/auto", self.name, "auto", {"bars": self.auto_bars}, ("", 0), 0)
         self.pending = loop_from_json(state["pending"])
+        self.regroove = state.get("filling", False)
         self.base_seed = state["base_seed"]
         self.seeds_drawn = state["seeds_drawn"]
-        self.regroove = state.get("filling", False)

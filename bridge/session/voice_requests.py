@@ -19,6 +19,7 @@ from bridge.session.jam import Jam
 from bridge.session.loops import Loop, Recipe, bars_of
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.performer import ALL_PARTS, Performer
+from bridge.session.shaping_requests import ShapingRequests
 from bridge.session.stage import Stage
 from bridge.session.voice import Seed, Voice
 
@@ -37,7 +38,7 @@ class VoiceRequests:
         self._performer = performer
         self._gestures = gestures
         self.fills = Fills(stage, composer, performer)
-        self._others = (BendingRequests(stage, gestures), self.fills)
+        self._others = (BendingRequests(stage, gestures), ShapingRequests(stage, gestures), self.fills)
         self.jam = Jam(stage, composer, performer)
         self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
 
@@ -101,7 +102,7 @@ class VoiceRequests:
 
     def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         self._gestures.settle(voice)
-        self._follow(voice, loop.bars, order)
+        self._follow(voice, loop.source, order)
         self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
         self._stage.voice_changed(voice)
 
@@ -260,7 +261,7 @@ class VoiceRequests:
         history, sounding = voice.history, voice.sounding
         if voice.pending is not None and (sounding is not None or history.position <= 0):
             self._performer.cancel_pending(voice)
-            voice.newest, voice.newest_order = None if sounding is None else sounding.bars, self._stage.next_order()
+            voice.newest, voice.newest_order = None if sounding is None else sounding.source, self._stage.next_order()
             if sounding is None:
                 history.position = -1
             elif sounding.id in history.ids:
@@ -308,7 +309,7 @@ class VoiceRequests:
 
     def _bring_back(self, voice: Voice, request: Request, loop: Loop) -> None:
         self._gestures.settle(voice)
-        self._follow(voice, loop.bars, self._stage.next_order())
+        self._follow(voice, loop.source, self._stage.next_order())
         self._stage.heard(voice, loop.bars)
         self._performer.launch(voice, loop, request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)

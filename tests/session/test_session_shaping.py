@@ -1,0 +1,143 @@
+"""Attributes and latent directions from the voice's knobs to the job, and what goes on from bars that they moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_room import Room
+
+from bridge import messages
+from bridge.session.loops import Loop, bars_of, loop_from_json, loop_to_json
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def told(room: Room) -> dict[str, Any]:
+    """The voice's state as it was last told."""
+    room.time.run(0.2)
+    values = room.words.take("/melody/state")[-1]
+    return dict(zip(values[::2], values[1::2], strict=True))
+
+
+def job_of(room: Room) -> messages.Generate:
+    """The newest job."""
+    job: messages.Generate = room.engine.take(messages.Generate)[-1]
+    return job
+
+
+def done(room: Room, job: messages.Generate, pitch: int, before: int | None = None) -> None:
+    """The engine has done a job: one note, and what it was before the knobs moved it."""
+    source = None if before is None else [(before, 0.0, 1.0, 90, 0)]
+    room.session.from_engine(messages.Generated(job.job, 8.0, [(pitch, 0.0, 1.0, 90, 0)], 1.0, source))
+
+
+def test_a_turn_moves_what_sounds_with_the_same_noise(room: Room) -> None:
+    room.ask("next")
+    made = room.answer()
+    room.launch()
+    room.ask("attribute", name="density", amount=0.5)
+    job = job_of(room)
+    assert (job.op, job.seed, job.knob) == (made.op, made.seed, True)
+    assert job.bend["attributes"] == {"density": 0.5}
+    room.ask("latent", index=3, value=-1.5)
+    room.ask("latent", index=3, value=-2.0)
+    done(room, job, 72, 60)
+    newest = job_of(room)
+    assert newest.bend["attributes"] == {"density": 0.5}
+    assert newest.bend["latents"] == {"3": -2.0}
+
+
+def test_both_are_sticky_told_and_at_0_as_good_as_none(room: Room) -> None:
+    room.ask("attribute", name="register", amount=-0.25)
+    room.ask("attribute", name="density", amount=1.0)
+    room.ask("latent", index=0, value=3.0)
+    state = told(room)
+    assert (state["attributes"], state["latents"]) == ("density 1 register -0.25", "0 3")
+    room.ask("sample")
+    assert job_of(room).bend["attributes"] == {"register": -0.25, "density": 1.0}
+    room.ask("attribute", name="register", amount=0.0)
+    room.ask("latent", index=0, value=0.0)
+    assert room.voice.knobs.attributes == {"density": 1.0}
+    assert room.voice.knobs.latents == {}
+
+
+def test_what_the_model_does_not_have_is_refused(room: Room) -> None:
+    assert room.refusal("attribute", name="fill", amount=0.5) == 5
+    assert room.refusal("attribute", "drums", name="register", amount=0.5) == 5
+    assert room.refusal("attribute", "drums", name="fill", amount=0.5) == 0
+    assert room.refusal("latent", index=127, value=0.5) == 0
+    assert room.refusal("latent", index=128, value=0.5) == 3
+    assert room.voice.knobs.attributes == {}
+    assert room.voice.knobs.latents == {"127": 0.5}
+
+
+def test_new_bars_go_on_from_what_was_before_the_knobs(room: Room) -> None:
+    """Else a knob that stands still would move every new loop further than the one before."""
+    room.ask("attribute", name="density", amount=0.5)
+    room.ask("sample")
+    done(room, job_of(room), 72, 60)
+    room.launch()
+    room.ask("next")
+    assert job_of(room).material[0][1][0][0] == 60
+    room.ask("store", slot="a")
+    assert room.voice.corners["a"].notes[0].pitch == 72  # what was heard is what is stored
+
+
+def test_bars_that_no_recipe_makes_are_moved_from_where_they_lie(room: Room) -> None:
+    loop_id = room.new_loop(pitch=64)
+    sounding = room.voice.sounding
+    assert sounding is not None
+    room.voice.sounding = Loop(loop_id, sounding.bars, 7)
+    room.ask("attribute", name="interval", amount=0.5)
+    job = job_of(room)
+    assert job.op == "keep"
+    assert job.material[0][1][0][0] == 64
+    done(room, job, 76, 64)
+    room.ask("attribute", name="interval", amount=0.0)
+    back = job_of(room)
+    assert (back.op, back.material, "attributes" in back.bend) == ("keep", job.material, False)
+
+
+def test_undo_and_recall_bring_back_what_new_bars_go_on_from(room: Room) -> None:
+    room.ask("attribute", name="density", amount=0.5)
+    room.ask("sample")
+    done(room, job_of(room), 72, 60)
+    first = room.launch()
+    room.ask("next")
+    done(room, job_of(room), 74, 62)
+    room.launch()
+    room.ask("recall", id=first)
+    assert [row[0] for row in room.player.take(messages.Launch)[-1].notes] == [72]
+    room.ask("next")
+    assert job_of(room).material[0][1][0][0] == 60
+
+
+def test_knobs_survive_a_restart_and_are_in_scenes(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.new_loop()
+    room.ask("attribute", name="density", amount=0.5)
+    room.ask("latent", index=2, value=1.0)
+    room.ask("save", "bridge", name="full")
+    room.ask("attribute", name="density", amount=0.0)
+    room.ask("load", "bridge", name="full")
+    assert room.voice.knobs.attributes == {"density": 0.5}
+    room.time.run(3.0)
+    room.session.save()
+    again = Room(tmp_path)
+    assert again.voice.knobs.attributes == {"density": 0.5}
+    assert again.voice.knobs.latents == {"2": 1.0}
+
+
+def test_a_loop_keeps_what_it_was_before(tmp_path: Path) -> None:
+    before, after = (bars_of(8.0, [(pitch, 0.0, 1.0, 90, 0)]) for pitch in (60, 72))
+    loop = Loop(5, after, 1, unmoved=before)
+    read = loop_from_json(loop_to_json(loop))
+    assert read == loop
+    assert read is not None
+    assert read.source == before
+    assert loop_from_json({k: v for k, v in (loop_to_json(loop) or {}).items() if k != "unmoved"}) == Loop(5, after, 1)
