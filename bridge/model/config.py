@@ -67,6 +67,8 @@ class ModelConfig:
     @property
     def attributes(self) -> tuple[str, ...]:
         """The attribute knobs that the contract gives this part."""
+        if self.part == "trio":
+            return ()
         if self.part == "drums":
             return ("density", "syncopation", "fill")
         return ("density", "syncopation", "interval", "diatonic", "register")

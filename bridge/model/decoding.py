@@ -16,7 +16,8 @@ from torch import Tensor
 
 from bridge.model import noise
 from bridge.model.compiled import CompiledModel, DecodeState
-from bridge.model.framing import WindowTokens, drum_window
+from bridge.model.config import ModelConfig
+from bridge.model.framing import WindowTokens, drum_window, unstreamed
 from bridge.model.vae import DYNAMICS
 from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS
 from bridge.music.notes import STEPS_PER_BEAT
@@ -33,6 +34,13 @@ class Decoded:
     def surprise_nats(self) -> float:
         """How unlikely the model finds what it played."""
         return -float(self.log_probabilities.sum())
+
+
+def parts_of(row: Decoded, config: ModelConfig) -> list[Decoded]:
+    """A row of a trio part by part; of a model with one part, the row."""
+    bars = row.log_probabilities.reshape(config.bars, len(config.parts), -1)
+    windows = unstreamed(row.window, config)
+    return [Decoded(window, bars[:, part].reshape(-1)) for part, window in enumerate(windows)]
 
 
 class WindowDecode:

@@ -98,6 +98,29 @@ def frame_of(bars: Bars, config: ModelConfig) -> Frame:
     return Frame(shift, accents_of(bars.notes))
 
 
+def common_frames(loops: Sequence[Bars], config: ModelConfig) -> list[Frame]:
+    """The frames of loops that are to be mixed: the octave shift of all of them together, each with its own accents."""
+    whole = frame_of(join(loops), config)
+    own = [frame_of(loop, config) for loop in loops]
+    return [_shifted_as(whole, frame) for frame in own]
+
+
+def _shifted_as(whole: Frame, own: Frame) -> Frame:
+    parts = tuple(_shifted_as(a, b) for a, b in zip(whole.parts, own.parts, strict=True))
+    return Frame(whole.shift, own.accents, parts)
+
+
+def mixed_frame(frames: Sequence[Frame], shares: Sequence[float]) -> Frame:
+    """The accents of frames with one common shift, mixed by `shares`; none where one of them has none."""
+    parts = tuple(mixed_frame(each, shares) for each in zip(*(frame.parts for frame in frames), strict=True))
+    mixed = [0.0] * STEPS_PER_BAR
+    for frame, share in zip(frames, shares, strict=True):
+        if frame.accents is None:
+            return Frame(frames[0].shift, None, parts)
+        mixed = [m + share * accent for m, accent in zip(mixed, frame.accents, strict=True)]
+    return Frame(frames[0].shift, tuple(round(m) for m in mixed), parts)
+
+
 def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowTokens]:
     """The windows of bars, one after the other; a last one that is not full is filled from the loop's beginning."""
     if config.part == "trio":
@@ -208,6 +231,13 @@ def unstreamed(window: WindowTokens, config: ModelConfig) -> list[WindowTokens]:
     last = count - 1
     drums = (split(column, last) for column in (window.tokens, window.velocities, window.offsets))
     return [*made, WindowTokens(*drums)]
+
+
+def struck_steps(config: ModelConfig) -> Ints:
+    """The places in a window (of a trio: in the stream) that belong to lines, which strike pitches."""
+    lines = np.array([part != "drums" for part in config.parts]).repeat(STEPS_PER_BAR)
+    found: Ints = np.flatnonzero(np.tile(lines, config.bars))
+    return found
 
 
 def is_heard(window: WindowTokens, config: ModelConfig, steps: int) -> bool:

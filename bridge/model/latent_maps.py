@@ -80,6 +80,8 @@ def _covariance(points: Tensor) -> Tensor:
 
 def attribute_directions(means: Tensor, attributes: Tensor) -> Tensor:
     """The directions (A, Z): least squares from z to the attributes, then the cheapest step that moves one alone."""
+    if attributes.shape[1] == 0:
+        return means.new_zeros(0, means.shape[1])
     covariance = _covariance(means)
     away = means - means.mean(0)
     scaled = (attributes - attributes.mean(0)) / attributes.std(0).clamp_min(1e-6)

@@ -20,15 +20,24 @@ from torch import Tensor
 from bridge.model import noise
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig
-from bridge.model.decoding import Decoded, WindowDecode
-from bridge.model.framing import Frame, WindowTokens, frame_of, to_bars
+from bridge.model.decoding import Decoded, WindowDecode, parts_of
+from bridge.model.framing import (
+    Frame,
+    WindowTokens,
+    common_frames,
+    mixed_frame,
+    streamed,
+    struck_steps,
+    to_bars,
+    unstreamed,
+)
 from bridge.model.generation import MORPH_TEMPERATURE, Encoded, encode_bars
 from bridge.model.keeping import FORBIDDEN
 from bridge.model.pathway import chosen_way, even_places
-from bridge.model.patterns import Field, field_of, units_of
+from bridge.model.patterns import AnyField, Field, TrioField, field_of, units_of
 from bridge.model.steering import PLAIN, Steering, steered_bias
 from bridge.music.grids import PITCHES
-from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, Bars, join, repeated_to
+from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, Bars, repeated_to
 
 _ANCHOR_NATS = 4.0
 #: Windows on the way are looked for this many posterior spreads around it; those in the middle nearer to it.
@@ -50,7 +59,7 @@ class Morph:
     corners: tuple[Bars, ...]
     length: float
     encoded: tuple[Encoded, ...]
-    fields: tuple[Field, ...]
+    fields: tuple[AnyField, ...]
 
 
 def common_length(corners: Sequence[Bars]) -> float:
@@ -86,11 +95,11 @@ def prepare_morph(
     config = model.config
     length = common_length(corners)
     filled = [repeated_to(corner, length) for corner in corners]
-    shift = frame_of(join(filled), config).shift
-    encoded = tuple(encode_bars(model, loop, Frame(shift, frame_of(loop, config).accents)) for loop in filled)
+    frames = common_frames(filled, config)
+    encoded = tuple(encode_bars(model, loop, frame) for loop, frame in zip(filled, frames, strict=True))
     count = len(encoded[0].windows)
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
-    field: Callable[..., Field]
+    field: Callable[..., AnyField]
     if len(corners) == 2:
         places, field = _on_the_way(count), _way
     else:
@@ -100,8 +109,27 @@ def prepare_morph(
     fields = []
     for index, row in enumerate(rows):
         ends = [_allowed(e.windows[index], biases[index], config) for e in encoded]
-        fields.append(field(ends, places, row, config, noise.derived(seed, index)))
+        fields.append(_field(field, ends, places, row, config, noise.derived(seed, index)))
     return Morph(tuple(corners), length, encoded, tuple(fields))
+
+
+def _field(
+    make: Callable[..., AnyField],
+    ends: Sequence[WindowTokens],
+    places: Sequence[tuple[float, float]],
+    decoded: Sequence[Decoded],
+    config: ModelConfig,
+    seed: int,
+) -> AnyField:
+    """The field of one window of the loop; each part of a trio goes its own best way."""
+    if config.part != "trio":
+        return make(ends, places, decoded, config, seed)
+    apart, rows = [unstreamed(end, config) for end in ends], [parts_of(row, config) for row in decoded]
+    made = [
+        make([end[part] for end in apart], places, [row[part] for row in rows], config.of_part(part), seed)
+        for part in range(len(config.parts))
+    ]
+    return TrioField(tuple(field for field in made if isinstance(field, Field)))
 
 
 def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Bars:
@@ -190,14 +218,14 @@ def _leaning(
 ) -> Tensor:
     """The bias (P, T, C) at each place: the plain one, and a bonus on the tokens of the corners that are near."""
     leaning = bias.repeat(len(places), 1, 1)
-    steps = torch.arange(config.steps)
+    steps = torch.arange(config.stream_steps)
+    lines = struck_steps(config)
     tokens = [torch.from_numpy(e.windows[index].tokens.astype(np.int64)) for e in encoded]
     for number, (x, y) in enumerate(places):
         for corner, row in enumerate(tokens):
             near = _tent(x, _PLACES[corner][0]) * (_tent(y, _PLACES[corner][1]) if len(tokens) == 4 else 1.0)
             leaning[number, steps, row] += _ANCHOR_NATS * near
-        if config.part != "drums":
-            leaning[number, :, :PITCHES] += _STRIKE_NATS[number % len(_STRIKE_NATS)]
+        leaning[number, lines, :PITCHES] += _STRIKE_NATS[number % len(_STRIKE_NATS)]
     return leaning
 
 
@@ -212,7 +240,7 @@ def _way(
     decoded: Sequence[Decoded],
     config: ModelConfig,
     seed: int,
-) -> Field:
+) -> AnyField:
     """The field of a knob: the best way from the first corner to the second."""
     windows = [ends[0], *(row.window for row in decoded), ends[1]]
     where = np.array([0.0, *(x for x, _ in places), 1.0])
@@ -230,7 +258,7 @@ def _pad(
     decoded: Sequence[Decoded],
     config: ModelConfig,
     seed: int,
-) -> Field:
+) -> AnyField:
     """The field of a pad: a square of anchors with the corners in its corners."""
     found = {place: row.window for place, row in zip(places, decoded, strict=True)}
     found |= dict(zip(_PLACES, corners, strict=True))
@@ -241,6 +269,10 @@ def _pad(
 
 def _allowed(window: WindowTokens, bias: Tensor, config: ModelConfig) -> WindowTokens:
     """A corner's window with every token that the bias rules out replaced by the nearest pitch that it does not."""
+    if config.part == "trio":
+        bars = bias.reshape(config.bars, len(config.parts), STEPS_PER_BAR, -1)
+        parts = enumerate(unstreamed(window, config))
+        return streamed([_allowed(w, bars[:, p].flatten(0, 1), config.of_part(p)) for p, w in parts])
     if config.part == "drums":
         return window
     open_to = (bias > FORBIDDEN / 2).numpy()
@@ -275,10 +307,4 @@ def _shares(corners: int, x: float, y: float) -> list[float]:
 
 def _frame_at(morph: Morph, x: float, y: float) -> Frame:
     """The common octave shift, and the corners' accents mixed."""
-    shares = _shares(len(morph.encoded), x, y)
-    mixed = [0.0] * STEPS_PER_BAR
-    for encoded, share in zip(morph.encoded, shares, strict=True):
-        if encoded.frame.accents is None:
-            return Frame(encoded.frame.shift)
-        mixed = [m + share * accent for m, accent in zip(mixed, encoded.frame.accents, strict=True)]
-    return Frame(morph.encoded[0].frame.shift, tuple(round(m) for m in mixed))
+    return mixed_frame([encoded.frame for encoded in morph.encoded], _shares(len(morph.encoded), x, y))

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridge.model import noise
 from bridge.model.config import ModelConfig
-from bridge.model.framing import WindowTokens
+from bridge.model.framing import WindowTokens, streamed, unstreamed
 from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, Floats, Ints, line_tokens, tokens_line
 from bridge.music.notes import STEPS_PER_BEAT
 
@@ -91,6 +91,20 @@ class Field:
         return WindowTokens(tokens, _mixed(self.velocities, weights, own, units), offsets)
 
 
+@dataclass(frozen=True, slots=True)
+class TrioField:
+    """The anchors of one window of a trio: a field for each of its parts."""
+
+    parts: tuple[Field, ...]
+
+    def at(self, x: float, y: float = 0.0) -> WindowTokens:
+        """The window at (x, y), each 0 to 1, as a stream."""
+        return streamed([part.at(x, y) for part in self.parts])
+
+
+AnyField = Field | TrioField
+
+
 def _between(places: Floats, place: float) -> tuple[int, float]:
     """Which gap a place lies in, and how far through it."""
     if len(places) == 1:
@@ -110,8 +124,20 @@ def _mixed(values: Floats, weights: Floats, own: tuple[Ints, Ints, Ints], units:
 
 def field_of(
     windows: Sequence[Sequence[WindowTokens]], columns: Floats, rows: Floats, config: ModelConfig, seed: int
-) -> Field:
+) -> AnyField:
     """The field of anchors `windows` (R rows of C)."""
+    if config.part == "trio":
+        apart = [[unstreamed(window, config) for window in row] for row in windows]
+        return TrioField(tuple(
+            _field([[parts[part] for parts in row] for row in apart], columns, rows, config.of_part(part), seed)
+            for part in range(len(config.parts))
+        ))  # fmt: skip
+    return _field(windows, columns, rows, config, seed)
+
+
+def _field(
+    windows: Sequence[Sequence[WindowTokens]], columns: Floats, rows: Floats, config: ModelConfig, seed: int
+) -> Field:
     units = units_of(np.stack([np.stack([w.tokens for w in row]) for row in windows]), config)
     order = beats_in_turn(config, seed)
     across = _all_turns(units, columns, order, config)

@@ -26,7 +26,7 @@ from bridge.model.decoding import WindowDecode
 from bridge.model.framing import Frame, WindowTokens, as_tensors, frame_of, to_bars, to_windows
 from bridge.model.generation import MORPH_TEMPERATURE
 from bridge.model.levels import LEVELS, chosen_levels
-from bridge.model.patterns import Field, field_of
+from bridge.model.patterns import AnyField, field_of
 from bridge.model.pulling import pull
 from bridge.model.steering import PLAIN, Steering, steered_bias, token_bonus
 from bridge.music.grids import LOWEST_PITCH, PITCHES
@@ -43,7 +43,7 @@ _STAY_NATS = 3.5
 _OCTAVE = 12
 _KEPT = 128
 _Pause = Callable[[], None] | None
-_Stage = TypeVar("_Stage", "list[list[WindowTokens]]", "list[Field]")
+_Stage = TypeVar("_Stage", "list[list[WindowTokens]]", "list[AnyField]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Room:
             del lately[next(iter(lately))]
         return found
 
-    def _fields(self, windows: list[WindowTokens], index: int, sign: int) -> list[Field]:
+    def _fields(self, windows: list[WindowTokens], index: int, sign: int) -> list[AnyField]:
         config = self._model.config
         way = sign * LATENT_REACH * self._model.maps.ways[index]
         offsets = torch.stack([place * way for place in _LATENT_PLACES])

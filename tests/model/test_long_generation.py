@@ -9,6 +9,8 @@ from bridge.model.compiled_hierarchy import CompiledHierarchy
 from bridge.model.framing import Frame, frame_of, streamed, to_bars, to_windows, unstreamed
 from bridge.model.generation import continue_bars, encode_bars, reconstruct_bars, sample_bars, vary_bars
 from bridge.model.keeping import Lock
+from bridge.model.morphing import interpolated, morph_at, prepare_morph
+from bridge.model.shaping import shape_of, shaped
 from bridge.model.steering import Steering, steered_bias
 from bridge.music.notes import Bars, Note, in_order
 
@@ -95,3 +97,35 @@ def test_the_bias_of_a_trio_is_that_of_its_parts():
         alone = steered_bias(Steering(MAJOR, "hard"), (), config.of_part(part), Frame())
         mine = by_bar[:, part, :, : config.of_part(part).classes].reshape(alone.shape)
         assert torch.equal(mine, alone)
+
+
+def test_between_trios_every_part_changes_over_by_itself():
+    model = long_model(SMALL_TRIO)
+    a, b = sample_bars(model, 16, 3, 1.0), sample_bars(model, 16, 4, 1.0)
+    morph = prepare_morph(model, (a, b), 1, 1.0)
+    assert morph_at(model, morph, 0.0) == a
+    assert morph_at(model, morph, 1.0) == b
+    middle = morph_at(model, morph, 0.5)
+    assert {note.part for note in middle.notes} == {0, 1, 2}
+    assert middle not in (a, b)
+    near = [morph_at(model, morph, x).notes for x in (0.5, 0.52)]
+    assert len(set(near[0]) & set(near[1])) > len(set(near[0])) / 2
+    loops = interpolated(model, a, b, 3, 1, 1.0)
+    assert [loop.length for loop in loops] == [64.0, 64.0, 64.0]
+
+
+@pytest.mark.parametrize("config", [SMALL_LONG_LINE, SMALL_LONG_DRUMS, SMALL_TRIO], ids=lambda config: config.name)
+def test_a_pad_over_four_loops(config):
+    model = long_model(config)
+    corners = tuple(sample_bars(model, 16, seed, 1.0) for seed in range(4))
+    pad = prepare_morph(model, corners, 1, 1.0)
+    assert morph_at(model, pad, 0.0, 1.0) == corners[2]
+    assert morph_at(model, pad, 0.4, 0.6).notes
+
+
+def test_latent_directions_move_a_trio():
+    model, loop = long_model(SMALL_TRIO), trio_loop(16)
+    assert shaped(model, loop, shape_of({}, {0: 0.0}), 1.0) == loop
+    moved = shaped(model, loop, shape_of({}, {0: 3.0}), 1.0)
+    assert moved != loop
+    assert {note.part for note in moved.notes} == {0, 1, 2}
