@@ -117,20 +117,23 @@ def _agreement(weights: Sequence[float], tonic: int, minor: bool) -> float:
 
 
 def misfit(answer: Bars, phrase: Bars, classes: frozenset[int]) -> float:
-    """How little an answer suits a phrase, before anything is put right: 0 is as one would like it."""
+    """How little an answer suits a phrase, before anything is put right: 0 is as one would like it. One that begins
+    after its line is late by so many beats.
+    """
     density = abs(math.log2((len(answer.notes) + 0.5) / (len(phrase.notes) + 0.5)))
     pitched = _pitched(answer.notes)
     outside = fmean(note.pitch % 12 not in classes for note in pitched) if pitched else 0.0
     theirs = _pitched(phrase.notes)
     apart = abs(median(n.pitch for n in pitched) - median(n.pitch for n in theirs)) if pitched and theirs else 0.0
-    return density + 2.0 * outside + apart / 12.0
+    late = min((note.start for note in answer.notes), default=answer.length)
+    return density + 2.0 * outside + apart / 12.0 + late
 
 
 def fitted(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) -> Bars:
-    """The answer in the key, the register, the density and at the loudness of the phrase."""
+    """The answer in the key, the register, the density and at the loudness of the phrase, from its line on."""
     if not answer.notes or not phrase.notes:
         return answer
-    notes = _thinned(answer.notes, math.ceil(_MOST_NOTES * len(phrase.notes)))
+    notes = _from_the_line(_thinned(answer.notes, math.ceil(_MOST_NOTES * len(phrase.notes))))
     if not drums:
         notes = _in_register([_in_key(note, classes) for note in notes], _pitched(phrase.notes))
     louder = fmean(n.velocity for n in phrase.notes) - fmean(n.velocity for n in notes)
@@ -154,6 +157,16 @@ def _thinned(notes: Sequence[Note], most: int) -> list[Note]:
     """At most so many notes: those on weak steps, and the softer of them, go first."""
     keep = sorted(notes, key=lambda n: (metric_velocity(round(n.start / STEP_BEATS)), n.velocity), reverse=True)
     return list(in_order(keep[:most]))
+
+
+def _from_the_line(notes: Sequence[Note]) -> list[Note]:
+    """What is struck first is struck on the line, and lasts as long as it did, or until where it was struck."""
+    first = min(note.start for note in notes)
+
+    def moved(note: Note) -> Note:
+        return replace(note, start=0.0, duration=max(note.duration, min(first, 1.0)))
+
+    return [moved(note) if note.start == first and first > 0.0 else note for note in notes]
 
 
 def _in_key(note: Note, classes: frozenset[int]) -> Note:

@@ -210,7 +210,7 @@ class Performer:
     def _restore(self, voice: Voice) -> None:
         send = self._stage.player.send
         loop = voice.sounding
-        if loop is not None and voice.start_beats >= 0:
+        if loop is not None and voice.start_beats >= 0 and not voice.resting:
             send(
                 messages.RestoreVoice(
                     voice.name,

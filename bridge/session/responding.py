@@ -30,6 +30,7 @@ _GUARD_MS: Final = 20.0  # so long before the line it is made sure that the play
 _TOO_LATE_MS: Final = 3.0  # what is sent later than this before the line may not be there in time
 _TAIL_BEATS: Final = 1.0  # what is played so soon after the line ends the phrase before, and is no overdub
 _PATIENT_ROUNDS: Final = 2
+_WORSE: Final = 1.0  # half or twice as many notes, or an octave off: rather the answer that lacks the last notes
 _SOFTER: Final = 0.8
 
 
@@ -56,6 +57,7 @@ class Responder:
         self._loop_id = 0
         self._given: Loop | None = None
         self._folded_in = False
+        self._ill = 0.0
         self._last: Loop | None = None
         self._empty_rounds = 0
         self._arm()
@@ -93,6 +95,7 @@ class Responder:
 
     def end(self) -> None:
         """No more jamming."""
+        self._voice.resting = False
         self._turns.void()
         self._cancel_plan()
         self._call_off_pending()
@@ -210,7 +213,13 @@ class Responder:
         classes = self._key.classes_with(phrase.bars)
         wish = Wish("next", (phrase.bars,), self._count, 0.0, softer(phrase.bars, loudness), classes)
         line = self._to_beats
-        self._turns.ask(wish, self._loop_id, most_ms, lambda bars: self._take(bars, phrase.feel, line))
+
+        def take(bars: Bars, ill: float) -> None:
+            if self._given is None or ill < self._ill + _WORSE:
+                self._ill = ill
+                self._take(bars, phrase.feel, line)
+
+        self._turns.ask(wish, self._loop_id, most_ms, take)
 
     def _take(self, bars: Bars, feel: Feel, line_beats: float) -> None:
         """An answer is made: the player gets it, or it takes the place of the one that the player has."""
@@ -228,8 +237,10 @@ class Responder:
         if waiting:
             self._folded_in = True
             performer.replace_pending(voice, loop)
-            if voice.gesture_events is not None:
-                voice.gesture_events.trigger()
+            handed = voice.handed[loop.id]
+            if handed.confirmed:  # else it is told when it is
+                ms = (self._stage.timers.now_ns() - self._asked_ns) / 1e6
+                self._stage.announce_bars(voice, loop, handed.start_beats, ms, self._request.origin)
         else:
             performer.launch(voice, loop, self._request.origin, self._asked_ns, "bar")
         self._stage.voice_changed(voice)
@@ -253,5 +264,6 @@ class Responder:
             self._band.performer.cancel_pending(self._voice)
 
     def _tell(self, phase: str, start_beats: float, length_beats: float) -> None:
+        self._voice.resting = phase != "answer"
         base = f"/{self._voice.name}/jam/phase"
         self._stage.outbox.publish(base, phase, float(start_beats), float(length_beats), also=self._request.origin)

@@ -117,7 +117,7 @@ class Follower:
         wish = Wish(op, material, self._count, _STEP, phrase, self._key.classes_with(phrase))
         now, bar_beats = self._generation, self._stage.clock.bar_beats
 
-        def take(bars: Bars) -> None:
+        def take(bars: Bars, _ill: float) -> None:
             self._take(Loop(loop_id, bars, loop_id, None, feel, bar_beats), line_beats, now)
 
         self._turns.ask(wish, loop_id, 0.0, take)

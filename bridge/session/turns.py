@@ -37,8 +37,8 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted of the engine: `op` from `material`; the result is to suit `phrase`, in the key of `classes`, and is
-    made to where it goes on from it (``next``).
+    """What is wanted of the engine: `op` from `material`; the result is to suit `phrase`, in the key of `classes`, and
+    is made to where it goes on from it (``next``).
     """
 
     op: str
@@ -64,8 +64,10 @@ class Turns:
         """How long before a moment to ask, so that the bars are there: with all candidates where `most_ms` allows."""
         return self._lead_ms(self._candidates(most_ms))
 
-    def ask(self, wish: Wish, loop_id: int, most_ms: float, take: Callable[[Bars], None]) -> None:
-        """Have bars made; `take` gets the best of them, put right. Nothing comes where the model is not ready."""
+    def ask(self, wish: Wish, loop_id: int, most_ms: float, take: Callable[[Bars, float], None]) -> None:
+        """Have bars made; `take` gets the best of them, put right, and how ill it suited before. Nothing comes where
+        the model is not ready.
+        """
         voice, stage = self._voice, self._band.stage
         self._ticket += 1
         ticket, asked_ns, wanted = self._ticket, stage.timers.now_ns(), self._candidates(most_ms)
@@ -79,8 +81,9 @@ class Turns:
             if len(made) == wanted and ticket > self._taken:
                 self._taken = ticket
                 self._timed_ms.append((stage.timers.now_ns() - asked_ns) / 1e6 / wanted)
-                best = min(made, key=lambda bars: misfit(bars, wish.phrase, classes))
-                take(fitted(best, wish.phrase, classes, drums=voice.is_drums) if wish.op == "next" else best)
+                ill, best = min(((misfit(bars, wish.phrase, classes), bars) for bars in made), key=lambda each: each[0])
+                bars = fitted(best, wish.phrase, classes, drums=voice.is_drums) if wish.op == "next" else best
+                take(bars, ill)
 
         for _ in range(wanted):
             recipe = Recipe(

@@ -157,6 +157,7 @@ class Voice:
     base_seed: int = 0
     seeds_drawn: int = 0
     # -- not kept across restarts -----------------------------------------------------------------------------------
+    resting: bool = False  # it jams, and listens
     auto_request: Request | None = None
     queue: deque[Callable[[], None]] = field(default_factory=deque)
     click_job: int = 0
