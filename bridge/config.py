@@ -121,6 +121,10 @@ class Clock(Section):
     )
     beats_per_bar: int = Field(4, ge=1, le=16, description="quarter notes in a bar, until a followed clock says so")
     offset_ms: float = Field(0.0, ge=-1000, le=1000, description="positive: our notes sound that much later")
+    offsets_ms: dict[Literal["live", "midi", "link"], Annotated[float, Field(ge=-1000, le=1000)]] = Field(
+        {}, description="the same for one source, in place of it, as in {midi: -4.5}",
+        json_schema_extra={"allowed": "milliseconds from -1000 to 1000 by source, as in {midi: -4.5, live: 0.0}"},
+    )  # fmt: skip
     link: Switch = Field(False, description="with source auto: look for an Ableton Link session, and follow it")
 
 

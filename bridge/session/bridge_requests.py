@@ -87,15 +87,21 @@ class BridgeRequests:
     # -- /clock ----------------------------------------------------------------------------------------------------
 
     def _refuse_if_followed(self, what: str) -> None:
-        if self._stage.clock.followed:
-            state = self._stage.clock.state
-            source = "another clock" if state is None else state.source
+        state = self._stage.clock.state
+        if self._stage.clock.followed and state is not None:
+            if state.takes_tempo if what in ("tempo", "tap") else state.takes_transport:
+                return
+            source = state.source
             raise RefusedError(
                 NOT_NOW, f"{what}: the clock follows {source}; set it there, or send /clock/source internal"
             )
 
     def clock_source(self, request: Request) -> None:
         """Whose clock to follow."""
+        state = self._stage.clock.state
+        why = "" if state is None else state.missing.get(request.args["source"], "")
+        if why:
+            raise RefusedError(NOT_NOW, why)
         if request.args["source"] == "link" and not link.installed():
             raise RefusedError(NOT_NOW, link.NOT_INSTALLED)
         self._stage.clock.source = request.args["source"]
@@ -103,7 +109,7 @@ class BridgeRequests:
         self._stage.save_soon()
 
     def clock_tempo(self, request: Request) -> None:
-        """Tempo of the internal clock."""
+        """Tempo of the internal clock, or of the Link session."""
         self._refuse_if_followed("tempo")
         self._set_tempo(request.args["tempo"])
 
@@ -126,10 +132,19 @@ class BridgeRequests:
         self._stage.save_soon()
 
     def clock_offset(self, request: Request) -> None:
-        """Standing offset of all we play against the clock."""
-        self._stage.clock.offset_ms = request.args["ms"]
-        self._stage.player.send(messages.SetClock(offset_ms=request.args["ms"]))
+        """Standing offset of all we play against the clock that is followed, or, while none is, against any."""
+        clock, offset_ms = self._stage.clock, request.args["ms"]
+        source = clock.state.source if clock.followed and clock.state is not None else None
+        if source is None:
+            clock.offset_ms = offset_ms
+        else:
+            clock.offsets_ms[source] = offset_ms
+        self._stage.player.send(messages.SetClock(offset_ms=offset_ms, offset_source=source))
         self._stage.save_soon()
+
+    def clock_nudge(self, request: Request) -> None:
+        """Shift all we play once."""
+        self._stage.player.send(messages.SetClock(nudge_ms=request.args["ms"]))
 
     def clock_play(self, request: Request) -> None:
         """From beat 0."""

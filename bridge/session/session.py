@@ -53,7 +53,10 @@ class Session:
         self._saves = Throttle(timers, _SAVES_PER_S, self.save)
         built = {name: _voice(name, settings) for name, settings in voices.items()}
         archive = Archive(folder, {name: voice.channels for name, voice in built.items()})
-        song = Clock(clock["source"], clock["tempo"], clock["offset_ms"], float(clock["beats_per_bar"]))
+        song = Clock(
+            clock["source"], clock["tempo"], clock["offset_ms"], float(clock["beats_per_bar"]),
+            dict(clock.get("offsets_ms", {})),
+        )  # fmt: skip
         self.stage = Stage(built, song, archive, outbox, player, engine, timers, self._saves.trigger)
         self._performer = Performer(self.stage)
         self._composer = Composer(self.stage)
@@ -92,7 +95,7 @@ class Session:
                 log.warning("state.json: what it holds of %s cannot be used (%r): starting it afresh", name, fault)
         if same_run:
             clock = self.stage.clock
-            clock.source, clock.tempo_bpm, clock.offset_ms = state["clock"]
+            clock.source, clock.tempo_bpm, clock.offset_ms, clock.offsets_ms = state["clock"]
             if "harmony" in state:
                 self.stage.harmony.restore(state["harmony"])
         self.save()
@@ -105,7 +108,7 @@ class Session:
             {
                 "run": self._run,
                 "last_id": self.stage.archive.last_id,
-                "clock": [clock.source, clock.tempo_bpm, clock.offset_ms],
+                "clock": [clock.source, clock.tempo_bpm, clock.offset_ms, clock.offsets_ms],
                 "harmony": self.stage.harmony.to_json(),
                 "voices": {name: voice.to_json() for name, voice in self.stage.voices.items()},
             },
@@ -182,6 +185,8 @@ class Session:
         before, told = clock.state, clock.told
         if fresh:
             self.stage.player.send(messages.SetClock(clock.source, clock.tempo_bpm, clock.offset_ms))
+            for source, offset_ms in clock.offsets_ms.items():
+                self.stage.player.send(messages.SetClock(offset_ms=offset_ms, offset_source=source))
             if before is not None:
                 self.stage.player.send(
                     messages.RestoreTransport(

@@ -288,7 +288,8 @@ def test_state_is_told_at_most_twenty_times_a_second_and_the_last_value_always(r
 
 
 def test_a_followed_clock_is_set_where_it_is(room: Room) -> None:
-    room.session.from_player(clock_state(room.time.ns, source="live", followed=True))
+    led = {"followed": True, "takes_tempo": False, "takes_transport": False}
+    room.session.from_player(clock_state(room.time.ns, source="live", **led))
     assert room.refusal("tempo", "clock", tempo=130.0) == 4
     assert room.refusal("play", "clock") == 4
 
