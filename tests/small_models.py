@@ -35,10 +35,10 @@ def _small_bar(part: Part, classes: tuple[int, int] = (0, 0)) -> ModelConfig:
     return ModelConfig(f"{part}-1bar", part, 1, 6, 10, 12, 3.0, *classes, embedding_size=8, dynamics_size=12)
 
 
-_BARS = (_small_bar("melody", (48, 88)), _small_bar("bass", (28, 55)), _small_bar("drums"))
-SMALL_LONG_LINE = ModelConfig("melody-16bar", "melody", 16, 8, 12, 16, 5.0, 48, 88, bar_models=_BARS[:1])
-SMALL_LONG_DRUMS = ModelConfig("drums-16bar", "drums", 16, 8, 12, 16, 5.0, bar_models=_BARS[2:])
-SMALL_TRIO = ModelConfig("trio-16bar", "trio", 16, 8, 12, 16, 5.0, bar_models=_BARS)
+SMALL_BARS = (_small_bar("melody", (48, 88)), _small_bar("bass", (28, 55)), _small_bar("drums"))
+SMALL_LONG_LINE = ModelConfig("melody-16bar", "melody", 16, 8, 12, 16, 5.0, 48, 88, bar_models=SMALL_BARS[:1])
+SMALL_LONG_DRUMS = ModelConfig("drums-16bar", "drums", 16, 8, 12, 16, 5.0, bar_models=SMALL_BARS[2:])
+SMALL_TRIO = ModelConfig("trio-16bar", "trio", 16, 8, 12, 16, 5.0, bar_models=SMALL_BARS)
 
 
 def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Mixture, LatentMaps]:

@@ -72,7 +72,7 @@ def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options:
     within("--bars", bars, 1, _MAX_BARS)
     source, tempo = bars_of_file(in_path, config_of(model))
     compiled, steering = _compiled(model, options)
-    heard_beats = min(source.length, float(_HEARD_BARS * BEATS_PER_BAR))
+    heard_beats = min(source.length, float(max(_HEARD_BARS, compiled.config.bars) * BEATS_PER_BAR))
     heard = cut(source, source.length - heard_beats, heard_beats)
     if not heard.notes:
         heard = source
