@@ -1,0 +1,400 @@
+"""Call and response, and following: the real session and player in one room, beat by beat."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from jam_room import JamRoom
+
+from bridge import messages
+
+PHRASE = ((0.0, 60), (1.0, 62), (2.0, 64), (3.5, 67))
+
+
+def at(bar: int, *notes: tuple[float, int]) -> list[tuple[float, int]]:
+    return [(4.0 * bar + beat, pitch) for beat, pitch in notes or PHRASE]
+
+
+@pytest.fixture
+def room(tmp_path):
+    room = JamRoom(tmp_path)
+    room.start()
+    return room
+
+
+def test_every_answer_starts_on_its_bar_line_sounds_once_and_the_voice_rests_while_it_listens(room):
+    room.jam("respond")
+    for bar in (1, 3, 5):
+        room.play(*at(bar))
+    room.to(28.5)
+    assert room.launched() == [8.0, 16.0, 24.0]
+    for bar in (2, 4, 6):
+        assert [pitch for _, pitch in room.strokes(4 * bar, 4 * bar + 4)] == [60, 62, 64, 67]
+        assert room.strokes(4 * bar, 4 * bar + 4)[0][0] == 4.0 * bar
+    for bar in (0, 1, 3, 5, 7):
+        assert room.strokes(4 * bar, 4 * bar + 4) == []
+    assert room.phases[:3] == [("ready", 0.0, 4.0), ("listen", 4.0, 4.0), ("answer", 8.0, 4.0)]
+    assert room.rig.outputs.close_all(room.rig.now_ns) == 0
+
+
+def test_an_answer_is_with_the_player_before_the_last_notes_and_takes_them_in(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (2.0, 64)))
+    room.to(7.4)
+    assert room.room.voice.pending is not None
+    room.play(*at(1, (3.5, 67)), length=0.1)
+    room.to(9.0)
+    assert room.materials()[0] == [60, 64]
+    assert room.materials()[-1] == [60, 64, 67]
+    assert room.launched() == [8.0]
+    assert {note.pitch for note in room.room.voice.sounding.bars.notes} == {60, 64, 67}
+
+
+@pytest.mark.parametrize("bars", [1, 2, 4])
+def test_it_listens_and_answers_as_many_bars_as_it_was_told(room, bars):
+    room.jam("respond", bars)
+    room.play(*at(1))
+    line = 4.0 + 4 * bars
+    room.to(line + 4 * bars + 0.5)
+    assert room.launched() == [line]
+    assert room.jobs[0].bars == bars
+    assert room.jobs[0].material[0][0] == 4.0 * bars
+    assert len(room.strokes(line, line + 4 * bars)) > 3
+
+
+def test_notes_across_the_line_and_over_the_answer_leave_nothing_hanging(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 64)))
+    room.to(7.5)
+    room.press(67)  # held into the answer, and let go late in it
+    room.to(8.3)
+    room.press(69)
+    room.to(10.9)
+    room.lift(67)
+    room.lift(69)
+    room.play(*at(3, (0.0, 62), (2.0, 65)))
+    room.to(22.5)
+    assert room.launched() == [8.0, 16.0]
+    assert room.materials()[-1] == [62, 65]
+    assert room.strokes(12, 16) == []
+    room.rig.heard()  # every on has its off
+    assert room.rig.outputs.close_all(room.rig.now_ns) == 0
+
+
+def test_who_stops_early_is_answered_all_the_same(room):
+    room.jam("respond", 2)
+    room.play(*at(1, (0.0, 60), (0.5, 62)))
+    room.to(20.0)
+    assert room.launched() == [12.0]
+
+
+def test_where_nothing_is_played_it_goes_on_by_itself_more_softly_then_waits_for_somebody(room):
+    room.jam("respond")
+    room.play(*at(1), velocity=100)
+    room.to(40.5)
+    assert room.launched() == [8.0, 16.0, 24.0]
+    ons = [
+        (beat, loud) for beat, port, status, _, loud in room.rig.messages_sent() if (port, status >> 4) == ("melody", 9)
+    ]
+    for bar, loudness in ((2, 100), (4, 80), (6, 64)):
+        assert {loud for beat, loud in ons if 4 * bar <= beat < 4 * bar + 4} == {loudness}
+    assert room.phases[-1][0] == "ready"
+    room.play((41.0, 72), (42.0, 74))
+    room.to(48.5)
+    assert room.launched()[-1] == 44.0
+    assert room.materials()[-1] == [72, 74]
+
+
+def test_nobody_plays_and_nothing_sounds(room):
+    room.jam("respond")
+    room.to(24.0)
+    assert room.jobs == []
+    assert room.strokes(0, 24) == []
+
+
+def test_a_note_just_before_the_line_belongs_to_the_bar_after_it(room):
+    room.jam("respond")
+    room.play((3.9, 60), (5.0, 62), length=0.05)
+    room.to(8.5)
+    assert room.launched() == [8.0]
+    pitches = [(row[0], row[1]) for row in room.jobs[-1].material[0][1]]
+    assert pitches == [(60, 0.0), (62, 1.0)]
+
+
+def test_what_is_played_into_an_answer_is_gone_on_from_where_nothing_is_played_after_it(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.play(*at(2, (1.5, 76), (2.5, 77)))
+    room.to(16.5)
+    assert room.materials()[-1] == [76, 77]
+    room.play(*at(6, (1.5, 76)))
+    room.play(*at(7, (0.0, 60)))
+    room.to(32.5)
+    assert room.materials()[-1] == [60]
+
+
+def test_an_engine_that_is_late_leaves_the_last_answer_and_says_so(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(12.0)
+    room.latency_ms = 3000.0
+    room.play(*at(3, (0.0, 48), (1.0, 50)))
+    room.to(23.5)
+    assert room.launched() == [8.0, 16.0]
+    assert [pitch for _, pitch in room.strokes(16, 20)] == [60, 62, 64, 67]
+    assert len(room.said("/melody/late")) >= 1
+    room.latency_ms = 20.0
+    room.to(24.0)
+    room.play(*at(7, (0.0, 72), (1.0, 74)))
+    room.to(33.0)
+    assert room.strokes(32, 33) == [(32.0, 72)]
+
+
+def test_a_first_answer_that_is_late_comes_in_where_it_would_be(room):
+    room.latency_ms = 900.0
+    room.jam("respond")
+    room.play(*at(1), length=0.2)
+    room.to(12.0)
+    heard = room.strokes(8, 12)
+    assert heard
+    assert heard[0][0] > 8.0
+    assert {beat % 1 for beat, _ in heard} == {0.0}
+    (late,) = room.said("/melody/late")[:1]
+    assert late[1] > 0
+    assert room.strokes(12, 16) == []
+
+
+def test_a_stop_discards_what_was_listened_to_and_a_start_counts_in(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    room.ask("stop", "clock")
+    room.pass_ns(10**9)
+    began_ns = room.rig.now_ns
+    room.start()
+    room.pass_ns(6 * 10**9)
+    assert room.launched() == []
+    assert room.phases[-1] == ("count_in", 0.0, 4.0)
+    assert room.strokes(0, 100) == []
+    room.to(13.0)
+    room.press(60)
+    room.to(13.4)
+    room.lift(60)
+    room.to(16.5)
+    assert room.launched() == [16.0]
+    assert room.rig.performer.looper.map.ns_at_beat(0.0) == began_ns
+
+
+def test_who_plays_in_the_bar_that_is_counted_in_is_listened_to(tmp_path):
+    room = JamRoom(tmp_path)
+    room.jam("respond")
+    room.start()
+    room.play(*at(0))
+    room.to(4.5)
+    assert room.phases[1][0] == "count_in"
+    assert room.launched() == [4.0]
+
+
+def test_a_jump_discards_what_was_listened_to(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    room.to(6.5)
+    room.start()  # from beat 0 again
+    room.to(7.9)
+    assert room.launched() == []
+    assert room.room.voice.pending is None
+    room.play(*at(2, (0.0, 60)))
+    room.to(12.5)
+    assert room.launched() == [12.0]
+
+
+def test_an_answer_that_waits_when_the_song_jumps_does_not_play_on(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    room.to(7.5)
+    assert room.room.voice.pending is not None
+    jumped = room.rig.now_ns
+    room.start()
+    room.to(7.9)
+    assert room.rig.performer.outputs.close_all(room.rig.now_ns) == 0
+    ons = [played for played in room.rig.reader.since(0)[0] if played.status >> 4 == 9]
+    assert all(played.intended_ns < jumped + 10_000_000 for played in ons)
+
+
+def test_another_tempo_in_the_middle_moves_no_line(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    room.ask("tempo", "clock", tempo=300.0)
+    room.play(*at(1, (3.0, 64)), length=0.2)
+    room.to(10.0)
+    assert room.launched() == [8.0]
+    assert room.materials()[-1] == [60, 62, 64]
+    room.play(*at(4, (1.0, 60)))
+    room.ask("tempo", "clock", tempo=60.0)
+    room.to(24.5)
+    assert all(beat % 4 == 0 for beat in room.launched())
+
+
+def test_a_jam_goes_on_after_the_bridge_process_was_started_again(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(9.0)
+    room.room.session.save()
+    room.open_session()
+    assert room.room.voice.jam == "respond"
+    room.to(14.0)
+    assert room.strokes(12, 14) == []
+    room.play((16.0, 72), (17.0, 74))
+    room.to(24.5)
+    assert room.launched() == [20.0]
+    assert room.room.voice.knobs.loop
+
+
+def test_off_lets_the_last_answer_go_round(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(13.0)
+    room.jam("off")
+    room.to(24.0)
+    for bar in (4, 5):
+        assert [pitch for _, pitch in room.strokes(4 * bar, 4 * bar + 4)] == [60, 62, 64, 67]
+    assert room.phases[-1] == ("off", -1.0, 0.0)
+
+
+def test_a_loop_that_sounds_rests_from_the_next_bar_line_on(room):
+    room.ask("next", bars=2)
+    room.to(10.0)
+    assert room.strokes(8, 10)
+    room.jam("respond")
+    room.to(20.0)
+    assert room.strokes(10, 12) != []
+    assert room.strokes(12, 20) == []
+    room.rig.heard()
+
+
+def test_the_state_tells_of_it(room):
+    room.jam("respond")
+    keys = room.room.session.stage.voice_state(room.room.voice)
+    assert dict(zip(keys[::2], keys[1::2], strict=True))["jam"] == "respond"
+
+
+def test_without_its_model_a_voice_does_not_jam(room):
+    room.room.session.from_engine(messages.ModelState("melody-2bar", False, "no such file"))
+    assert room.room.refusal("jam", "bass", how="respond", bars=1) == 4
+
+
+def test_both_voices_answer_at_once(room):
+    room.room.session.from_engine(messages.ModelState("melody-2bar", True, "ready"))
+    room.jam("respond")
+    room.jam("respond", scope="bass")
+    room.play(*at(1))
+    room.to(12.0)
+    assert room.strokes(8, 12, "melody")[0][0] == 8.0
+    assert room.strokes(8, 12, "bass")[0][0] == 8.0
+
+
+def test_a_voice_hears_the_channel_it_is_told_to(tmp_path):
+    room = JamRoom(tmp_path, listen=3)
+    room.start()
+    room.jam("respond")
+    room.play(*at(1), channel=0)
+    assert room.phases[-1][0] == "ready"
+    room.play(*at(2), channel=2)
+    room.to(12.5)
+    assert room.launched() == [12.0]
+
+
+def test_the_feel_of_who_plays_is_put_on_the_answer_and_taken_off_for_the_model(room):
+    room.jam("respond")
+    swung = [(beat + (0.085 if number % 2 else 0.0), 60 + number) for number, beat in
+             enumerate((0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75))]  # fmt: skip
+    room.make = lambda job: [(60, 0.0, 0.25, 64, 0), (62, 0.25, 0.25, 64, 0), (64, 0.5, 0.25, 64, 0)]
+    room.play(*at(1, *swung), length=0.05)
+    room.to(9.5)
+    assert [row[1] for row in room.jobs[-1].material[0][1]] == [0.25 * step for step in range(8)]
+    (first, _), (second, _), (third, _) = room.strokes(8, 9.5)
+    assert (first, third) == (8.0, pytest.approx(8.5, abs=0.01))
+    assert second == pytest.approx(8.335, abs=0.012)
+
+
+# -- follow -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_loop_moves_towards_what_is_played_at_every_bar_line_and_keeps_its_place(room):
+    room.make = lambda _job: [(48, 0.0, 0.5, 64, 0), (50, 4.0, 0.5, 64, 0)]
+    room.ask("next", bars=2)
+    room.to(8.0)
+    start = room.room.voice.start_beats
+    room.jam("follow", 2)
+    room.jobs.clear()
+    for bar in (2, 3, 4):
+        room.play(*at(bar, (0.0, 72), (2.0, 74)))
+    room.to(25.0)
+    morphs = [job for job in room.jobs if job.op == "morph"]
+    assert len(morphs) == 3
+    assert {job.x for job in morphs} == {0.35}
+    for job in morphs:
+        present, target = job.material
+        assert present[0] == target[0] == 8.0
+        assert {row[0] for row in target[1]} <= {72, 74}
+    assert [row[1] for row in morphs[-1].material[1][1]] == [0.0, 2.0, 4.0, 6.0]
+    assert room.launched()[1:] == [12.0, 16.0, 20.0]
+    assert (room.room.voice.start_beats - start) % 8.0 == 0.0
+    room.to(40.0)
+    assert room.launched()[1:] == [12.0, 16.0, 20.0]
+    assert room.strokes(32, 40) != []
+
+
+def test_what_is_followed_lies_where_it_was_played_in_the_loop(room):
+    room.ask("next", bars=2)
+    room.to(8.0)
+    room.jam("follow", 1)
+    room.jobs.clear()
+    start = room.room.voice.start_beats
+    room.play((13.0, 72), length=0.2)
+    room.to(17.0)
+    (job,) = [job for job in room.jobs if job.op == "morph"]
+    places = {row[1] for row in job.material[1][1]}
+    assert (13.0 - start) % 8.0 in places
+    assert places == {(13.0 - start) % 4.0, (13.0 - start) % 4.0 + 4.0}
+
+
+def test_without_a_loop_following_begins_with_what_is_played(room):
+    room.jam("follow", 1)
+    room.play(*at(1))
+    room.to(12.5)
+    assert room.jobs[0].op == "next"
+    assert room.launched() == [8.0]
+    assert room.room.voice.sounding is not None
+
+
+def test_what_the_bridge_plays_itself_is_not_answered(room):
+    """The melody's port is looped back to the input, a JACK period later."""
+    rig = room.rig
+    sent = rig.performer.outputs.note_on
+
+    def looped_back(owner, pitch, velocity, intended_ns):
+        sent(owner, pitch, velocity, intended_ns)
+        echoes.append((intended_ns + 21_000_000, (0x90, pitch, velocity)))
+
+    echoes: list[tuple[int, tuple[int, int, int]]] = []
+    rig.performer.outputs.note_on = looped_back
+    room.ask("next", bars=2)
+    room.jam("follow", 1)
+    notices = []
+    while room.beat < 24.0:
+        room.pass_ns(5_000_000)
+        while echoes and echoes[0][0] <= rig.now_ns:
+            stamp_ns, message = echoes.pop(0)
+            rig.performer.midi_in(stamp_ns, message, rig.now_ns)
+            rig.performer.midi_in(stamp_ns, (0x80, message[1], 0), rig.now_ns)
+        notices += [event for event in rig.events if isinstance(event, messages.Notice)]
+    room.jobs.clear()
+    room.to(40.0)
+    assert [job for job in room.jobs if job.op != "next"] == []
+
+
+def test_records_of_the_jam_are_plain_values():
+    heard = messages.Heard([(60, 90, 0, 1.5, -1.0)], False)
+    again = messages.decode(messages.encode(heard))
+    assert dataclasses.astuple(again)[0] == [[60, 90, 0, 1.5, -1.0]]
