@@ -20,7 +20,7 @@ _OUTSIDE_ON_A_BEAT_NATS = -5.0
 _OUTSIDE_BETWEEN_NATS = -1.0
 _ROOT_NATS = 2.0  # for a bass, where the chord changes
 _TOGETHER_NATS = 4.0
-_APART_NATS = -2.5
+_APART_NATS = -3.5
 _KICK = 1  # the bit of the kick in a set of drum hits
 
 

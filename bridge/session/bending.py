@@ -24,7 +24,7 @@ from typing import Any
 from bridge.music.harmony import DRUM_PART
 from bridge.music.metre import fitted
 from bridge.music.notes import Bars, Note, in_order
-from bridge.session.harmony import chords_to_json
+from bridge.session.harmony import TAKEN, chords_to_json
 from bridge.session.loops import Loop, Recipe, bars_to_json
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
@@ -45,8 +45,7 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     if recipe.op in _NEW_BARS:
         bend["surprise"] = knobs.surprise
     if knobs.scale != "off":
-        own = {"classes": stage.harmony.classes, "binding": knobs.scale, "mode": stage.harmony.mode}
-        bend["key"] = recipe.bend.get("key", own)  # a jam's answers are in the key of who plays
+        bend["key"] = _key_of(stage, voice, recipe)
     bend |= {name: dict(turned) for name in ("attributes", "latents") if (turned := getattr(knobs, name))}
     if stage.harmony.chords is not None and not voice.is_drums:
         bend["chords"] = chords_to_json(stage.harmony.chords)
@@ -61,9 +60,26 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     return bend
 
 
-def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
-    """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known)."""
+def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
+    """The key that binds: one that was asked for, else the recipe's (a jam's answers are in the key of who plays), else
+    the one that was taken.
+    """
+    harmony, classes = stage.harmony, stage.harmony.classes
+    if harmony.tonic == TAKEN and "key" in recipe.bend:
+        return {**recipe.bend["key"], "binding": voice.knobs.scale}
+    if harmony.tonic == TAKEN and harmony.source == voice.name and recipe.bend.get("free", False):
+        classes = None
+    return {"classes": classes, "binding": voice.knobs.scale, "mode": harmony.mode}
+
+
+def kept_bend(stage: Stage, voice: Voice, op: str, start_beats: float) -> dict[str, Any]:
+    """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known).
+
+    `free`: a sample of the only voice with pitches begins anew; no key that was taken from that voice binds it.
+    """
     kept: dict[str, Any] = {}
+    if op == "sample" and stage.is_alone(voice):
+        kept["free"] = True
     present = voice.newest
     if voice.present is not None:
         present = fitted(voice.present.bars, voice.present.bar_beats, stage.clock.bar_beats)

@@ -129,7 +129,8 @@ class Composer:
         loop_id = job.loop_id or self._stage.archive.new_id()
         bars = bars_of(record.length_beats, record.notes)
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
-        self._stage.heard(job.voice, bars)
+        anew = job.recipe.bend.get("free", False) and self._stage.is_alone(job.voice)
+        self._stage.heard(job.voice, bars, seed=anew)
         bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
         unmoved = None if record.source is None else bars_of(record.length_beats, record.source)
         job.deliver(Loop(loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unmoved=unmoved))
@@ -138,7 +139,8 @@ class Composer:
     def _key_came(self, job: _Job) -> bool:
         """While bars were made that no key bound, another voice's gave the session one: they are made again in it."""
         key = job.record.bend.get("key")
-        if key is None or key["classes"] is not None or self._stage.harmony.classes is None:
+        harmony = self._stage.harmony
+        if key is None or key["classes"] is not None or harmony.classes is None or harmony.source == job.voice.name:
             return False
         job.record = replace(job.record, bend=bend_of(self._stage, job.voice, job.recipe))
         self._jobs[job.record.job] = job

@@ -125,6 +125,11 @@ class Stage:
         """How long the loop is as it will sound, in beats."""
         return fitted_length(loop.bars.length, loop.bar_beats, self.clock.bar_beats)
 
+    def is_alone(self, voice: Voice) -> bool:
+        """Whether no other voice with pitches has bars or a seed."""
+        others = (other for other in self.voices.values() if other is not voice and not other.is_drums)
+        return all(other.newest is None and other.present is None for other in others)
+
     def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
         """Notes that the session's key may be taken from."""
         if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed):

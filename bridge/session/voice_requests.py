@@ -92,7 +92,7 @@ class VoiceRequests:
             what = "sample" if op == "next" and not material else op
             bars, amount = request.args.get("bars", 0), request.args.get("amount", 0.0)
             start = start_expected(self._stage, voice, request.arrival_ns, boundary)
-            bend = kept_bend(self._stage, voice, start)
+            bend = kept_bend(self._stage, voice, what, start)
             recipe = Recipe(what, voice.model, material, bars, self._stage.clock.bar_beats, amount, seed, bend)
             self._composer.start_click(
                 voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary)
