@@ -148,7 +148,13 @@ def _parser(shared: _Parser) -> _Parser:
         help="measure the way out of a MIDI port and back into another: parts of the names of an output and an input "
         "that are connected; without names, ports are made for you to connect",
     )  # fmt: skip
-    models = command("models", _models, "list the models")
+    models = command("models", _models, "list the models; make the report about them, or hear them")
+    models.add_argument("--report", nargs="?", const="", metavar="DIR",
+                        help="write README.md and pictures about them (default: where they are)")  # fmt: skip
+    models.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH",
+                        help="with --report: songs to measure on what has changed (folders or .zips)")  # fmt: skip
+    models.add_argument("--only", nargs="+", default=[], metavar="MODEL", help="with --report or --wav: of these alone")
+    models.add_argument("--wav", type=Path, metavar="DIR", help="write what the report shows as WAV and MIDI files")
     _add_model_commands(command)
     bench = command("bench", _bench, "measure latency, lateness and throughput on this machine")
     bench.add_argument("--soak", type=_number(float, 0.01, 100000), metavar="MINUTES", help="play so long, count notes")
@@ -269,6 +275,8 @@ def _doctor(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
 
 def _models(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()  # wrong settings are refused by every command alike
+    if given.report is not None or given.wav is not None:
+        return _models_told(given)
     from bridge import tables
     from bridge.model import registry
 
@@ -276,6 +284,23 @@ def _models(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
         cards = registry.list_models()
     _show(cards, given.json, tables.of_models)
     return 0
+
+
+def _models_told(given: argparse.Namespace) -> int:
+    """The report about the models and their WAVs."""
+    from bridge import recital
+    from bridge.model import report
+    from bridge.paths import models_folder
+
+    logging.getLogger("bridge").setLevel(logging.INFO)
+    paths: list[Path] = []
+    with _clean_stdout():
+        if given.report is not None:
+            into = Path(given.report) if given.report else models_folder()
+            paths += report.write_report(models_folder(), into, given.data, names=given.only)
+        if given.wav is not None:
+            paths += recital.perform(given.wav, given.only)
+    return _wrote(paths)
 
 
 def _sample(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:

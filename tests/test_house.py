@@ -40,6 +40,7 @@ FLOORS = {
     "hosted": 5,
     "main": 5,
     "peers": 5,
+    "recital": 5,
     "running": 5,
     "supervisor": 5,
     "tables": 5,
@@ -52,7 +53,7 @@ NEIGHBOURS = {
     ("config_file", "config"), ("config_file", "strict_yaml"), ("music", "limits"), ("__main__", "cli"),
     ("panel", "osc"),
 }  # fmt: skip
-_FIFTH = ("bench", "demo", "doctor", "hosted", "main", "peers", "running", "supervisor", "tables")
+_FIFTH = ("bench", "demo", "doctor", "hosted", "main", "peers", "recital", "running", "supervisor", "tables")
 NEIGHBOURS |= {(one, other) for one in _FIFTH for other in _FIFTH}
 #: Everything that any part may import, whatever its floor.
 FOR_ALL = {"bridge", "limits", "paths"}
@@ -63,6 +64,7 @@ CONFINED = {
     "safetensors": {"model"},
     "rtmidi": {"player"},
     "link": {"player"},
+    "isobar": {"bench"},
     "pythonosc": {"osc"},
     "sounddevice": {"preview"},
     "numba": {"music", "bench"},

@@ -31,18 +31,18 @@ def draw_run(path: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         OSError: the file cannot be written.
     """
     panels = {
-        "nats a window": [_curve(rows, "token_nats", "tokens"), _curve(rows, "rate_nats", "rate")],
+        "nats a window": [_curve(rows, "token_nats", "tokens", 0), _curve(rows, "rate_nats", "rate", 1)],
         "validation songs": [
-            _curve(rows, "note_f1", "note F1"),
-            _curve(rows, "sampled", "steps, sampled"),
-            _curve(rows, "forced", "steps, forced"),
+            _curve(rows, "note_f1", "note F1", 0),
+            _curve(rows, "sampled", "steps, sampled", 1),
+            _curve(rows, "forced", "steps, forced", 2),
         ],
     }
     if any(row.get("dynamics_nats") for row in rows):
-        panels["nats a window"].append(_curve(rows, "dynamics_nats", "velocity and time"))
+        panels["nats a window"].append(_curve(rows, "dynamics_nats", "velocity and time", 2))
     draw_curves(path, f"{name}: the training run", panels, "minutes", height=280)
 
 
-def _curve(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Curve:
+def _curve(rows: Sequence[Mapping[str, Any]], key: str, name: str, colour: int) -> Curve:
     points = [(float(row.get("elapsed_s", 0.0)) / 60.0, float(row[key])) for row in rows if key in row]
-    return Curve(name, tuple(points))
+    return Curve(name, tuple(points), colour)

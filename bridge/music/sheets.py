@@ -34,6 +34,7 @@ _TITLE: Final = 30
 _HEADING: Final = 26
 _LINE_HEIGHT, _DRUMS_HEIGHT = 62, 56
 _LEAST_KEYS: Final = 14
+_HIGH_FLOOR: Final = 0.55  # curves that stay above this share of their highest are not drawn from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A named row of (x, y)."""
+    """A row of (x, y); `colour` is its number among the voices' colours, without a name it is not in the legend."""
 
     name: str
     points: tuple[tuple[float, float], ...]
-    dashed: bool = False
+    colour: int = 0
+    dotted: bool = False
 
 
 def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
@@ -188,7 +190,8 @@ def _panel(pen: Any, box: tuple[float, float, float, float], curves: Sequence[Cu
     if not points:
         return
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    y_low, y_high = min(0.0, *(y for _, y in points)), max(y for _, y in points)
+    y_low, y_high = min(y for _, y in points), max(y for _, y in points)
+    y_low = 0.95 * y_low if y_low > _HIGH_FLOOR * y_high else min(0.0, y_low)
     x_span, y_span = max(1e-9, x_high - x_low), max(1e-9, 1.06 * (y_high - y_low))
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -203,14 +206,24 @@ def _panel(pen: Any, box: tuple[float, float, float, float], curves: Sequence[Cu
         _write(pen, place(x, y_low)[0], bottom + 5, f"{x:.3g}", 10, _FAINT, right=x == x_high)
     _write(pen, (left + right) / 2 - 20, bottom + 16, x_name, 10, _FAINT)
     at = left
-    for number, curve in enumerate(curves):
-        colour = _VOICES[number % len(_VOICES)]
+    for curve in curves:
+        colour = _VOICES[curve.colour % len(_VOICES)]
         line = [place(x, y) for x, y in curve.points]
-        for index, (one, other) in enumerate(pairwise(line)):
-            if not curve.dashed or index % 2 == 0:
-                pen.line((*one, *other), colour, width=2)
-        _write(pen, at, top - 16, curve.name, 11, colour)
-        at += 12 + 6.2 * len(curve.name)
+        if curve.dotted:
+            _dots(pen, line, colour)
+        elif len(line) > 1:
+            pen.line(line, colour, width=2)
+        if curve.name:
+            _write(pen, at, top - 16, curve.name, 11, colour)
+            at += 12 + 6.4 * len(curve.name)
+
+
+def _dots(pen: Any, line: Sequence[tuple[float, float]], colour: Colour) -> None:
+    for (x, y), (to_x, to_y) in pairwise(line):
+        count = max(1, round(max(abs(to_x - x), abs(to_y - y)) / 6))
+        for part in range(count):
+            at = x + (to_x - x) * part / count, y + (to_y - y) * part / count
+            pen.rectangle((*at, at[0] + 1, at[1] + 1), colour)
 
 
 def _canvas(width: int, height: int) -> tuple[Any, Any]:
