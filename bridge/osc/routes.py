@@ -287,7 +287,7 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("/bridge/heartbeat", "n:i", "Twice a second, to subscribers."),
     Event("/bridge/panicked", "n_notes:i", "Panic has closed so many notes."),
     Event("/bridge/key/state", "tonic:i mode:s sounding:i",
-          "The key as asked for, and the tonic in force (-1: none yet); in a whole state too."),
+          "The key has changed: as asked for, and the tonic in force (-1: none yet); also in each /VOICE/state."),
     Event("/clock/beat", "beat:i tempo:f playing:i", "On every beat."),
     Event("/clock/state", "source:s playing:i tempo:f beat:f numerator:i denominator:i error_ms:f",
           "The clock has changed."),

@@ -31,6 +31,7 @@ from bridge.session.voice import Voice
 
 NOBODY = "none"
 _NEW_BARS = ("next", "sample", "vary")
+_BETWEEN = ("morph", "xy")
 _KEEPS_START = ("now", "step", "beat")
 
 
@@ -67,8 +68,9 @@ def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     harmony, classes = stage.harmony, stage.harmony.classes
     if harmony.tonic == TAKEN and "key" in recipe.bend:
         return {**recipe.bend["key"], "binding": voice.knobs.scale}
-    if harmony.tonic == TAKEN and harmony.source == voice.name and recipe.bend.get("free", False):
-        classes = None
+    own = harmony.tonic == TAKEN and harmony.source == voice.name
+    if own and (recipe.bend.get("free", False) or (recipe.op in _BETWEEN and voice.knobs.scale == "soft")):
+        classes = None  # what lies between its own loops leans on them, not on the key of one of them
     return {"classes": classes, "binding": voice.knobs.scale, "mode": harmony.mode}
 
 

@@ -42,6 +42,7 @@ class Gestures:
             )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in _CORNERS[op])
+        self._stage.heard(voice, material[0])
         bar_beats = self._stage.clock.bar_beats
         return Recipe(op, voice.model, material, 0, bar_beats, 0.0, int.from_bytes(digest, "big") >> 1)
 

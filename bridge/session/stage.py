@@ -138,7 +138,8 @@ class Stage:
     def tell_key(self) -> None:
         """The key in force is another, or was asked for."""
         self.outbox.publish("/bridge/key/state", *self.harmony.told())
-        self.save_soon()
+        for voice in self.voices.values():
+            self.voice_changed(voice)
 
     def refuse(self, origin: Origin, address: str, error: RefusedError) -> None:
         """Answer a request with an error, later than its arrival."""
@@ -206,6 +207,8 @@ class Stage:
             "redo": voice.history.redo_steps,
             "follow_amount": float(knobs.follow_amount),
             "locked": " ".join(map(str, knobs.locked)),
+            "key": self.harmony.told()[2],
+            "mode": self.harmony.mode,
             "attributes": " ".join(f"{name} {amount:g}" for name, amount in sorted(knobs.attributes.items())),
             "latents": " ".join(f"{index} {value:g}" for index, value in sorted(knobs.latents.items())),
         }
@@ -235,7 +238,6 @@ class Stage:
     def send_whole_state(self, origin: Origin) -> None:
         """The answer to `/bridge/state`: the clock, every voice, ready."""
         self.outbox.reply(origin, "/clock/state", *self.clock_state())
-        self.outbox.reply(origin, "/bridge/key/state", *self.harmony.told())
         for voice in self.voices.values():
             self.outbox.reply(origin, f"/{voice.name}/state", *self.voice_state(voice))
         self.outbox.reply(origin, "/bridge/ready", int(self.ready))
