@@ -30,6 +30,7 @@ _PLAYED_SHARE: Final = 0.08  # a pitch class that has so much of the time belong
 _ROOM: Final = 5  # semitones that an answer may go beyond the phrase's lowest and highest note
 _MOST_NOTES: Final = 1.5  # times as many as the phrase has
 _KEY_MEMORY: Final = 0.75
+_INSIDE_WEIGHT: Final = 8.0  # that a scale holds all that was played says more than which of its notes were played most
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,17 @@ class KeySense:
         if total == 0.0:
             return frozenset(range(12))
         keys = [(tonic, minor) for minor in (False, True) for tonic in range(12)]
-        tonic, minor = max(keys, key=lambda key: _agreement(weights, *key))
-        degrees = _MINOR_DEGREES if minor else _MAJOR_DEGREES
+
+        def suits(key: tuple[int, bool]) -> float:
+            inside = sum(weights[pitch_class] for pitch_class in _scale(*key)) / total
+            return _INSIDE_WEIGHT * inside + _agreement(weights, *key)
+
         played = {pitch_class for pitch_class, weight in enumerate(weights) if weight >= _PLAYED_SHARE * total}
-        return frozenset((tonic + degree) % 12 for degree in degrees) | played
+        return _scale(*max(keys, key=suits)) | played
+
+
+def _scale(tonic: int, minor: bool) -> frozenset[int]:
+    return frozenset((tonic + degree) % 12 for degree in (_MINOR_DEGREES if minor else _MAJOR_DEGREES))
 
 
 def _weighed(phrase: Bars, before: Sequence[float], keep: float) -> list[float]:

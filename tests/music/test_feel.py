@@ -1,0 +1,74 @@
+"""The feel of a phrase: found, taken off, put on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.music.feel import STRAIGHT, feel_of, straight_step, with_feel
+from bridge.music.groove_settings import GRIDS, GrooveSettings
+from bridge.music.notes import Bars, Note
+
+SIXTEENTHS = GrooveSettings()
+
+
+def onsets(swing: float, offset_beats: float, jitter_beats: float, seed: int, steps: int = 32) -> list[float]:
+    dice = random.Random(seed)
+    played = [step for step in range(steps) if dice.random() < 0.7]
+    share = swing / 100.0
+    straight = [0.25 * step + (step % 2) * 0.5 * (share - 0.5) for step in played]
+    return [beat + offset_beats + dice.gauss(0, jitter_beats) for beat in straight]
+
+
+@pytest.mark.parametrize("swing", [50.0, 54.0, 58.0, 62.0, 66.0])
+@pytest.mark.parametrize("offset_beats", [-0.03, 0.0, 0.04])
+def test_swing_and_offset_are_found_under_the_unevenness_of_hands(swing, offset_beats):
+    for seed in range(5):
+        feel = feel_of(onsets(swing, offset_beats, 0.01, seed), SIXTEENTHS)
+        assert feel.swing == pytest.approx(swing, abs=4.0)
+        assert feel.offset_beats == pytest.approx(offset_beats, abs=0.012)
+
+
+@pytest.mark.parametrize("swing", [50.0, 58.0, 66.0])
+def test_every_note_is_taken_to_its_own_step(swing):
+    played = onsets(swing, 0.02, 0.008, 3)
+    feel = feel_of(played, SIXTEENTHS)
+    steps = [straight_step(onset, SIXTEENTHS, feel) for onset in played]
+    assert steps == [step for step in range(32) if step in steps]
+    assert len(set(steps)) == len(played)
+
+
+def test_notes_on_the_beat_alone_are_straight_and_none_are_too():
+    assert feel_of([0.0, 1.0, 2.0, 3.0], SIXTEENTHS) == STRAIGHT
+    assert feel_of([], SIXTEENTHS) == STRAIGHT
+
+
+def test_triplet_grids_do_not_swing():
+    played = [third / 3 for third in range(12)]
+    grid = GrooveSettings(grid="1/8T")
+    assert feel_of(played, grid).swing == 50.0
+    assert [straight_step(onset, grid, STRAIGHT) for onset in played] == list(range(12))
+
+
+@given(st.lists(st.floats(-1.0, 17.0), max_size=40), st.sampled_from(sorted(GRIDS)))
+def test_any_onsets_have_a_feel_within_bounds(played, grid):
+    settings = GrooveSettings(grid=grid)
+    feel = feel_of(played, settings)
+    assert 50.0 <= feel.swing <= 75.0
+    assert abs(feel.offset_beats) <= 0.5 / settings.steps_per_beat
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 3.99), st.floats(0.01, 4.0)), max_size=20), st.floats(-0.2, 0.2))
+def test_moved_bars_stay_in_the_loop_and_on_its_first_line(pairs, offset_beats):
+    notes = tuple(Note(60 + n, start, min(long, 4.0 - start), 90) for n, (start, long) in enumerate(sorted(pairs)))
+    moved = with_feel(Bars(notes, 4.0), offset_beats)
+    assert len(moved.notes) == len(notes)
+    for note in moved.notes:
+        assert 0.0 <= note.start < 4.0
+        assert note.duration > 0.0
+        assert note.end <= 4.0 + 1e-9
+    firsts = {note.pitch for note in notes if note.start == 0.0}
+    assert firsts <= {note.pitch for note in moved.notes if note.start == 0.0}
