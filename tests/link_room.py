@@ -22,8 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 QUANTUM = 4.0
 PATIENCE_S = 10.0
 AGE_S = 1.2
-"""Between two sessions that meet the older one wins, but by Link's own rule half a second of age decides nothing yet; a
-joiner is half a second old when it appears."""
+"""Between two sessions that meet the older one wins, but by Link's own rule half a second of age decides nothing."""
 _SET_UP = 'ip link set lo up multicast on && ip route add 224.0.0.0/4 dev lo && exec "$@"'
 
 
@@ -156,9 +155,10 @@ class Speaker:
 def phase() -> dict[str, Any]:
     """Three peers, two of them bare and in processes of their own; our phase against theirs."""
     first = Peer(113.0)
+    time.sleep(AGE_S)
     second, ours = Speaker(150.0), Follower(90.0)
     ours.look_until(lambda: ours.link.peers == 2, "not three in the session")
-    found: dict[str, Any] = {"joined_bpm": ours.link.map.tempo_bpm, "host_bpm": first.tempo, "apart_ms": []}
+    found: dict[str, Any] = {"joined_bpms": [ours.link.map.tempo_bpm, first.tempo], "apart_ms": []}
     ours.link.transport("play", time.perf_counter_ns())
     ours.look_until(lambda: ours.link.map.playing, "never started")
     found["start_ms"] = phase_apart_ms(first.beat_at(ours.link.map.ns_at_beat(0.0)), 0.0, first.tempo)
@@ -180,32 +180,98 @@ def phase() -> dict[str, Any]:
 
 
 def joins() -> dict[str, Any]:
-    """Fifty joins, some of them at once, each with another tempo in mind; every tempo the host ever had meanwhile."""
-    host, count = Peer(113.0), int(sys.argv[2])
+    """Fifty joins, many of them at once, each with another tempo in mind, then some by one who comes and goes alone."""
+    host, companion = Peer(113.0), Peer(113.0)
     time.sleep(AGE_S)
-    host_bpms, joined_bpms, wait = {host.tempo}, [], 0.03
-    coming: list[tuple[float, Follower]] = []
-    number = 0
-    while number < count or coming:
-        now = time.monotonic()
-        if number < count:
-            coming.append((now, Follower(60.0 + 2.5 * number)))
-            number += 1
-        resting = now + wait
-        while time.monotonic() < resting:
-            host_bpms.add(host.tempo)
-            for since, joiner in list(coming):
-                joiner.look()
-                if joiner.link.peers and now - since > 0.7:
-                    joined_bpms.append(joiner.link.map.tempo_bpm)
-                    joiner.link.want(False, time.perf_counter_ns())
-                    coming.remove((since, joiner))
-            time.sleep(0.003)
-        assert not coming or now - coming[0][0] < PATIENCE_S, "never joined"
-    return {"host_bpms": sorted(host_bpms), "joined_bpms": joined_bpms}
+    found: dict[str, list[float]] = {"host_bpms": [host.tempo], "joined_bpms": []}
+    coming: list[Follower] = []
+
+    def look() -> None:
+        found["host_bpms"].append(host.tempo)
+        for joiner in list(coming):
+            joiner.look()
+            line = joiner.link.map
+            if joiner.link.peers and line is not None and abs(line.tempo_bpm - host.tempo) < 0.001:
+                found["joined_bpms"].append(line.tempo_bpm)
+                joiner.link.want(False, time.perf_counter_ns())
+                coming.remove(joiner)
+
+    for number in range(50):
+        coming.append(Follower(60.0 + 2.5 * number))
+        for _ in range(5):
+            look()
+            time.sleep(0.004)
+    until(lambda: look() or not coming, "some have never joined")
+    companion.link.enabled = False
+    for number in range(3):
+        until(lambda: host.link.numPeers() == 0, "not alone")
+        coming.append(Follower(70.0 + number))
+        until(lambda: look() or not coming, "never joined again")
+    found["host_bpms"] = sorted(set(found["host_bpms"]))
+    return found
+
+
+def bridge() -> dict[str, Any]:
+    """A whole bridge joins a peer's session, starts and stops with it, takes its tempo, gives it one; the peer goes."""
+    from bridge.hosted import HostedBridge, note_ons
+    from bridge.music.midi_files import write_midi
+    from bridge.music.notes import Bars, Note, in_order
+
+    peer = Peer(150.0)
+    time.sleep(AGE_S)
+    found: dict[str, Any] = {}
+    folder = Path(sys.argv[2])
+    (folder / "bars").mkdir(parents=True)
+    steps = Bars(in_order(Note(48 + step, step / 4, 0.2, 90) for step in range(16)), 4.0)
+    write_midi(folder / "bars" / "000001-melody.mid", steps, channels={0: 0}, track_name="sixteenths")
+    settings = ["midi.backend=none", "clock.source=auto", "clock.link=true", "clock.tempo=90"]
+    with HostedBridge(folder, settings) as hosted, hosted.client() as user:
+        user.ask("/bridge/subscribe", answer="/bridge/welcome")
+        user.wait_for("/clock/state", PATIENCE_S, 0, lambda said: said.args[0] == "link")
+        found["joined_bpm"] = peer.tempo
+        user.send("/melody/recall", 1)
+        user.wait_for("/melody/bars/end", PATIENCE_S)
+        record = hosted.played()
+
+        def apart_ms(seconds: float) -> list[float]:
+            """Notes' own sixteenths in the bar against the peer's beat at the moments they were meant for."""
+            first = record.count
+            time.sleep(seconds)
+            bpm = peer.tempo
+            heard = note_ons(record.since(first)[0])
+            return [phase_apart_ms(peer.beat_at(n.intended_ns), (n.data1 - 48) / 4, bpm) for n in heard]
+
+        peer.set_playing(True)
+        user.wait_for("/clock/beat", PATIENCE_S, 0, lambda said: said.args[2] == 1)
+        found["followed"] = apart_ms(2.0)
+        since = user.mark()
+        peer.set_tempo(200.0)
+        user.wait_for("/clock/state", PATIENCE_S, since, lambda said: abs(said.args[2] - 200.0) < 0.01)
+        found["faster"] = apart_ms(2.0)
+        user.send("/clock/tempo", 120.0)
+        until(lambda: abs(peer.tempo - 120.0) < 0.01, "the peer does not get our tempo")
+        time.sleep(0.1)
+        found["ours"] = apart_ms(1.5)
+        user.send("/clock/stop")
+        until(lambda: not peer.playing, "the peer does not stop with us")
+        user.send("/clock/play")
+        until(lambda: peer.playing, "the peer does not start with us")
+        since = user.mark()
+        user.wait_for("/clock/beat", PATIENCE_S, since, lambda said: said.args[2] == 1)
+        found["again"] = apart_ms(1.5)
+        since = user.mark()
+        peer.link.enabled = False
+        gone = user.wait_for("/clock/state", PATIENCE_S, since, lambda said: said.args[0] == "internal")
+        found["gone"] = [gone.args[1], gone.args[2]]
+        until(lambda: any("Ableton Link is followed no longer" in line for line in hosted.lines), "nothing is said")
+        peer.link.enabled = True
+        user.wait_for("/clock/state", PATIENCE_S, user.mark(), lambda said: said.args[0] == "link")
+        record.close()
+        found["errors"] = [said.args for said in user.said() if said.address == "/error"]
+    return found
 
 
 if __name__ == "__main__":
-    told = {"phase": phase, "joins": joins, "speak": speak}[sys.argv[1]]()
+    told = {"phase": phase, "joins": joins, "speak": speak, "bridge": bridge}[sys.argv[1]]()
     if told is not None:
         print(json.dumps(told))

@@ -12,6 +12,7 @@ PACKAGES = {
     "jackd": "jackd2",
     "jack_lsp": "jackd2",
     "jack_connect": "jackd2",
+    "jack_transport": "jackd2",
     "jack_midi_clock": "jack-midi-clock",
     "jack_mclk_dump": "jack-midi-clock",
     "pd": "puredata-core",

@@ -1,8 +1,9 @@
 """The Ableton Link library, where it is installed: joining a session, reading it, and carrying our user's wishes to it.
 
 Link's own threads do the network's work outside Python; its callbacks would need Python's lock, so the session is read
-instead: `read` takes some microseconds and is called between notes. A new Link object waits before it is switched on:
-one that is switched on at once has been seen to carry its own tempo into the session that it joins.
+instead: `read` takes some microseconds and is called between notes. A new Link object waits before it is switched on: a
+peer that has just been left alone founds its session anew, and of two sessions that meet, less than half a second apart
+in age, either may give the other its tempo.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bridge.timing.link import NOT_INSTALLED, LinkReading, LinkWish, installed
 log = logging.getLogger(__name__)
 
 READ_EVERY_NS: Final = 20_000_000  # how late a tempo change by a peer may be known: 5 ms of phase at 120 -> 90 BPM
-SETTLE_NS: Final = 500_000_000  # from making a Link object to switching it on
+SETTLE_NS: Final = 700_000_000  # from making a Link object to switching it on
 CLOSE_READINGS: Final = 3  # tries to read both clocks within `CLOSE_NS`
 CLOSE_NS: Final = 20_000
 
@@ -39,7 +40,7 @@ class LinkSession:
         return self._link is not None
 
     def open(self, tempo_bpm: float, now_ns: int) -> None:
-        """Be in a session from half a second from now on, at its tempo; at `tempo_bpm` where nobody else is in it.
+        """Be in a session from shortly from now on, at its tempo; at `tempo_bpm` where nobody else is in it.
 
         Loads the library (some 10 ms with all it starts). Where it cannot be had, `missing` says why; nothing opens.
         """

@@ -38,6 +38,8 @@ def chosen(
     for follower in allowed:
         if follower.here and (source != "auto" or _is_worth(follower, leader, live, we_play)):
             return follower
+    if leader is not None and source == "auto" and leader.here and leader.peers == 0:
+        return None  # a Link session that everybody else has left
     return leader if leader in allowed else None  # silent, or standing: nobody else is better
 
 

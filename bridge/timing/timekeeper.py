@@ -314,6 +314,9 @@ class Timekeeper:
             self._leader.set_tempo(internal.checked_tempo(tempo_bpm), now_ns)
             return None
         self.map = internal.with_tempo(self.map, tempo_bpm, now_ns)
+        for follower in self._followers:
+            if follower.peers == 0:  # a Link session that nobody else is in yet: who joins finds our tempo
+                follower.set_tempo(tempo_bpm, now_ns)
         self._midi.supposed_bpm = tempo_bpm
         return Change(Shift.SLIDE)
 
@@ -351,6 +354,9 @@ class Timekeeper:
         leader = self._leader
         if leader is None:
             self.map, change = internal.moved(self.map, action, now_ns)
+            for follower in self._followers:
+                if follower.here and follower.peers == 0:  # ... and whether we play
+                    follower.transport(action, now_ns)
             return change
         if not leader.takes_transport or self._by_live:
             return None

@@ -10,6 +10,7 @@ from bridge.timing.changes import Change, Shift
 from bridge.timing.follower import NEVER_NS, Follower
 from bridge.timing.link import NOT_INSTALLED, LinkFollower, LinkReading, LinkWish
 from bridge.timing.tempo_map import TempoMap
+from bridge.timing.timekeeper import Timekeeper
 
 SECOND = 10**9
 BEGAN = 7 * SECOND
@@ -265,6 +266,39 @@ def test_a_song_of_our_own_goes_on_in_the_sessions_phase() -> None:
     assert abs(here - 17.0) <= 2.0
     assert follower.map.playing
     assert not session.wishes
+
+
+def test_auto_takes_a_session_while_somebody_is_in_it_and_goes_on_alone_when_they_leave() -> None:
+    session = Session(150.0, peers=0)
+    keeper = Timekeeper(
+        "internal", 120.0, 4, 0.0, link=LinkFollower(session, 4.0, 120.0), look_for_link=True
+    )  # fmt: skip
+    keeper.set_source("auto", BEGAN)
+    session.next_read_ns = BEGAN
+    keeper.check(BEGAN)
+    assert keeper.source_in_force == "internal"
+    keeper.set_tempo(133.0, BEGAN)
+    keeper.transport("play", BEGAN)
+    assert [(wish.tempo_bpm, wish.playing) for wish in session.wishes] == [(133.0, None), (None, True)]
+    session.wishes.clear()
+    session.set_tempo(150.0, BEGAN)
+    session.peers = 1
+    now_ns = BEGAN
+    while keeper.source_in_force != "link":
+        now_ns = max(now_ns, keeper.next_check_ns())
+        change = keeper.check(now_ns)
+        assert now_ns < BEGAN + 3 * SECOND
+    assert keeper.map.tempo_bpm == 150.0
+    assert change is not None
+    assert change.shift in (Shift.SLIDE, Shift.LEAP)
+    assert keeper.map.beat_at_ns(now_ns) % 4 == pytest.approx(session.beat_at(now_ns) % 4, abs=1e-6)
+    session.peers = 0
+    session.next_read_ns = now_ns = now_ns + SECOND
+    keeper.check(now_ns)
+    assert keeper.source_in_force == "internal"
+    assert keeper.map.playing
+    assert keeper.map.tempo_bpm == 150.0
+    assert not session.wishes, "nobody's tempo or transport was touched on the way"
 
 
 def test_an_hour_beside_a_clock_that_drifts() -> None:
