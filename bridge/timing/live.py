@@ -4,7 +4,8 @@ A report tells where Live was when it was made and reaches us 0 to some tens of 
 at screen rate. So of the reports of the last second the one that puts the song furthest ahead was the least late, and
 the line through it, at the tempo Live names, is the song. The map is drawn towards that line in small steps. A song
 position that goes back, or is ahead by more than any lateness explains, is a leap; leaps of Live's loop brace are whole
-steps of the grid, and taking them as such keeps the phase that was found before.
+steps of the grid, and taking them as such keeps the phase that was found before. A leap back that has been made twice
+between the same places is a loop brace: the next one is not waited for, but made where the brace ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 from typing import Final
 
 from bridge.messages import LiveReport
+from bridge.timing.brace import Brace
 from bridge.timing.changes import Change, Shift
 from bridge.timing.follower import NEVER_NS, Passive
 from bridge.timing.tempo_map import NS_PER_MINUTE, STEP_BEATS, TempoMap
@@ -51,6 +53,7 @@ class LiveFollower(Passive):
         self.leads_transport = True
         self._residuals: collections.deque[_Residual] = collections.deque()
         self._last_beats = 0.0
+        self._brace = Brace()
 
     @property
     def here(self) -> bool:
@@ -59,18 +62,30 @@ class LiveFollower(Passive):
 
     def next_check_ns(self) -> int:
         """When the reports will have been missing for too long."""
-        return NEVER_NS if self.map is None else self.heard_ns + LOST_NS
+        if self.map is None:
+            return NEVER_NS
+        lost_ns = self.heard_ns + LOST_NS
+        end = self._brace.end_ahead(self.map.beat_at_ns(self.heard_ns)) if self.map.playing else None
+        return lost_ns if end is None else min(lost_ns, self.map.ns_at_beat(end))
 
     def check(self, now_ns: int) -> Change | None:
-        """Forget a Live that has been silent for long."""
-        if now_ns >= self.next_check_ns():
+        """Leap where a loop brace ends; forget a Live that has been silent for long."""
+        if self.map is None or now_ns < self.next_check_ns():
+            return None
+        if now_ns >= self.heard_ns + LOST_NS:
             self.map, self.peers, self.error_ms = None, 0, 0.0
             self._residuals.clear()
-        return None
+            return None
+        self.map = dataclasses.replace(self.map, anchor_beats=self.map.anchor_beats - self._brace.length)
+        self._last_beats -= self._brace.length
+        self.heard_ns = max(self.heard_ns, now_ns)
+        self._brace.gone_round(now_ns)
+        return Change(Shift.LEAP, self._brace.start)
 
     def report(self, report: LiveReport) -> Change | None:
         """Take a report in; what changed, None where nothing did."""
         self.peers = 1
+        report = dataclasses.replace(report, beats=self._brace.unfolded(report.beats, report.arrival_ns))
         interval_ns = report.arrival_ns - self.heard_ns
         self.heard_ns = report.arrival_ns
         before, last_beats = self.map, self._last_beats
@@ -137,9 +152,11 @@ class LiveFollower(Passive):
             beyond_ms = (distance - whole) * 60_000 / report.tempo_bpm
             if whole and -LATENESS_MS <= beyond_ms <= PUNCTUAL_MS:
                 self._anchor(report, expected + whole, self.map)
+                self._brace.leapt(expected, whole, LANDING_MS * report.tempo_bpm / 60_000)
                 break
         else:
             self._anchor(report, report.beats, self.map)
+            self._brace = Brace()
         return Change(Shift.LEAP, self._landing(report, report.beats))
 
     def _landing(self, report: LiveReport, stood_at: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bridge import limits
@@ -143,3 +143,49 @@ def live_reports(
         made_s = k / rate_hz
         arrived_ns = max(arrived_ns, began_ns + round((made_s + rng.uniform(0, jitter_ms) / 1e3) * NS_PER_S))
         yield LiveReport(arrived_ns, True, song.tempo_at(made_s), song.beat_at(made_s), 4, 4, -1.0, -1.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveMove:
+    """At second `at_s` Live is told to ``play``, to ``stop`` or to ``jump``: to beat `to`, or (None) where it is."""
+
+    at_s: float
+    kind: str
+    to: float | None = None
+
+
+class LiveSet:
+    """Live's transport: it plays a song's tempo, obeys moves, and goes round its loop brace."""
+
+    def __init__(self, song: Song, moves: Sequence[LiveMove], brace: tuple[float, float] | None = None) -> None:
+        """`moves` in order of time, standing at beat 0 before the first; `brace`: start and end, in beats."""
+        self._song = song
+        self._brace = brace
+        self._pieces: list[tuple[float, bool, float]] = [(0.0, False, 0.0)]
+        for move in moves:
+            playing, here = self.at(move.at_s)
+            here = here if move.to is None else move.to
+            self._pieces.append((move.at_s, playing if move.kind == "jump" else move.kind == "play", here))
+
+    def at(self, seconds: float) -> tuple[bool, float]:
+        """Whether it plays, and where."""
+        began_s, playing, beats = next(piece for piece in reversed(self._pieces) if piece[0] <= seconds)
+        if not playing:
+            return False, beats
+        here = beats + self._song.beat_at(seconds) - self._song.beat_at(began_s)
+        if self._brace is not None and beats < self._brace[1] <= here:
+            start, end = self._brace
+            here = start + (here - end) % (end - start)
+        return True, here
+
+    def reports(
+        self, seconds: float, rng: random.Random, *, began_ns: int = 0, rate_hz: float = 60.0, jitter_ms: float = 30.0
+    ) -> Iterator[LiveReport]:
+        """What the device sends: made at screen rate, late by up to `jitter_ms`, in order."""
+        arrived_ns = 0
+        for k in range(math.ceil(seconds * rate_hz)):
+            made_s = k / rate_hz
+            arrived_ns = max(arrived_ns, began_ns + round((made_s + rng.uniform(0, jitter_ms) / 1e3) * NS_PER_S))
+            playing, beats = self.at(made_s)
+            tempo = round(self._song.tempo_at(made_s), 2)  # Live has two decimals
+            yield LiveReport(arrived_ns, playing, tempo, beats, 4, 4, -1.0, -1.0)
