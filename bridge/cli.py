@@ -181,6 +181,7 @@ def _add_model_commands(command: Callable[..., _Parser]) -> None:
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
     train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
     train.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
@@ -356,6 +357,9 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     from bridge.model import file_commands
 
     logging.getLogger("bridge").setLevel(logging.INFO)
+    if given.leave_out:
+        minutes = given.minutes or file_commands.DEFAULT_MINUTES
+        return _wrote([file_commands.train_without(given.model, given.leave_out, given.data, minutes, given.seed)])
     made = file_commands.train_model(
         given.model, given.data, given.minutes, resume=given.resume, fine_tune=given.fine_tune, device=given.device,
         batch_size=given.batch, seed=given.seed,

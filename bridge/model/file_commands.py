@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from bridge.model import evaluation, ranks, registry
+from bridge.model import evaluation, left_out, ranks, registry
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig, Part, config_of
 from bridge.model.exporting import export
@@ -156,6 +156,15 @@ def train_model(
     export(model, run_dir, data_paths, models_dir=target)
     log.info("trained: %s", target / model)
     return target / model
+
+
+def train_without(model: str, source: str, data_paths: Sequence[Path], minutes: float, seed: int) -> Path:
+    """Train a model on all collections but one and score it on that one; returns the file with the scores.
+
+    Raises:
+        ValueError: one of this module's, with the reason.
+    """
+    return left_out.train_without(model, source, data_paths, minutes, models_folder(), seed)
 
 
 def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from bridge.model import registry
 from bridge.model.compiled import CompiledModel
 from bridge.model.curves import draw_run
 from bridge.model.figures import TEMPERATURES, figures_of, kept_figures
+from bridge.model.left_out import LEFT_OUT_FILE
 from bridge.model.report_page import page
 from bridge.model.showcase import Shown, continuations, morphs, samples
 from bridge.music.sheets import Curve, Roll, Section, draw_curves, draw_sheet
@@ -53,8 +55,19 @@ def write_page(models_dir: Path, out_dir: Path) -> Path:
     """Write README.md alone, from the cards and the figures there are."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / PAGE
-    path.write_text(page(registry.list_models(models_dir), known_figures(models_dir)), encoding="utf-8")
+    path.write_text(whole_page(models_dir), encoding="utf-8")
     return path
+
+
+def whole_page(models_dir: Path) -> str:
+    """The text of README.md, from the cards and the figures there are."""
+    cards = registry.list_models(models_dir)
+    left_out = {}
+    for card in cards:
+        kept = models_dir / card["name"] / LEFT_OUT_FILE
+        if kept.is_file():
+            left_out[card["name"]] = json.loads(kept.read_text(encoding="utf-8"))
+    return page(cards, known_figures(models_dir), left_out)
 
 
 def known_figures(models_dir: Path) -> dict[str, dict[str, Any]]:

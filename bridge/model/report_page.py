@@ -27,9 +27,11 @@ _CREDITS = """\
 """
 
 
-def page(cards: Sequence[Mapping[str, Any]], figures: Figures) -> str:
-    """The page. `figures` by model, for those that have been measured."""
-    parts = [_HEAD, _models(cards), _scores(cards), _comparisons(cards)]
+def page(cards: Sequence[Mapping[str, Any]], figures: Figures, left_out: Figures) -> str:
+    """The page. By model, for those that have been measured: the `figures`, and what was scored on a collection that
+    was `left_out` of a training.
+    """
+    parts = [_HEAD, _models(cards), _scores(cards), _comparisons(cards), _left_out(cards, left_out)]
     if figures:
         parts += [_realism(figures), _smoothness(figures), _attributes(figures), _continuation(figures)]
     parts += [_shown(cards), _runs(cards), _sources(cards)]
@@ -110,6 +112,21 @@ The same encoder, z, data and updates; one decoder over all 256 steps in place o
 accuracy on test songs, T = 1; the interval is a bootstrap over songs, seed 0.
 
 {tables.flat(flat)}
+"""
+    )
+
+
+def _left_out(cards: Sequence[Mapping[str, Any]], left_out: Figures) -> str:
+    return (
+        ""
+        if not left_out
+        else f"""\
+## A whole collection left out
+
+Trained anew without one collection, from nothing, and scored on all of it (at most 4000 windows, seed 0); beside it the
+shipped model, which learnt from nine tenths of that collection, on its test songs.
+
+{tables.left_out(left_out, {card["name"]: card for card in cards})}
 """
     )
 

@@ -62,6 +62,26 @@ def flat(comparisons: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown(head, rows)
 
 
+def left_out(found: Mapping[str, Mapping[str, Any]], cards: Mapping[str, Card]) -> str:
+    """A training without one collection, beside the shipped model on the same collection's test songs."""
+    rows = []
+    for name, one in found.items():
+        scores, steps = one["scores"], one["scores"]["step_accuracy"]
+        shipped = cards[name]["scores"]["note_f1_by_source"].get(one["source"])
+        rows.append(
+            [
+                name, one["source"], f"{one['minutes']:.0f}", f"{one['windows_seen']:,}", scores["songs"],
+                scores["windows"], _three(scores["note_f1"]), None if shipped is None else _three(shipped),
+                _three(steps["sampled"]), _three(steps["teacher_forced"]), _three(steps["chance"]),
+            ]
+        )  # fmt: skip
+    head = (
+        "model", "without", "minutes", "windows seen", "songs", "windows", "note F1", "shipped model's",
+        "sampled", "forced", "chance",
+    )  # fmt: skip
+    return markdown(head, rows)
+
+
 def realism(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """Samples of the prior beside held-out songs."""
     rows = []

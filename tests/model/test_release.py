@@ -2,21 +2,16 @@
 
 from bridge.model import registry
 from bridge.model.release import LICENCE
-from bridge.model.report import known_figures
-from bridge.model.report_page import page
+from bridge.model.report import whole_page
 from bridge.paths import models_folder
 
 
-def whole_page() -> str:
-    return page(registry.list_models(), known_figures(models_folder()))
-
-
 def test_the_page_in_the_repository_is_the_one_the_cards_make() -> None:
-    assert (models_folder() / "README.md").read_text(encoding="utf-8") == whole_page()
+    assert (models_folder() / "README.md").read_text(encoding="utf-8") == whole_page(models_folder())
 
 
 def test_every_card_has_the_licence_and_every_source_its_credit() -> None:
-    text = whole_page()
+    text = whole_page(models_folder())
     for card in registry.list_models():
         assert card["licence"] == LICENCE
         assert f"| {card['name']} |" in text
