@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bridge import limits
+from bridge.model.config import CONFIGS
 from bridge.osc.arguments import Argument
 from bridge.osc.routes import ROUTES, Route
 from bridge.session.loops import bars_to_json
@@ -20,6 +21,7 @@ def interface(version: str, voices: dict[str, dict[str, Any]]) -> dict[str, Any]
         "kind": "interface",
         "version": version,
         "routes": [_route(route) for route in ROUTES],
+        "attributes": {name: list(config.attributes) for name, config in CONFIGS.items()},
         "voices": [
             {
                 "name": name,

@@ -203,6 +203,25 @@ def test_fingers(page: Tab, user: User) -> None:
     page.until("document.querySelector('.knob[data-verb=swing]').getAttribute('aria-valuenow') === '50'")
 
 
+def test_attributes_of_the_voice_s_model_are_knobs(page: Tab, user: User) -> None:
+    page.until("document.querySelector('.knob[data-name=register]') !== null")
+    assert page.js("document.querySelector('.knob[data-name=fill]')") is None
+    key = "new KeyboardEvent('keydown', {key: 'PageUp', bubbles: true})"
+    for name in ("density", "register"):
+        page.js(f"document.querySelector('.knob[data-name={name}]').dispatchEvent({key})")
+    user.state_when("melody", lambda state: state["attributes"] == "density 0.2 register 0.2")
+    user.send("/melody/attribute", "register", 0.0)
+    user.send("/melody/latent", 1, -1.5)
+    way = ".knob[data-verb=latent][data-name='1']"
+    page.until(f"document.querySelector(\"{way}\").getAttribute('aria-valuenow') === '-1.50'")
+    user.send("/melody/latent", 1, 0.0)
+    user.send("/melody/attribute", "density", 0.0)
+    page.until("document.querySelector('.knob[data-name=density]').getAttribute('aria-valuenow') === '0.00'")
+    page.click(".lane[data-voice=drums] .choose")
+    page.until("document.querySelector('.knob[data-name=fill]') !== null")
+    assert page.js("document.querySelector('.knob[data-name=register]')") is None
+
+
 def test_the_past_comes_back_with_one_click_and_goes_out_as_a_file(page: Tab, user: User) -> None:
     first = sounding(page, user)
     second = sounding(page, user)

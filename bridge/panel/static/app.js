@@ -145,7 +145,7 @@ function latency(ms) {
 
 // -- the page -----------------------------------------------------------------------------------------------------------
 
-function build({ routes, voices: names }) {
+function build({ routes, attributes, voices: names }) {
   const table = (scope, verb) => (verb ? routes.find((route) => route.scope === scope && route.verb === verb)
     : routes.filter((route) => route.scope === scope));
   const before = chosen && chosen.name;
@@ -172,7 +172,7 @@ function build({ routes, voices: names }) {
   byId("tap").title = tap.later || tap.text;
   if (tap.later) byId("tap").dataset.later = tap.later;
   byId("tap").setAttribute("aria-disabled", String(Boolean(tap.later)));
-  desk = new Desk(table, ask, askSoon);
+  desk = new Desk(table, ask, askSoon, attributes);
   history = new History((id) => ask("recall", id));
   buildForms(routes, desk.placed, (scope, verb, ...args) => (scope === "VOICE" ? ask(verb, ...args) : link.send(`/${scope}/${verb}`, ...args)));
   choose(voices.has(before) ? before : names[0].name);

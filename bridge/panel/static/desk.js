@@ -4,14 +4,15 @@ import { byId, label, make } from "./dom.js";
 import { Knob } from "./knob.js";
 import { Pad } from "./pad.js";
 import { drawLoop, rowsOf } from "./roll.js";
+import { Shape } from "./shape.js";
 
 const ECHO_MS = 400; // so long after a hand's move the bridge's echo of an older value is not shown
 const LENGTHS = [1, 2, 4, 8, 16];
 const SLOTS = ["c", "d", "a", "b"]; // as they lie on the pad: upper row, lower row
 
 export class Desk {
-  /** `table` finds a route by scope and verb; `send`, `sendSoon` speak for the chosen voice. */
-  constructor(table, send, sendSoon) {
+  /** `table` finds a route by scope and verb; `send`, `sendSoon` speak for the chosen voice; `attributes` by model. */
+  constructor(table, send, sendSoon, attributes) {
     this.table = table;
     this.send = send;
     this.sendSoon = sendSoon;
@@ -20,10 +21,11 @@ export class Desk {
     this.touched = new Map();
     this.shows = new Map(); // key of /VOICE/state -> function that shows its value
     this.holds = new Map(); // key -> whether a hand is on it
-    this.placed = new Set(["next", "sample", "vary", "undo", "redo", "play", "stop", "mute", "clear", "fill", "store", "xy", "morph", "recall"]);
+    this.placed = new Set(["next", "sample", "vary", "undo", "redo", "play", "stop", "mute", "clear", "fill", "store", "xy", "morph", "recall", "attribute", "latent"]);
     this.buildActions();
     this.buildSpace();
     this.buildKnobs();
+    this.shape = new Shape(attributes, table, send);
     this.buildChoices();
   }
 
@@ -177,6 +179,7 @@ export class Desk {
       if ((hold && hold()) || now - (this.touched.get(key) || -ECHO_MS) < ECHO_MS) again = true;
       else show(state[key]);
     }
+    this.shape.sync(state);
     if (again && !this.later) this.later = setTimeout(() => { this.later = 0; this.sync(); }, ECHO_MS / 2);
     this.playing.textContent = state.playing ? "Stop" : "Play";
     this.muted.setAttribute("aria-pressed", String(Boolean(state.muted)));
