@@ -131,9 +131,11 @@ class Performer:
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
 
-    def source_missing(self, source: str, why: str, now_ns: int) -> None:
-        """A clock cannot be had here, for this reason in plain words; or can again (empty)."""
-        self.timekeeper.set_missing(source, why)
+    def ports_came(self, no_input: str, now_ns: int) -> None:
+        """There are other ports than before. `no_input`: why no MIDI clock can be heard, in plain words; else empty."""
+        self.timekeeper.set_missing("midi", no_input)
+        if self._clock_out is not None:
+            self._clock_out.begin_again(self.looper.map, now_ns)
         if self._worth_telling(now_ns):
             self._tell_clock(now_ns)
 
