@@ -28,6 +28,7 @@ from bridge.model.vae import MusicVae
 from bridge.music.grids import Ints
 
 _POINTS = 20_000
+_LONG_POINTS = 8_000
 _CHUNK = 512
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
 _LONG_SCORED = 320
@@ -70,12 +71,14 @@ def fit_latent(
     model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int
 ) -> tuple[Mixture, LatentMaps, dict[str, float]]:
     """The prior, the maps, and what they were worth on validation songs (nats a window)."""
-    part = model.config.part
-    train, held_out = (_drawn(dataset, s, n, part, seed) for s, n in (("train", _POINTS), ("validation", _POINTS // 8)))
+    part, most = model.config.part, _POINTS if model.config.bars <= 2 else _LONG_POINTS
+    train, held_out = (_drawn(dataset, s, n, part, seed) for s, n in (("train", most), ("validation", most // 8)))
     means, samples = _posteriors(model, dataset, train, seed)
     mixture = fit_mixture(samples, _posteriors(model, dataset, held_out, seed + 1)[1], seed)
-    first = plain_parts(dataset, train, model.config)[0]
-    measured = torch.from_numpy(measure(first.tokens.numpy(), model.config.of_part(0))).float()
+    measured = torch.zeros(len(train), 0)
+    if model.config.attributes:
+        plain = plain_parts(dataset, train, model.config)[0]
+        measured = torch.from_numpy(measure(plain.tokens.numpy(), model.config)).float()
     before, after = _pairs(dataset, train)
     maps = fit_maps(
         means, measured, _posteriors(model, dataset, before, seed)[0], _posteriors(model, dataset, after, seed)[1]

@@ -28,7 +28,7 @@ from bridge.model.vae import Batch
 #: Until this fraction of a run the embeddings are what is learnt.
 _EMBEDDINGS_UNTIL = 0.35
 #: How many bars of a window are decoded in a step, by the number of parts.
-_BARS_DECODED = {1: 4, 3: 2}
+_BARS_DECODED = {1: 2, 3: 1}
 #: The share of a bar's input tokens that are the decoder's own.
 _MIX = 0.3
 _POOL_WINDOWS = 4096
@@ -79,6 +79,7 @@ class HierarchicalRun(Run):
 
     model: HierarchicalVae
     slow = "bars."
+    memory = 0.997
 
     def __init__(
         self,

@@ -129,7 +129,7 @@ def write_model(
     tensors = in_eight_bits(weights) if config.bar_models else {key: _half(value) for key, value in weights.items()}
     for key, value in zip(_PRIOR_KEYS, (mixture.weights, mixture.means, mixture.factors), strict=True):
         tensors[key] = _half(value)
-    tensors |= {key: _half(value) for key, value in maps.tensors().items()}
+    tensors |= in_eight_bits(maps.tensors()) if config.bar_models else {k: _half(v) for k, v in maps.tensors().items()}
     data = save(tensors)
     full = {
         "name": name,

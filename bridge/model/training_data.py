@@ -57,7 +57,12 @@ Array = np.ndarray[Any, Any]
 
 
 def group_chances(groups: Sequence[str], sizes: Array, part: str) -> Array:
-    """The chance that a window is drawn from each group (g,), given how many windows each has."""
+    """The chance that a window is drawn from each group (g,), given how many windows each has; windows of a trio that
+    lack a part only where there are no others.
+    """
+    whole = np.array([not name.endswith(PAIRS) for name in groups])
+    if (sizes[whole] > 0).any():
+        sizes = np.where(whole, sizes, 0)
     chances = np.zeros(len(groups))
     known: set[int] = set()
     for members, share in DIETS[part].items():

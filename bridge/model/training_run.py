@@ -36,7 +36,7 @@ DROPOUT = 0.15
 _DYNAMICS_SHARE = 0.25
 _WEIGHT_DECAY = 0.01
 _SLOW_PACE = 0.3
-_EMA = 0.999
+EMA = 0.999
 _CLIP = 1.0
 _VALIDATIONS = 40
 _VALIDATION_AT_MOST_EVERY_S = 90.0
@@ -113,8 +113,11 @@ class Optimiser:
     A weight without a gradient stays as it is.
     """
 
-    def __init__(self, model: nn.Module, slow: str = "") -> None:
-        """Parameters whose names begin with `slow`, if it is given, learn at `_SLOW_PACE` of the rate."""
+    def __init__(self, model: nn.Module, slow: str = "", memory: float = EMA) -> None:
+        """Parameters whose names begin with `slow`, if it is given, learn at `_SLOW_PACE` of the rate; the average keeps
+        a share `memory` of itself at every step.
+        """
+        self._memory = memory
         self.names = [name for name, _ in model.named_parameters()]
         self._live = list(model.parameters())
         self.master = [p.detach().float().clone().requires_grad_() for p in self._live]
@@ -135,7 +138,7 @@ class Optimiser:
         for place, group in enumerate(self._adam.param_groups):
             group["lr"] = rate if place == 0 else _SLOW_PACE * rate
         self._adam.step()
-        keep = min(_EMA, (1.0 + steps_done) / (10.0 + steps_done))
+        keep = min(self._memory, (1.0 + steps_done) / (10.0 + steps_done))
         with torch.no_grad():
             torch._foreach_lerp_(self.ema, [p.detach() for p in self.master], 1.0 - keep)
             self._publish()
@@ -162,9 +165,12 @@ class Optimiser:
 
 
 class Run(ABC):
-    """One training run of one model in one folder. Parameters whose names begin with `slow` learn slowly."""
+    """One training run of one model in one folder. Parameters whose names begin with `slow` learn slowly; the average
+    of the weights keeps a share `memory` of itself at every step.
+    """
 
     slow = ""
+    memory = EMA
 
     def __init__(
         self,
@@ -182,7 +188,7 @@ class Run(ABC):
         self.bfloat16 = bool(ranks.first_says(float(fast_bfloat16(device)), device))
         if self.bfloat16 and not self.cuda:
             self.to_compute()
-        self.optimiser = Optimiser(self.model, self.slow)
+        self.optimiser = Optimiser(self.model, self.slow, self.memory)
         self.steps = self.windows = 0
         self.elapsed_s = 0.0
         self.best_f1 = -1.0
