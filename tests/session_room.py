@@ -98,7 +98,9 @@ class Words:
 class Room:
     """A session, its fakes, and short words for what a client does."""
 
-    def __init__(self, folder: Path, token: str = "t", voices: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, token: str = "t", voices: dict[str, Any] | None = None, *, fresh: bool = True
+    ) -> None:
         self.time, self.player, self.engine, self.words = Time(), Far(), Far(), Words()
         self.session = Session(
             folder=folder,
@@ -112,7 +114,8 @@ class Room:
         )
         self.session.player_came()
         self.session.from_player(clock_state(self.time.ns))
-        self.session.from_player(messages.SnapshotEnd(True))
+        if fresh:  # else the test tells what an old player holds
+            self.session.from_player(messages.SnapshotEnd(True))
         self.session.groove_warm()
         for model in ("melody-2bar", "drums-2bar"):
             self.session.from_engine(messages.ModelState(model, True, "ready"))

@@ -45,16 +45,13 @@ class Performer:
                 loop.id,
                 arrival_ns,
                 boundary or voice.knobs.launch,
-                self._stage.length_of(loop),
-                self._rows(voice, loop),
+                *self._played(voice, loop),
             )
         )
 
     def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
         """Other notes for bars the player has; they take over from now on."""
-        self._stage.player.send(
-            messages.Reshape(voice.name, old_id, loop.id, self._stage.length_of(loop), self._rows(voice, loop))
-        )
+        self._stage.player.send(messages.Reshape(voice.name, old_id, loop.id, *self._played(voice, loop)))
 
     def regroove(self, voice: Voice) -> None:
         """A groove knob has moved: the same plain bars, performed anew."""
@@ -111,8 +108,10 @@ class Performer:
             log.error("bars %d are not kept: %s", loop.id, fault)
         self._stage.voice_changed(voice)
 
-    def _rows(self, voice: Voice, loop: Loop) -> list[NoteRow]:
-        return rows_of(self._stage.performed(voice, loop))
+    def _played(self, voice: Voice, loop: Loop) -> tuple[float, list[NoteRow]]:
+        """Length in beats and notes of a loop as it will sound."""
+        bars = self._stage.performed(voice, loop)
+        return bars.length, rows_of(bars)
 
     # -- from the player -------------------------------------------------------------------------------------------
 
@@ -216,8 +215,7 @@ class Performer:
                     voice.name,
                     loop.id,
                     voice.start_beats,
-                    self._stage.length_of(loop),
-                    self._rows(voice, loop),
+                    *self._played(voice, loop),
                     voice.playing,
                     voice.goes_round,
                     sorted(voice.muted_parts),
@@ -236,8 +234,8 @@ class Performer:
             )
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending
-            rows, length = self._rows(voice, pending), self._stage.length_of(pending)
-            send(messages.Launch(voice.name, pending.id, now_ns, voice.knobs.launch, length, rows))
+            played = self._played(voice, pending)
+            send(messages.Launch(voice.name, pending.id, now_ns, voice.knobs.launch, *played))
             handed.arrival_ns = handed.arrival_ns or now_ns
 
     def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:

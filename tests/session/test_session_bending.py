@@ -1,0 +1,308 @@
+"""Key, chords, scale, hold, lock, follow, surprise and fills: what the engine is asked for, what is kept and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_room import VOICE, Room, clock_state
+
+from bridge import messages
+from bridge.session.outside import Request
+
+VOICES = {
+    "melody": dict(VOICE),
+    "bass": {**VOICE, "model": "bass-2bar", "channel": 2},
+    "drums": {**VOICE, "model": "drums-2bar", "channel": 10},
+}
+A_MAJOR = [(pitch, float(k), 1.0, 90, 0) for k, pitch in enumerate((69, 71, 73, 74, 76, 78, 80, 81))]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return band(tmp_path)
+
+
+def band(folder: Path, token: str = "t") -> Room:
+    room = Room(folder, token, VOICES)
+    room.session.from_engine(messages.ModelState("bass-2bar", True, "ready"))
+    return room
+
+
+def answer(room: Room, rows: list[Any] | None = None, length: float = 8.0) -> messages.Generate:
+    """The engine does the oldest job."""
+    job: messages.Generate = next(r for r in room.engine.sent if isinstance(r, messages.Generate))
+    room.engine.sent.remove(job)
+    notes = [(60, 0.0, 1.0, 90, 0), (64, 4.0, 1.0, 90, 0)] if rows is None else rows
+    room.session.from_engine(messages.Generated(job.job, length, notes, 1.0))
+    return job
+
+
+def loop_of(room: Room, voice: str, rows: list[Any] | None = None, start: float = 4.0) -> messages.Generate:
+    """`sample`, done and launched."""
+    room.ask("sample", voice)
+    job = answer(room, rows)
+    launch = room.player.take(messages.Launch)[-1]
+    room.session.from_player(messages.Scheduled(voice, launch.id, start))
+    room.session.from_player(messages.Launched(voice, launch.id, start, start))
+    return job
+
+
+def bridge(room: Room, verb: str, **args: Any) -> None:
+    room.session.handle(Request(f"/bridge/{verb}", "bridge", verb, args, ("127.0.0.1", 5005), room.time.ns))
+
+
+def state(room: Room, voice: str = "melody") -> dict[str, Any]:
+    told = room.session.stage.voice_state(room.session.stage.voices[voice])
+    return dict(zip(told[::2], told[1::2], strict=True))
+
+
+def test_the_key_is_taken_from_the_first_seed_and_binds_the_others(room: Room) -> None:
+    assert (state(room)["key"], state(room)["scale"], state(room, "drums")["scale"]) == (-1, "soft", "off")
+    room.ask("seed", length=8.0, notes=A_MAJOR)
+    assert room.words.take("/bridge/key/state") == [(-1, "major", 9)]
+    room.ask("sample", "bass")
+    assert answer(room).bend["key"] == {"classes": [1, 2, 4, 6, 8, 9, 11], "binding": "soft", "mode": "major"}
+    room.ask("sample", "drums")
+    assert "key" not in answer(room).bend
+    assert state(room, "bass")["key"] == 9
+
+
+def test_voices_asked_in_one_breath_share_the_key_of_the_first(room: Room) -> None:
+    room.ask("sample", "melody")
+    room.ask("sample", "bass")
+    assert answer(room, A_MAJOR).bend["key"]["classes"] is None
+    first = answer(room)
+    assert first.bend["key"]["classes"] is None
+    assert not room.player.take(messages.Launch)[1:], "made without a key: not heard"
+    again = answer(room)
+    assert (again.job, again.seed) == (first.job, first.seed)
+    assert again.bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11]
+    assert [launch.voice for launch in room.player.take(messages.Launch)] == ["bass"]
+
+
+def test_a_lone_voice_begins_anew_and_clear_sets_its_key_free(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    assert loop_of(room, "melody").bend["key"]["classes"] is None
+    assert room.session.stage.harmony.source == "melody"
+    room.ask("clear")
+    assert state(room)["key"] == -1
+
+
+def test_a_key_that_is_asked_for_makes_what_sounds_again_with_the_same_noise(room: Room) -> None:
+    job = loop_of(room, "melody")
+    bridge(room, "key", tonic=2, mode="dorian")
+    again = answer(room)
+    assert (again.op, again.seed, again.material, again.knob) == (job.op, job.seed, job.material, True)
+    assert again.bend["key"]["classes"] == [0, 2, 4, 5, 7, 9, 11]
+    assert room.player.take(messages.Reshape)
+    room.ask("scale", how="hard")
+    assert answer(room).bend["key"]["binding"] == "hard"
+    room.ask("scale", how="off")
+    assert "key" not in answer(room).bend
+
+
+def test_transposed_notes_keep_to_a_hard_scale(room: Room) -> None:
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    loop_of(room, "melody", [(60, 0.0, 1.0, 90, 0), (64, 1.0, 1.0, 90, 0)])
+    room.ask("transpose", semitones=1)
+    room.time.run(0.2)
+    assert [row[0] % 12 for row in room.player.take(messages.Reshape)[-1].notes] == [0, 5]
+
+
+def test_chords_reach_the_voices_with_pitches(room: Room) -> None:
+    bridge(room, "chords", length=8.0, chords=[(4.0, 5, "maj"), (0.0, 9, "min")])
+    room.ask("sample", "melody")
+    assert answer(room).bend["chords"] == {"length": 8.0, "chords": [[0.0, 9, "min"], [4.0, 5, "maj"]]}
+    room.ask("sample", "drums")
+    assert "chords" not in answer(room).bend
+    bridge(room, "chords", length=None, chords=None)
+    assert "chords" not in answer(room).bend, "what waits is made again without them"
+
+
+def test_what_is_held_is_in_the_recipe_and_stays_there(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    room.ask("hold", what="rhythm")
+    room.ask("next")
+    held = answer(room).bend["hold"]
+    assert held == {"what": "rhythm", "bars": [8.0, [list(row) for row in A_MAJOR]]}
+    room.ask("hold", what="none")
+    room.ask("temperature", temperature=0.9)
+    jobs = [answer(room), answer(room)]
+    assert jobs[1].bend["hold"] == held, "the waiting bars are made again as they were asked for"
+    room.ask("next")
+    assert "hold" not in answer(room).bend
+
+
+def test_locked_bars_go_with_every_job_and_are_refused_beyond_the_loop(room: Room) -> None:
+    assert room.refusal("lock", bar=0, on=True) == 4
+    loop_of(room, "melody")
+    assert room.refusal("lock", bar=2, on=True) == 3
+    room.ask("lock", bar=1, on=True)
+    assert state(room)["locked"] == "1"
+    room.ask("vary", amount=0.5)
+    lock = answer(room).bend["lock"]
+    assert (lock["bars"], lock["spans"]) == ([8.0, [[64, 4.0, 1.0, 90, 0]]], [[4.0, 8.0]])
+    room.ask("temperature", temperature=0.9)
+    assert answer(room).bend["lock"] == lock
+    room.ask("lock", bar=1, on=False)
+    room.ask("sample")
+    answer(room)
+    assert "lock" not in answer(room).bend
+    room.ask("lock", bar=0, on=True)
+    room.ask("clear")
+    assert state(room)["locked"] == ""
+
+
+def test_bars_of_a_locked_loop_are_humanised_as_it_was(room: Room) -> None:
+    first = loop_of(room, "melody")
+    room.ask("lock", bar=0, on=True)
+    room.ask("next")
+    answer(room)
+    pending = room.voice.pending
+    assert pending is not None
+    assert pending.groove_seed == first.seed
+
+
+def test_following_takes_the_harmony_and_the_kicks_where_they_fall_in_the_new_bars(room: Room) -> None:
+    assert room.refusal("follow", voice="nobody", amount=1.0) == 5
+    assert room.refusal("follow", voice="melody", amount=1.0) == 3
+    loop_of(room, "drums", [(36, 0.0, 0.1, 90, 0), (36, 5.0, 0.1, 90, 0)], start=4.0)
+    loop_of(room, "melody", A_MAJOR, start=4.0)
+    room.ask("follow", "bass", voice="melody", amount=0.7)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("sample", "bass")  # sounds from beat 8 on, four beats into the loops that sound
+    follow = answer(room).bend["follow"]
+    assert follow["amount"] == 0.7
+    assert [row[:2] for row in follow["line"][1]][:2] == [[76, 0.0], [78, 1.0]]
+    assert follow["rhythm"]["kicks"]
+    assert [row[1] for row in follow["rhythm"]["bars"][1]] == [1.0, 4.0]
+    assert state(room, "bass")["follow"] == "melody"
+    room.ask("follow", "bass", voice="none", amount=0.0)
+    assert "follow" not in answer(room).bend
+
+
+def test_drums_on_a_line_kick_on_its_onsets_and_lines_on_drums_take_the_kick(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    room.ask("follow", "drums", voice="melody", amount=1.0)
+    follow = loop_of(room, "drums").bend["follow"]
+    assert follow["line"] is None
+    assert not follow["rhythm"]["kicks"]
+    room.ask("follow", "melody", voice="drums", amount=1.0)
+    follow = answer(room).bend["follow"]
+    assert follow["line"] is None
+    assert follow["rhythm"]["kicks"]
+
+
+def test_a_remake_follows_what_was_followed_when_the_bars_were_asked_for(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    room.ask("follow", "bass", voice="melody", amount=1.0)
+    before = loop_of(room, "bass").bend["follow"]
+    loop_of(room, "melody")
+    room.ask("temperature", "bass", temperature=1.0)
+    assert answer(room).bend["follow"] == before
+
+
+def test_surprise_goes_with_new_bars_and_makes_them_again(room: Room) -> None:
+    assert loop_of(room, "melody").bend["surprise"] == 0.35
+    room.ask("surprise", surprise=0.9)
+    assert answer(room).bend["surprise"] == 0.9
+
+
+def test_everything_survives_a_restart_and_is_in_a_scene(tmp_path: Path) -> None:
+    room = band(tmp_path)
+    loop_of(room, "melody")
+    bridge(room, "key", tonic=9, mode="minor")
+    bridge(room, "chords", length=4.0, chords=[(0.0, 9, "min")])
+    for verb, args in (
+        ("scale", {"how": "hard"}),
+        ("hold", {"what": "pitch"}),
+        ("follow", {"voice": "bass", "amount": 0.5}),
+        ("surprise", {"surprise": 0.1}),
+        ("gate", {"gate": 0.5}),
+        ("lock", {"bar": 1, "on": True}),
+    ):
+        room.ask(verb, **args)
+    room.ask("fill_every", "drums", bars=4)
+    bridge(room, "save", name="verse")
+    room.session.close()
+    keys = ("key", "mode", "scale", "hold", "follow", "follow_amount", "surprise", "gate", "locked")
+    kept = [state(room)[key] for key in keys]
+    after = band(tmp_path)
+    assert [state(after)[key] for key in keys] == kept == [9, "minor", "hard", "pitch", "bass", 0.5, 0.1, 0.5, "1"]
+    assert state(after, "drums")["fill_every"] == 4
+    assert json.loads((tmp_path / "scenes" / "verse.json").read_text())["bridge"]["harmony"]["tonic"] == 9
+    bridge(after, "key", tonic=0, mode="major")
+    after.ask("scale", how="off")
+    bridge(after, "load", name="verse")
+    assert [state(after)[key] for key in keys] == kept
+    assert after.session.stage.harmony.chords is not None
+
+
+def test_a_fill_is_heard_in_its_bar_alone(room: Room) -> None:
+    assert room.refusal("fill") == 4
+    assert room.refusal("fill", "drums") == 4
+    assert room.refusal("fill_every", bars=4) == 4
+    groove = [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)]
+    loop_of(room, "drums", groove)
+    loop_id = room.session.stage.voices["drums"].present.id
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("fill", "drums")
+    filled = [groove[0], (50, 4.0, 0.125, 90, 0), (47, 5.0, 0.125, 90, 0)]
+    job = answer(room, filled)
+    assert (job.op, job.bend) == ("fill", {"fill": {"start": 4.0}})
+    (reshape,) = room.player.take(messages.Reshape)
+    assert (reshape.id, reshape.new_id) == (loop_id, loop_id)
+    assert [row[0] for row in reshape.notes] == [36, 50, 47]
+    room.session.from_player(messages.Beat(8, 120.0, True))
+    room.session.from_player(messages.Beat(11, 120.0, True))
+    assert not room.player.take(messages.Reshape), "it still sounds"
+    room.session.from_player(messages.Beat(12, 120.0, True))
+    (back,) = room.player.take(messages.Reshape)
+    assert [row[0] for row in back.notes] == [36, 36]
+    assert not room.session.stage.voices["drums"].history.redo_steps
+
+
+def test_regular_fills_are_made_in_the_bar_before_the_last_of_so_many(room: Room) -> None:
+    loop_of(room, "drums", start=0.0)
+    room.ask("fill_every", "drums", bars=4)
+    asked = {}
+    for beat in range(32):
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+        for job in room.engine.take(messages.Generate):
+            asked[beat] = job.bend["fill"]["start"]
+            room.session.from_engine(messages.Generated(job.job, 8.0, [(50, 0.0, 0.1, 90, 0)], 1.0))
+    assert asked == {8: 4.0, 24: 4.0}
+
+
+def test_a_loop_of_one_bar_is_played_twice_round_for_a_fill(room: Room) -> None:
+    room.ask("sample", "drums", bars=1)
+    answer(room, [(36, 0.0, 0.125, 90, 0)], 4.0)
+    launch = room.player.take(messages.Launch)[-1]
+    room.session.from_player(messages.Launched("drums", launch.id, 0.0, 0.0))
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("fill", "drums")
+    job = answer(room, [(36, 4.0, 0.125, 90, 0), (50, 0.0, 0.125, 90, 0)])
+    assert (job.material[0][0], job.bend["fill"]["start"]) == (8.0, 0.0)
+    assert room.player.take(messages.Reshape)[-1].length_beats == 8.0
+    room.session.from_player(messages.Beat(12, 120.0, True))
+    assert room.player.take(messages.Reshape)[-1].length_beats == 4.0
+
+
+def test_a_bridge_that_missed_the_end_of_a_fill_puts_the_loop_right(tmp_path: Path) -> None:
+    room = band(tmp_path)
+    loop_of(room, "drums", [(36, 0.0, 0.125, 90, 0)])
+    room.ask("fill", "drums")
+    filled = [(50, 0.0, 0.125, 90, 0)]
+    answer(room, filled)
+    sounding = room.session.stage.voices["drums"].present
+    assert sounding is not None
+    room.session.save()
+    after = Room(tmp_path, "t", VOICES, fresh=False)
+    after.session.from_player(messages.VoiceSnapshot("drums", True, True, [], sounding.id, 4.0, 8.0, filled, 0))
+    after.session.from_player(messages.SnapshotEnd(False))
+    (right,) = (record for record in after.player.take(messages.Reshape) if record.voice == "drums")
+    assert (right.id, right.notes) == (sounding.id, [[36, 0.0, 0.125, 90, 0]])
