@@ -41,7 +41,7 @@ def bending_rows(folder: Path, device: str, threads: int) -> list[Row]:
 
 
 def _mean(name: str, value: float, baseline: float, loops: int = 1) -> Row:
-    return row(name, "share", [value] * loops * _SETS, baseline)
+    return row(name, "share", [value] * loops * _SETS, baseline)  # a share of all notes of so many loops
 
 
 def _make(engine: Residents, model: str, seed: int, bend: dict[str, Any]) -> Bars:

@@ -58,7 +58,8 @@ class Residents:
         self._models: dict[str, CompiledModel] = {}
         self._morphs: dict[Any, morphing.Morph] = {}
         torch.set_num_threads(threads)
-        torch.set_num_interop_threads(1)
+        if torch.get_num_interop_threads() != 1:  # it may be set once in a process
+            torch.set_num_interop_threads(1)
 
     def load(self, name: str) -> tuple[bool, str]:
         """Make a model resident and warm it up; whether it is ready, and what the user should know."""
