@@ -445,3 +445,11 @@ def test_note_rows_of_the_page_are_those_of_osc(page: Tab, user: User) -> None:
     answer = page.js(f"fetch('/bars/melody/{heard.id}.json').then(a => a.json())")
     assert answer["id"] == heard.id
     assert len(rows([value for note in answer["notes"] for value in note])) == len(heard.notes)
+
+
+def test_a_jam_is_a_choice_that_takes_the_bars_chosen(page: Tab) -> None:
+    page.click("[data-bars='4']")
+    page.click(".choicerow[data-verb=jam] button[data-value=respond]")
+    page.until("document.querySelector('.choicerow[data-verb=jam] button[data-value=respond]').ariaChecked === 'true'")
+    page.click(".choicerow[data-verb=jam] button[data-value=off]")
+    page.until("document.querySelector('.choicerow[data-verb=jam] button[data-value=off]').ariaChecked === 'true'")

@@ -130,10 +130,11 @@ export class Desk {
     byId("knobs").replaceChildren(...[...this.knobs.values()].map((knob) => knob.element));
   }
 
-  /** Every request that is one word of a list, or one switch, becomes a row of choices. */
+  /** Every request that is one word of a list, or one switch, becomes a row of choices; `bars` after it are those chosen. */
   buildChoices() {
     const kinds = { choice: (spec) => spec.choices.map((word) => [word, word]), bool: () => [["off", 0], ["on", 1]] };
-    const rows = this.table("VOICE").filter(({ verb, arguments: specs }) => !this.placed.has(verb) && specs.length === 1 && specs[0].kind in kinds);
+    const chosen = (specs) => specs.length && specs[0].kind in kinds && specs.slice(1).every(({ name }) => name === "bars");
+    const rows = this.table("VOICE").filter(({ verb, arguments: specs }) => !this.placed.has(verb) && chosen(specs));
     rows.sort((one, other) => Boolean(one.later) - Boolean(other.later));
     byId("choices").replaceChildren(...rows.map((route) => {
       this.placed.add(route.verb);
@@ -143,7 +144,7 @@ export class Desk {
         "aria-checked": "false", click: () => {
           this.touch(route.verb);
           show(value);
-          this.send(route.verb, value);
+          this.send(route.verb, value, ...route.arguments.slice(1).map(() => this.bars));
         },
       }));
       const show = (value) => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === String(value))));
