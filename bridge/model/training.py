@@ -117,7 +117,6 @@ def train(
         UnknownModelError, CorpusError: a wrong name, or data with nothing useful in it.
     """
     config = BAR_CONFIGS.get(name) or config_of(name)
-    out_dir.mkdir(parents=True, exist_ok=True)
     kept = cache or out_dir / "index"
 
     def train_bars(bar: str, share: float) -> Path:
@@ -128,6 +127,7 @@ def train(
 
     with ranks.joined(device) as chosen:
         dataset = ranks.first_alone(lambda: load(data_paths, indexed_config(config), kept))
+        out_dir.mkdir(parents=True, exist_ok=True)  # not before it is known that there is something to train on
         run: Run
         if config.bar_models:
             weights: list[Path] = []

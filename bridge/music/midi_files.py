@@ -86,7 +86,8 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
     try:
         midi = mido.MidiFile(file=io.BytesIO(data), clip=True)
     except _READ_FAULTS as error:
-        raise MidiFileError(f"{name}: expected a whole Standard MIDI File ({error or type(error).__name__})") from error
+        reason = "it ends too early" if isinstance(error, EOFError) else str(error) or type(error).__name__
+        raise MidiFileError(f"{name}: expected a whole Standard MIDI File ({reason})") from error
     if midi.ticks_per_beat <= 0:
         raise MidiFileError(f"{name}: expected time in ticks per quarter note, found SMPTE frames")
     score = _score(midi)

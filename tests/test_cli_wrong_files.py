@@ -1,0 +1,184 @@
+"""Files that are wrong, through the real command line: one clear line, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bridge import cli, paths
+from bridge.music.midi_files import midi_bytes
+from bridge.music.notes import Bars, Note
+
+SCALE = (60, 62, 64, 65, 67, 69, 71, 72)
+
+
+def song(pitches: tuple[int, ...] = SCALE, channel: int = 0) -> bytes:
+    notes = tuple(Note(pitch, float(beat), 1.0, 90) for beat, pitch in enumerate(pitches))
+    return midi_bytes(Bars(notes, float(len(pitches))), channels={0: channel}, track_name="melody")
+
+
+def in_three(data: bytes) -> bytes:
+    """A song with its time signature changed to 3/4."""
+    place = data.index(b"\xff\x58\x04")
+    return data[: place + 3] + bytes([3, 2]) + data[place + 5 :]
+
+
+def file_of(division: int, events: bytes) -> bytes:
+    track = events + b"\x00\xff\x2f\x00"
+    return b"MThd" + struct.pack(">IHHH", 6, 0, 1, division) + b"MTrk" + struct.pack(">I", len(track)) + track
+
+
+WRONG: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "does not begin with MThd"),
+    "text": (b"hello, this is no music\n", "does not begin with MThd"),
+    "header": (song()[:14], "expected a whole Standard MIDI File (it ends too early)"),
+    "torn": (song()[:60], "expected a whole Standard MIDI File"),
+    "silent": (file_of(480, b"\x00\xff\x58\x04\x04\x02\x18\x08"), "expected notes, found none"),
+    "frames": (file_of(0xE728, b"\x00\x90\x3c\x40\x10\x80\x3c\x00"), "found SMPTE frames"),
+    "waltz": (in_three(song()), "expected 4/4 or 2/2 throughout, found 3/4 at beat 0"),
+    "rumble": (song(tuple(range(2, 10))), "expected notes for melody among MIDI pitches 21 to 108"),
+    "drums": (song((36, 38, 42, 38), channel=9), "expected notes for melody, found none"),
+}
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with one good file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.mid").write_bytes(song())
+    return tmp_path
+
+
+def refused(room: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a command refuses with, having written nothing."""
+    before = {path: path.read_bytes() for path in room.rglob("*") if path.is_file()}
+    try:
+        code = cli.main(arguments)
+    except SystemExit as left:
+        code = left.code  # type: ignore[assignment]
+    said = capsys.readouterr()
+    assert code == 2, said.err
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1, said.err
+    assert {path: path.read_bytes() for path in room.rglob("*") if path.is_file()} == before
+    assert not (room / "out").exists()
+    return said.err
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_midi_file_is_named_with_what_was_expected(
+    room: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    data, expected = WRONG[kind]
+    (room / f"{kind}.mid").write_bytes(data)
+    for arguments in (
+        ("continue", "melody-2bar", f"{kind}.mid", "--out", "out/next.mid"),
+        ("reconstruct", "melody-2bar", f"{kind}.mid", "--out", "out/again.mid"),
+        ("interpolate", "melody-2bar", "good.mid", f"{kind}.mid", "--out", "out"),
+        ("interpolate", "melody-2bar", f"{kind}.mid", "good.mid", "--out", "out"),
+    ):
+        line = refused(room, capsys, *arguments)
+        assert f"{kind}.mid" in line
+        assert expected in line
+
+
+@pytest.mark.parametrize("kind", ["text", "waltz"])
+def test_a_folder_with_nothing_of_use_is_named(room: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    songs = room / "songs"
+    songs.mkdir()
+    (songs / "one.mid").write_bytes(WRONG[kind][0])
+    assert "expected melody in 4/4" in refused(room, capsys, "evaluate", "melody-2bar", "songs")
+
+
+def test_training_on_nothing_leaves_no_run_behind(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.model.file_commands.models_folder", lambda: room / "models")
+    (room / "songs").mkdir()
+    (room / "songs" / "one.mid").write_bytes(WRONG["waltz"][0])
+    assert "expected melody in 4/4" in refused(room, capsys, "train", "melody-2bar", "--data", "songs")
+    assert not (room / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--key", "H minor"), "expected a key such as 'A minor'"),
+        (("--attribute", "density"), "NAME=AMOUNT"),
+        (("--attribute", "density=2"), "-1 to 1"),
+        (("--attribute", "fill=0.5"), "expected one of density, syncopation, interval, diatonic, register"),
+    ],
+)
+def test_wrong_options_are_named(
+    room: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], expected: str
+) -> None:
+    assert expected in refused(room, capsys, "sample", "melody-2bar", "--out", "out", *options)
+
+
+def test_drums_have_no_key(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(room, capsys, "sample", "drums-2bar", "--out", "out", "--key", "C")
+    assert "--key: expected a model with pitches, drums-2bar has none" in line
+
+
+def damaged(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+
+
+def torn(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    told_of(folder)
+
+
+def nonsense(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"no weights at all")
+    told_of(folder)
+
+
+def gone(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+
+
+def no_card(folder: Path) -> None:
+    (folder / "card.json").write_text('{"name": "bass-2bar"')
+
+
+def told_of(folder: Path) -> None:
+    """Make the card's hash that of the weights: what is wrong is not seen from it."""
+    card = json.loads((folder / "card.json").read_text())
+    card["sha256"] = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("harm", "expected"),
+    [
+        (damaged, "the file is damaged or changed"),
+        (torn, "expected weights of bass-2bar as this version builds it"),
+        (nonsense, "expected weights of bass-2bar as this version builds it"),
+        (gone, "expected the weights of bass-2bar"),
+        (no_card, "expected a readable card.json"),
+    ],
+)
+def test_weights_that_are_not_what_they_should_be(
+    room: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None],
+    expected: str,
+) -> None:
+    shutil.copytree(paths.models_folder() / "bass-2bar", room / "models" / "bass-2bar")
+    monkeypatch.setattr("bridge.model.registry.models_folder", lambda: room / "models")
+    harm(room / "models" / "bass-2bar")
+    line = refused(room, capsys, "sample", "bass-2bar", "--out", "out", "--count", "1")
+    assert "bass-2bar" in line
+    assert expected in line
