@@ -44,9 +44,12 @@ _ANCHOR_NATS = 4.0
 _WANDER, _MIDDLE_WANDER = 2.5, 1.0
 #: At low temperatures the model leaves notes out; windows are decoded with as many nats more for striking one, in turn.
 _STRIKE_NATS = (0.0, 0.6, 1.2)
-#: How many windows are decoded on the way between two corners, and besides in its middle; shared by the loop's windows.
+#: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
+#: longer loops.
 _ON_THE_WAY, _IN_THE_MIDDLE = 30, 6
-_PAD_PLACES = 7
+#: How many anchors a pad has on a side, for loops of up to so many times two bars.
+_PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
+_TWO_BARS = 32  # in steps
 _MAX_BEATS = 16 * BEATS_PER_BAR
 _PLACES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 _Pause = Callable[[], None] | None
@@ -101,9 +104,10 @@ def prepare_morph(
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
     field: Callable[..., AnyField]
     if len(corners) == 2:
-        places, field = _on_the_way(count), _way
+        places, field = _on_the_way(count * config.stream_steps // _TWO_BARS), _way
     else:
-        side = np.linspace(0.0, 1.0, _PAD_PLACES).tolist()
+        long = count * config.stream_steps // _TWO_BARS
+        side = np.linspace(0.0, 1.0, next(n for n, most in _PAD_PLACES if long <= most)).tolist()
         places, field = [(x, y) for y in side for x in side if (x, y) not in _PLACES], _pad
     rows = _decode(model, encoded, places, seed, temperature, biases, steering.latent_offset, at_every_beat)
     fields = []
@@ -161,11 +165,11 @@ def interpolated(
     return loops
 
 
-def _on_the_way(windows: int) -> list[tuple[float, float]]:
-    """Where windows are decoded between two corners, for a loop of so many of them."""
-    count = max(7, _ON_THE_WAY // windows)
+def _on_the_way(long: int) -> list[tuple[float, float]]:
+    """Where windows are decoded between two corners, for a loop so many times two bars long."""
+    count = max(7, _ON_THE_WAY // long)
     x = np.linspace(0.0, 1.0, count + 2 + count % 2)[1:-1]
-    middle = np.full(max(2, _IN_THE_MIDDLE // windows), 0.5)
+    middle = np.full(max(2, _IN_THE_MIDDLE // long), 0.5)
     return [(place, 0.0) for place in np.sort(np.concatenate([x[x != 0.5], middle])).tolist()]
 
 
@@ -201,16 +205,14 @@ def _points(encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float
     """
     means = [e.means[index] for e in encoded]
     spreads = torch.stack([e.spreads[index] for e in encoded])
-    found = []
-    for number, (x, y) in enumerate(places):
-        on_arc = slerp(means[0], means[1], x)
-        if len(means) == 4:
-            on_arc = slerp(on_arc, slerp(means[2], means[3], x), y)
-        spread = torch.tensor(_shares(len(means), x, y)) @ spreads
-        white = torch.from_numpy(noise.normal(noise.derived(seed, number), noise.LATENT, len(on_arc)))
-        wander = _MIDDLE_WANDER if (x, y) == (0.5, 0.0) else _WANDER
-        found.append(on_arc + wander * spread * white)
-    return torch.stack(found).float()
+    x, y = torch.tensor(places).unbind(1)
+    on_arc = slerp(means[0], means[1], x[:, None])
+    if len(means) == 4:
+        on_arc = slerp(on_arc, slerp(means[2], means[3], x[:, None]), y[:, None])
+    shares = torch.tensor([_shares(len(means), *place) for place in places])
+    wander = torch.tensor([_MIDDLE_WANDER if place == (0.5, 0.0) else _WANDER for place in places])
+    white = torch.from_numpy(noise.normal(seed, noise.LATENT, on_arc.numel())).view_as(on_arc)
+    return (on_arc + wander[:, None] * (shares @ spreads) * white).float()
 
 
 def _leaning(
@@ -262,7 +264,7 @@ def _pad(
     """The field of a pad: a square of anchors with the corners in its corners."""
     found = {place: row.window for place, row in zip(places, decoded, strict=True)}
     found |= dict(zip(_PLACES, corners, strict=True))
-    side = np.linspace(0.0, 1.0, _PAD_PLACES)
+    side = np.linspace(0.0, 1.0, math.isqrt(len(found)))
     rows = [[found[x, y] for x in side.tolist()] for y in side.tolist()]
     return field_of(rows, side, side, config, seed)
 
@@ -286,7 +288,7 @@ def _allowed(window: WindowTokens, bias: Tensor, config: ModelConfig) -> WindowT
     return WindowTokens(tokens)
 
 
-def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+def slerp(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
     """Along the arc from a to b (..., Z), lengths interpolated; straight where they point the same or opposite way."""
     lengths_a, lengths_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
     unit_a, unit_b = a / lengths_a.clamp_min(1e-9), b / lengths_b.clamp_min(1e-9)

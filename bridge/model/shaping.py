@@ -23,8 +23,8 @@ from torch import Tensor
 from bridge.model import noise
 from bridge.model.compiled import CompiledModel
 from bridge.model.decoding import WindowDecode
-from bridge.model.framing import Frame, WindowTokens, as_tensors, frame_of, to_bars, to_windows
-from bridge.model.generation import MORPH_TEMPERATURE
+from bridge.model.framing import WindowTokens, as_tensors, to_bars
+from bridge.model.generation import MORPH_TEMPERATURE, Encoded, encode_bars
 from bridge.model.levels import LEVELS, chosen_levels
 from bridge.model.patterns import AnyField, field_of
 from bridge.model.pulling import pull
@@ -39,6 +39,7 @@ _LATENT_PLACES = (0.25, 0.5, 0.75, 1.0)
 #: own steps away.
 _CANDIDATES, _FEWEST, _FURTHEST = 18, 6, 2.5
 _NOISES = 3
+_TWO_BARS = 32  # in steps
 _STAY_NATS = 3.5
 _OCTAVE = 12
 _KEPT = 128
@@ -94,19 +95,10 @@ def shaped(
     if not bars.notes or shape == UNSHAPED:
         return bars
     wanted = dict(shape.attributes)
-    frame = frame_of(bars, config)
-    windows = to_windows(bars, frame, config)
-    plain = [steered_bias(steering, (), config, frame, i * config.steps) for i in range(len(windows))]
-    room = _Room(model, frame, plain, temperature * MORPH_TEMPERATURE, at_every_beat)
-    for index, value in shape.latents:
-        windows = room.along_latent(windows, index, value)
-    for name in config.attributes:
-        amount = wanted.get(name, 0.0)
-        if amount and name != "register":
-            windows = room.along_attribute(windows, name, amount)
     moved = bars
-    if shape.latents or any(name != "register" and amount for name, amount in shape.attributes):
-        moved = _with_own_notes(to_bars(windows, frame, config, bars.length), bars)
+    if shape.latents or wanted.keys() - {"register"}:
+        room = _Room(model, encode_bars(model, bars), steering, temperature * MORPH_TEMPERATURE, at_every_beat)
+        moved = _with_own_notes(to_bars(room.moved(shape), room.own.frame, config, bars.length), bars)
     return in_register(moved, wanted.get("register", 0.0))
 
 
@@ -114,22 +106,36 @@ class _Room:
     """What all stages of one request share."""
 
     def __init__(
-        self, model: CompiledModel, frame: Frame, plain: Sequence[Tensor], temperature: float, pause: _Pause
+        self, model: CompiledModel, own: Encoded, steering: Steering, temperature: float, pause: _Pause
     ) -> None:
-        self._model, self._frame, self._plain = model, frame, plain
-        self._temperature, self._pause = temperature, pause
+        config = model.config
+        count = len(own.windows)
+        self.own = own
+        self._model, self._temperature, self._pause = model, temperature, pause
+        self._plain = [steered_bias(steering, (), config, own.frame, i * config.steps) for i in range(count)]
         digest = hashlib.blake2b(digest_size=16)
-        for bias in plain:
+        for bias in self._plain:
             digest.update(bias.numpy().tobytes())
         self._bias_key = digest.digest()
 
-    def along_latent(self, windows: list[WindowTokens], index: int, value: float) -> list[WindowTokens]:
+    def moved(self, shape: Shape) -> list[WindowTokens]:
+        """The windows with every knob turned but the register's."""
+        windows, wanted = list(self.own.windows), dict(shape.attributes)
+        for index, value in shape.latents:
+            windows = self._along_latent(windows, index, value)
+        for name in self._model.config.attributes:
+            amount = wanted.get(name, 0.0)
+            if amount and name != "register":
+                windows = self._along_attribute(windows, name, amount)
+        return windows
+
+    def _along_latent(self, windows: list[WindowTokens], index: int, value: float) -> list[WindowTokens]:
         """The windows so many standard deviations along a latent direction."""
         sign = 1 if value > 0 else -1
         fields = self._kept(windows, ("latent", index, sign), lambda: self._fields(windows, index, sign))
         return [field.at(min(1.0, abs(value) / LATENT_REACH)) for field in fields]
 
-    def along_attribute(self, windows: list[WindowTokens], name: str, amount: float) -> list[WindowTokens]:
+    def _along_attribute(self, windows: list[WindowTokens], name: str, amount: float) -> list[WindowTokens]:
         """The windows with more or less of an attribute."""
         sign = 1 if amount > 0 else -1
         levels = self._kept(windows, (name, sign), lambda: self._levels(windows, name, sign))
@@ -164,7 +170,7 @@ class _Room:
     def _levels(self, windows: list[WindowTokens], name: str, sign: int) -> list[list[WindowTokens]]:
         config = self._model.config
         column = config.attributes.index(name)
-        count = max(_FEWEST, _CANDIDATES // len(windows))
+        count = max(_FEWEST, _CANDIDATES // (len(windows) * config.stream_steps // _TWO_BARS))
         strengths = [sign * (number + 1) / count for number in range(count)]
         direction = self._model.maps.attributes[column]
         offsets = torch.stack([_FURTHEST * strength * direction for strength in strengths])
@@ -186,12 +192,18 @@ class _Room:
         self, windows: list[WindowTokens], offsets: Tensor, biases: list[Tensor], seeds: Sequence[int]
     ) -> list[list[WindowTokens]]:
         """For each window what is decoded at each of the offsets (R, Z) from it, all in one batch."""
-        means = self._model.encode(*as_tensors(windows))[0].cpu()
+        means = self._means(windows)
         z = (means[:, None] + offsets[None]).flatten(0, 1)
         all_seeds = [noise.derived(w, seed) for w in range(len(windows)) for seed in seeds]
         rows = WindowDecode(self._model, z, all_seeds, self._temperature, torch.cat(biases)).run(self._pause)
         each = len(offsets)
         return [[row.window for row in rows[w * each : (w + 1) * each]] for w in range(len(windows))]
+
+    def _means(self, windows: list[WindowTokens]) -> Tensor:
+        """Where windows lie (W, Z)."""
+        if all(one is other for one, other in zip(windows, self.own.windows, strict=True)):
+            return self.own.means
+        return self._model.encode(*as_tensors(windows))[0].cpu()
 
 
 _stages_lately: weakref.WeakKeyDictionary[CompiledModel, dict[object, Any]] = weakref.WeakKeyDictionary()
