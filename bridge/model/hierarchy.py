@@ -128,35 +128,32 @@ class HierarchicalVae(nn.Module):
         return mean, spread
 
 
-def regression_losses(model: HierarchicalVae, embedded: Embeddings) -> tuple[Tensor, Tensor, Tensor]:
-    """Nats of embeddings, of dynamics (none) and the rate, in nats a window: the embeddings are to be reproduced.
-
-    A bar's code (its own posterior) told through a normal distribution around the conductor's embedding costs their
-    divergence. That distribution's spread (`doubt`) is learnt: what z cannot tell is not pressed for.
-    """
-    mean, spread = model.upper(embedded.means)
-    z = mean + spread * torch.randn_like(mean)
-    away = (embedded.means - model.conductor(z)).square() + embedded.spreads.square()
-    nats = model.doubt - embedded.spreads.log() + 0.5 * (away * torch.exp(-2.0 * model.doubt) - 1.0)
-    count = len(mean)
-    return nats.sum() / count, nats.new_zeros(()), rate_nats(mean, spread).sum(-1).mean()
-
-
-def decoding_of_bars_losses(
-    model: HierarchicalVae, windows: Sequence[Batch], embedded: Embeddings, bars: int, *, mix: float, dropout: float
+def upper_losses(
+    model: HierarchicalVae, windows: Sequence[Batch], embedded: Embeddings, bars: int, dropout: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Nats of tokens, of dynamics and the rate, in nats a window: cross-entropy through the bottom
-    decoders, of `bars` bars drawn from each window and scaled to all of them.
+    """What the upper levels lose in nats a window: of the bars, of their dynamics, and the rate.
+
+    The bars count twice, half each time. As embeddings: a bar's code (its own posterior) told through a normal
+    distribution around the conductor's embedding costs their divergence; that distribution's spread (`doubt`) is
+    learnt, so that what z cannot tell is not pressed for. And as what the bottom decoders, which stay as they are, make
+    of the conductor's embeddings: the cross-entropy of `bars` bars drawn from each window, scaled to all of them. With
+    `bars` 0 the embeddings are all that counts.
     """
     mean, spread = model.upper(embedded.means)
     z = mean + spread * torch.randn_like(mean)
     conducted = model.conductor(z)
+    rate = rate_nats(mean, spread).sum(-1).mean()
+    away = (embedded.means - conducted).square() + embedded.spreads.square()
+    codes = model.doubt - embedded.spreads.log() + 0.5 * (away * torch.exp(-2.0 * model.doubt) - 1.0)
+    nats = codes.sum() / len(mean)
+    if not bars:
+        return nats, nats.new_zeros(()), rate
     count, inside = conducted.shape[:2]
     picks = torch.rand(count, inside, device=z.device).argsort(1)[:, :bars]
     rows = (torch.arange(count, device=z.device)[:, None] * inside + picks).flatten()
-    tokens, dynamics = z.new_zeros(()), z.new_zeros(())
+    dynamics = z.new_zeros(())
     for part, batch in enumerate(windows):
         told = conducted[:, :, part].flatten(0, 1)[rows]
-        nats = decoding_losses(model.bar_model(part), bars_of(batch).rows(rows), told, mix=mix, dropout=dropout)
-        tokens, dynamics = tokens + inside * nats[0], dynamics + inside * nats[1]
-    return tokens, dynamics, rate_nats(mean, spread).sum(-1).mean()
+        played = decoding_losses(model.bar_model(part), bars_of(batch).rows(rows), told, mix=0.0, dropout=dropout)
+        nats, dynamics = nats + inside * played[0], dynamics + inside * played[1]
+    return 0.5 * nats, 0.5 * dynamics, rate

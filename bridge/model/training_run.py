@@ -35,7 +35,6 @@ DROPOUT = 0.15
 #: latent's rate for themselves.
 _DYNAMICS_SHARE = 0.25
 _WEIGHT_DECAY = 0.01
-_SLOW_PACE = 0.3
 EMA = 0.999
 _CLIP = 1.0
 _VALIDATIONS = 40
@@ -113,20 +112,16 @@ class Optimiser:
     A weight without a gradient stays as it is.
     """
 
-    def __init__(self, model: nn.Module, slow: str = "", memory: float = EMA) -> None:
-        """Parameters whose names begin with `slow`, if it is given, learn at `_SLOW_PACE` of the rate; the average keeps
-        a share `memory` of itself at every step.
-        """
+    def __init__(self, model: nn.Module, memory: float = EMA) -> None:
+        """The average keeps a share `memory` of itself at every step."""
         self._memory = memory
         self.names = [name for name, _ in model.named_parameters()]
         self._live = list(model.parameters())
         self.master = [p.detach().float().clone().requires_grad_() for p in self._live]
         self.ema = [p.detach().clone() for p in self.master]
-        slowed = [bool(slow) and name.startswith(slow) for name in self.names]
-        groups: list[dict[str, Any]] = [{"params": [p for p, s in zip(self.master, slowed, strict=True) if not s]}]
-        if any(slowed):
-            groups.append({"params": [p for p, s in zip(self.master, slowed, strict=True) if s]})
-        self._adam = torch.optim.AdamW(groups, lr=FROM_SCRATCH.peak_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))
+        self._adam = torch.optim.AdamW(
+            self.master, lr=FROM_SCRATCH.peak_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+        )
 
     def step(self, rate: float, steps_done: int) -> None:
         """One update of the master weights from the model's gradients; the model gets the result."""
@@ -135,8 +130,8 @@ class Optimiser:
             live.grad = None
         ranks.average(master.grad for master in self.master if master.grad is not None)
         torch.nn.utils.clip_grad_norm_(self.master, _CLIP)
-        for place, group in enumerate(self._adam.param_groups):
-            group["lr"] = rate if place == 0 else _SLOW_PACE * rate
+        for group in self._adam.param_groups:
+            group["lr"] = rate
         self._adam.step()
         keep = min(self._memory, (1.0 + steps_done) / (10.0 + steps_done))
         with torch.no_grad():
@@ -165,11 +160,10 @@ class Optimiser:
 
 
 class Run(ABC):
-    """One training run of one model in one folder. Parameters whose names begin with `slow` learn slowly; the average
-    of the weights keeps a share `memory` of itself at every step.
+    """One training run of one model in one folder. The average of its weights keeps a share `memory` of itself at every
+    step.
     """
 
-    slow = ""
     memory = EMA
 
     def __init__(
@@ -188,7 +182,7 @@ class Run(ABC):
         self.bfloat16 = bool(ranks.first_says(float(fast_bfloat16(device)), device))
         if self.bfloat16 and not self.cuda:
             self.to_compute()
-        self.optimiser = Optimiser(self.model, self.slow, self.memory)
+        self.optimiser = Optimiser(self.model, self.memory)
         self.steps = self.windows = 0
         self.elapsed_s = 0.0
         self.best_f1 = -1.0
