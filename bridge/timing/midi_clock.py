@@ -7,6 +7,7 @@ transport, gives tempo and phase alone; the transport is then our user's, at the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,7 +17,7 @@ from bridge.timing.follower import NEVER_NS, Passive
 from bridge.timing.internal import ACTIONS
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.tick_count import OPEN_TICKS
-from bridge.timing.tick_line import TickTracker
+from bridge.timing.tick_line import TickLine, TickTracker
 
 TICK: Final = 0xF8
 START: Final = 0xFA
@@ -28,6 +29,8 @@ TICKS_PER_POSITION: Final = 6  # song position counts sixteenths
 LOST_NS: Final = 500_000_000  # at 20 BPM ticks are 125 ms apart
 FORGET_NS: Final = 5_000_000_000
 STANDING_SHARE: Final = 0.002  # of the tempo: smaller changes are not told while the song stands
+EARLY_SHARE: Final = 0.35  # of the period: a start that comes so much after a tick's place may still mean that tick,
+EARLY_DEVIATIONS: Final = 2.5  # or so much of the jitter; then it is the tick that is late, or lost
 OFF_GAIN: Final = 1 / 16
 ERROR_GAIN: Final = 0.05
 
@@ -48,7 +51,8 @@ class MidiFollower(Passive):
         self._ticking = False
         self._playing = False
         self._shift = 0  # the song's count of ticks minus the tracker's
-        self._since_start: int | None = None  # ticks heard since the first one to play, while its number may change
+        self._since_start: int | None = None  # ticks heard since the start, while their numbers may change
+        self._first = 0  # the tick to begin with is so many after the last one before the start
         self._waiting = False  # told to play, but no tick has come since the clock fell silent
         self._position = 0  # in ticks: where "continue" goes on from
         self._off_ms = 0.0
@@ -146,8 +150,8 @@ class MidiFollower(Passive):
         self.heard_ns = stamp_ns
         self._track((stamp_ns - self._origin_ns) / 1e6)
         if self._waiting:
-            self._waiting, self._since_start = False, 0
-            self._count_from_start()
+            self._waiting, self._since_start, self._first = False, 1, 0
+            self._shift = self._position - self._tracker.numbers[-1]
             return self._play(stamp_ns)
         self._count_from_start()
         if self._tracker.line is None:
@@ -168,12 +172,13 @@ class MidiFollower(Passive):
             self.error_ms += ERROR_GAIN * (abs(self._off_ms) - self.error_ms)
 
     def _count_from_start(self) -> None:
-        """The first tick to play is the position, whichever number it turns out to have."""
+        """The tick to begin with is the position, whichever number it turns out to have."""
         if self._since_start is None:
             return
         self._since_start += 1
-        self._shift = self._position - self._tracker.numbers[-self._since_start]
-        if self._since_start >= OPEN_TICKS:
+        before = self._tracker.numbers[-self._since_start - (1 if self._first else 0)]
+        self._shift = self._position - before - self._first
+        if self._since_start >= OPEN_TICKS - 1:
             self._since_start = None
 
     def _awake(self, stamp_ns: int) -> None:
@@ -184,7 +189,7 @@ class MidiFollower(Passive):
         self._since_start = None
         if self._playing and self.map is not None:
             self._position = round(self.map.beat_at_ns(stamp_ns) * PER_BEAT)
-            self._since_start = 0
+            self._since_start, self._first = 0, 0
         self._ticking = True
         self.peers = 1
 
@@ -197,9 +202,15 @@ class MidiFollower(Passive):
         if line is None:  # one tick so far: it takes the next one to know when that is due
             self._waiting = True
             return None
-        self._since_start = 0
-        self._shift = self._position - line.number - 1
+        self._since_start, self._first = 0, self._next_tick(line, now_ns)
+        self._shift = self._position - line.number - self._first
         return self._play(now_ns)
+
+    def _next_tick(self, line: TickLine, now_ns: int) -> int:
+        """How many ticks after the last one the next is; more than one where some before now were lost."""
+        ahead_ms = (now_ns - self._origin_ns) / 1e6 - line.at_ms
+        tolerance_ms = max(EARLY_SHARE * line.period_ms, EARLY_DEVIATIONS * self._tracker.jitter_ms)
+        return max(1, math.ceil((ahead_ms - tolerance_ms) / line.period_ms))
 
     def _play(self, now_ns: int) -> Change:
         was_playing, self._playing = self._playing, True

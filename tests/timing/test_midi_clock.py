@@ -116,6 +116,25 @@ def test_start_puts_beat_0_on_the_next_tick():
     assert follower.map.ns_at_beat(1.0) == pytest.approx(next_ns + 24 * TICK_NS, abs=2000)
 
 
+@pytest.mark.parametrize("early_ns", [1000, TICK_NS // 3, TICK_NS * 2 // 3])
+def test_start_means_the_tick_that_is_due_although_it_is_lost(early_ns):
+    follower, next_ns = ticking()
+    follower.midi_in(next_ns - early_ns, (START,))
+    for k in range(1, 24):
+        follower.midi_in(next_ns + k * TICK_NS, (TICK,))
+    assert follower.map is not None
+    assert follower.map.ns_at_beat(0.0) == pytest.approx(next_ns, abs=2000)
+
+
+def test_start_does_not_mean_a_tick_that_was_lost_before_it():
+    follower, next_ns = ticking()
+    follower.midi_in(next_ns + TICK_NS // 2, (START,))
+    for k in range(1, 24):
+        follower.midi_in(next_ns + k * TICK_NS, (TICK,))
+    assert follower.map is not None
+    assert follower.map.ns_at_beat(0.0) == pytest.approx(next_ns + TICK_NS, abs=2000)
+
+
 def test_a_device_that_ticks_only_while_it_plays_begins_on_its_first_tick():
     follower = MidiFollower(supposed_bpm=100.0)
     assert follower.midi_in(S, (START,)) is None
