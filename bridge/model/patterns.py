@@ -155,7 +155,7 @@ def _all_turns(units: Ints, places: Floats, order: Ints, config: ModelConfig) ->
     """Where between neighbouring places (P,) each unit changes over (P-1, U), for units (N, P, U)."""
     found = np.zeros((len(places) - 1, units.shape[2]))
     for index in range(len(found)):
-        differ = (units[:, index] != units[:, index + 1]).mean(0)
+        differ = np.mean([_heard(a, b, order, config) for a, b in units[:, index : index + 2]], axis=0)
         pace = differ.sum() / max(1e-9, float(places[index + 1] - places[index]))
         if config.part == "drums" and pace > _FASTEST:  # all hits of a step at once, or too many steps would change
             by_step = differ.reshape(-1, DRUM_CLASSES)
@@ -166,6 +166,23 @@ def _all_turns(units: Ints, places: Floats, order: Ints, config: ModelConfig) ->
         else:
             found[index] = turns(differ, order)
     return found
+
+
+def _heard(before: Ints, after: Ints, order: Ints, config: ModelConfig) -> Floats:
+    """How much it changes (U,) that each unit changes over in its turn: 1 for every hit; of a line as many tokens as
+    are then others, for with a note its note-off goes as well, and one that follows no note says nothing.
+    """
+    differ = before != after
+    if config.part == "drums" or not differ.any():
+        return differ.astype(np.float64)
+    changing = order[differ[order]]
+    done = np.zeros((len(changing) + 1, len(before)), dtype=bool)
+    for number, unit in enumerate(changing.tolist()):
+        done[number + 1 :, unit] = True
+    stages = units_of(np.where(done, after, before), config)
+    weights = np.zeros(len(before))
+    weights[changing] = (stages[1:] != stages[:-1]).sum(1)
+    return weights
 
 
 def turns(weights: Floats, order: Ints) -> Floats:
