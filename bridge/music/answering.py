@@ -30,6 +30,7 @@ _PLAYED_SHARE: Final = 0.08  # a pitch class that has so much of the time belong
 _ROOM: Final = 5  # semitones that an answer may go beyond the phrase's lowest and highest note
 _MOST_NOTES: Final = 1.5  # times as many as the phrase has
 _KEY_MEMORY: Final = 0.75
+_STILL_INSIDE: Final = 0.8
 _INSIDE_WEIGHT: Final = 8.0  # that a scale holds all that was played says more than which of its notes were played most
 
 
@@ -81,7 +82,9 @@ def drum_phrase_of(played: Sequence[Played], from_beats: float, length_beats: fl
 
 
 class KeySense:
-    """The key of what is played: a memory of how long each pitch class was held, in which older phrases fade."""
+    """The key of what is played: a memory of how long each pitch class was held, in which older phrases fade. A phrase
+    that the key so far does not hold is in another: what was before it is forgotten.
+    """
 
     def __init__(self) -> None:
         """Nothing was played."""
@@ -89,30 +92,41 @@ class KeySense:
 
     def hear(self, phrase: Bars) -> None:
         """One more phrase."""
-        self._weights = _weighed(phrase, self._weights, _KEY_MEMORY)
+        self._weights = self._with(phrase)
 
     def classes_with(self, phrase: Bars) -> frozenset[int]:
         """The pitch classes that belong, by all that was heard and a phrase that is still being played."""
-        weights = _weighed(phrase, self._weights, _KEY_MEMORY)
+        weights = self._with(phrase)
         total = sum(weights)
         if total == 0.0:
             return frozenset(range(12))
-        keys = [(tonic, minor) for minor in (False, True) for tonic in range(12)]
-
-        def suits(key: tuple[int, bool]) -> float:
-            inside = sum(weights[pitch_class] for pitch_class in _scale(*key)) / total
-            return _INSIDE_WEIGHT * inside + _agreement(weights, *key)
-
         played = {pitch_class for pitch_class, weight in enumerate(weights) if weight >= _PLAYED_SHARE * total}
-        return _scale(*max(keys, key=suits)) | played
+        return _key_of(weights) | played
+
+    def _with(self, phrase: Bars) -> list[float]:
+        fresh = class_weights(phrase.notes)
+        weights = [_KEY_MEMORY * old + new for old, new in zip(self._weights, fresh, strict=True)]
+        if sum(fresh) and _share_inside(fresh, _key_of(weights)) < _STILL_INSIDE:
+            return fresh
+        return weights
+
+
+def _key_of(weights: Sequence[float]) -> frozenset[int]:
+    """The scale that holds the most of what was played; of several the one whose notes were played most."""
+    keys = [(tonic, minor) for minor in (False, True) for tonic in range(12)]
+
+    def suits(key: tuple[int, bool]) -> float:
+        return _INSIDE_WEIGHT * _share_inside(weights, _scale(*key)) + _agreement(weights, *key)
+
+    return _scale(*max(keys, key=suits))
+
+
+def _share_inside(weights: Sequence[float], classes: frozenset[int]) -> float:
+    return sum(weights[pitch_class] for pitch_class in classes) / sum(weights)
 
 
 def _scale(tonic: int, minor: bool) -> frozenset[int]:
     return frozenset((tonic + degree) % 12 for degree in (_MINOR_DEGREES if minor else _MAJOR_DEGREES))
-
-
-def _weighed(phrase: Bars, before: Sequence[float], keep: float) -> list[float]:
-    return [keep * old + new for old, new in zip(before, class_weights(phrase.notes), strict=True)]
 
 
 def _agreement(weights: Sequence[float], tonic: int, minor: bool) -> float:
