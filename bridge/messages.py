@@ -310,10 +310,10 @@ class Notice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generate:
-    """A request for bars. `op` is one of ``next sample vary morph``; `knob` jobs give way to clicks, and of one voice's
-    waiting knob jobs only the newest is done. `material` holds the loops the operation works from, each
-    ``[length_beats, notes]`` (next: the context; vary: the loop; morph: the corners, an empty one null). `bend` is
-    everything that bends the bars, by name, in plain JSON values (`bridge.session.bending` fills it).
+    """A request for bars. `op` is ``next sample vary fill morph xy keep``; `knob` jobs give way to clicks, and of one
+    voice's waiting knob jobs only the newest is done; `job` 0 is what may be asked for next: made when nothing waits,
+    kept, not answered. `material` holds the loops it works from, each ``[length_beats, notes]`` (next: the context;
+    vary: the loop; morph: the corners). `bend`: what bends the bars, by name (`bridge.session.bending` fills it).
     """
 
     job: int

@@ -65,10 +65,13 @@ class Far:
     def __init__(self) -> None:
         self.connected = True
         self.sent: list[Any] = []
+        self.ahead: list[messages.Generate] = []
 
     def send(self, record: object) -> None:
         if self.connected:
-            self.sent.append(messages.decode(messages.encode(record)))
+            crossed = messages.decode(messages.encode(record))
+            ahead = isinstance(crossed, messages.Generate) and not crossed.job
+            (self.ahead if ahead else self.sent).append(crossed)
 
     def take(self, kind: type) -> list[Any]:
         found = [record for record in self.sent if isinstance(record, kind)]

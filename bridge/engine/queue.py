@@ -1,4 +1,4 @@
-"""What waits for the engine: a click beats a knob."""
+"""What waits for the engine: a click beats a knob, and a knob beats what nobody has asked for yet."""
 
 from __future__ import annotations
 
@@ -16,10 +16,21 @@ class JobQueue:
         """Empty."""
         self._clicks: deque[Generate] = deque()
         self._knobs: deque[Generate] = deque()
+        self._ahead: dict[str, Generate] = {}
 
     def put(self, job: Generate) -> None:
         """Add a job."""
         (self._knobs if job.knob else self._clicks).append(job)
+
+    def put_ahead(self, job: Generate) -> None:
+        """Add what a voice may ask for next, in the place of what it might have asked for before."""
+        self._ahead[job.voice] = job
+
+    def take_ahead(self) -> Generate | None:
+        """Something that may be asked for next, where nothing else waits; or None."""
+        if len(self) > len(self._ahead) or not self._ahead:
+            return None
+        return self._ahead.pop(next(iter(self._ahead)))
 
     def take(self, *, clicks_only: bool = False) -> Generate | None:
         """The next job, or None."""
@@ -33,7 +44,8 @@ class JobQueue:
         """Forget everything: who asked has gone."""
         self._clicks.clear()
         self._knobs.clear()
+        self._ahead.clear()
 
     def __len__(self) -> int:
         """How many jobs wait."""
-        return len(self._clicks) + len(self._knobs)
+        return len(self._clicks) + len(self._knobs) + len(self._ahead)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _NOT_NOW = 4
 _NEAR_A_CORNER = 0.15
+_READY_KEPT = 16  # one for every voice there may be
 _MORPHS_KEPT = 8  # one for every voice that is being morphed, and a few to come back to
 
 
@@ -57,6 +58,7 @@ class Residents:
         self._device = usable_device(device)
         self._models: dict[str, CompiledModel] = {}
         self._morphs: dict[Any, morphing.Morph] = {}
+        self._ready: dict[str, Made] = {}
         torch.set_num_threads(threads)
         if torch.get_num_interop_threads() != 1:  # it may be set once in a process
             torch.set_num_interop_threads(1)
@@ -74,6 +76,24 @@ class Residents:
         self._models[name] = model
         precision = "int8" if model.int8 else "float32"
         return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread)"
+
+    def make_ready(self, job: Generate) -> None:
+        """Do a job that may be asked for soon, and keep what comes of it; what is kept longest gives way.
+
+        Raises:
+            JobError: as `make` does.
+        """
+        key = _what_counts(job)
+        if key not in self._ready:
+            made = self.make(job, _at_no_beat)
+            self.remember(job, made)
+            self._ready[key] = made
+            while len(self._ready) > _READY_KEPT:
+                del self._ready[next(iter(self._ready))]
+
+    def made_ready(self, job: Generate) -> Made | None:
+        """What was made for exactly this job before it was asked for."""
+        return self._ready.pop(_what_counts(job), None)
 
     def make(self, job: Generate, at_every_beat: Callable[[], None]) -> Made:
         """Do a job: the plain bars, moved along attributes and latent directions last, and what they were before that.
@@ -143,6 +163,16 @@ def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], s
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
     return fitted(made, BEATS_PER_BAR, job.beats_per_bar)  # the models think in bars of four beats
+
+
+def _at_no_beat() -> None:
+    """What nobody waits for is done in one go: it takes some milliseconds."""
+
+
+def _what_counts(job: Generate) -> str:
+    """All of a job that its bars are a function of."""
+    values = [job.model, job.op, job.material, job.bars, job.beats_per_bar, job.amount, job.temperature, job.seed]
+    return json.dumps([*values, job.bend], sort_keys=True)
 
 
 def _rows(bars: Bars) -> list[NoteRow]:

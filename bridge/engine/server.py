@@ -22,6 +22,7 @@ from bridge.engine.residents import JobError, Residents
 log = logging.getLogger(__name__)
 
 _INSIDE = 7
+_BETWEEN = ("morph", "xy")  # these have a memory of their own: the knob's place counts too
 
 
 class EngineServer:
@@ -58,6 +59,8 @@ class EngineServer:
             job = self._queue.take()
             if job is not None:
                 self._do(job)
+            elif (ahead := self._queue.take_ahead()) is not None:
+                self._do_ahead(ahead)
 
     # -- threads that only tell the loop -----------------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ class EngineServer:
 
     def _take(self, record: object) -> None:
         if isinstance(record, messages.Generate):
-            self._queue.put(record)
+            (self._queue.put if record.job else self._queue.put_ahead)(record)
         elif isinstance(record, messages.LoadModel):
             state = self._states.get(record.model)
             if state is not None and state.ready:
@@ -168,7 +171,9 @@ class EngineServer:
         started_ns = time.perf_counter_ns()
         bridge = self._bridge
         try:
-            made = self._residents.make(job, self._at_every_beat if job.knob else _nothing)
+            made = None if job.op in _BETWEEN else self._residents.made_ready(job)
+            if made is None:
+                made = self._residents.make(job, self._at_every_beat if job.knob else _nothing)
         except JobError as error:
             self._send(messages.JobFailed(job.job, error.code, str(error)))
             return
@@ -181,6 +186,14 @@ class EngineServer:
             self._send(messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
         if not job.knob:
             self._residents.remember(job, made)
+
+    def _do_ahead(self, job: messages.Generate) -> None:
+        try:
+            self._residents.make_ready(job)
+        except JobError as error:
+            log.debug("nothing to make ready for %s: %s", job.voice, error)
+        except Exception:  # nobody has asked for it: it is told when somebody does
+            log.exception("making %s of %s ready", job.op, job.model)
 
     def _at_every_beat(self) -> None:
         """A click beats a knob: clicks that came meanwhile are done first, inside the knob's decode."""

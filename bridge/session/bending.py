@@ -18,7 +18,7 @@ when the bars were asked for, which their recipe keeps, so that making them agai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.music.harmony import DRUM_PART
@@ -59,6 +59,17 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     if lock is not None:
         bend["lock"] = lock
     return bend
+
+
+def recipe_of(
+    stage: Stage, voice: Voice, op: str, args: Mapping[str, Any], seed: int, asked_ns: int, boundary: str = ""
+) -> Recipe:
+    """What a request for bars is made of when its turn has come: `next` with nothing to follow is `sample`."""
+    material = () if op == "sample" or voice.newest is None else (voice.newest,)
+    what = "sample" if op == "next" and not material else op
+    bend = kept_bend(stage, voice, what, start_expected(stage, voice, asked_ns, boundary))
+    bars, amount = args.get("bars", 0), args.get("amount", 0.0)
+    return Recipe(what, voice.model, material, bars, stage.clock.bar_beats, amount, seed, bend)
 
 
 def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:

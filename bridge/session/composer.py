@@ -98,7 +98,17 @@ class Composer:
         self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, *, loop_id: int, knob: bool
     ) -> int:
         number = next(self._numbers)
-        record = Generate(
+        record = self._record(number, voice, recipe, knob=knob)
+        self._jobs[number] = _Job(voice, request, record, recipe, deliver, loop_id)
+        self._stage.engine.send(record)
+        return number
+
+    def make_ready(self, voice: Voice, recipe: Recipe) -> None:
+        """Bars that may be asked for next: the engine makes them while it has nothing else to do."""
+        self._stage.engine.send(self._record(0, voice, recipe, knob=False))
+
+    def _record(self, number: int, voice: Voice, recipe: Recipe, *, knob: bool) -> Generate:
+        return Generate(
             job=number,
             voice=voice.name,
             model=recipe.model,
@@ -114,9 +124,6 @@ class Composer:
             seed=recipe.seed,
             bend=bend_of(self._stage, voice, recipe),
         )
-        self._jobs[number] = _Job(voice, request, record, recipe, deliver, loop_id)
-        self._stage.engine.send(record)
-        return number
 
     def generated(self, record: Generated) -> None:
         """The engine has done a job."""

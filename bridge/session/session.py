@@ -147,6 +147,8 @@ class Session:
                     self._voice_requests.fills.beat_came(record.beat)
             case messages.Launched():
                 self._performer.launched(record)
+                if record.voice in self.stage.voices:
+                    self._voice_requests.make_ready(self.stage.voices[record.voice])
             case messages.Scheduled():
                 self._performer.scheduled(record)
             case messages.Late():

@@ -173,6 +173,7 @@ class Voice:
     groove_changes: Throttle | None = None
     settle: Handle | None = None
     fill: Fill | None = None
+    bars_asked: int = 2  # by the newest request for bars
     regroove: bool = False  # what the player was last given had a fill in it, whose end a restart has missed
 
     @property
@@ -197,8 +198,13 @@ class Voice:
 
     def draw_seed(self) -> int:
         """The noise seed of the next request: a function of `base_seed` and how many were drawn, never of the clock."""
+        seed = self.next_seed()
         self.seeds_drawn += 1
-        digest = hashlib.blake2b(f"{self.base_seed}:{self.seeds_drawn}".encode(), digest_size=4).digest()
+        return seed
+
+    def next_seed(self) -> int:
+        """The seed that will be drawn next."""
+        digest = hashlib.blake2b(f"{self.base_seed}:{self.seeds_drawn + 1}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big") >> 1
 
     def to_json(self) -> dict[str, Any]:

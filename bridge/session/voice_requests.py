@@ -10,13 +10,13 @@ from bridge import limits, messages
 from bridge.music.notes import Bars, bars_fault
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
-from bridge.session.bending import kept_bend, start_expected
+from bridge.session.bending import recipe_of
 from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
 from bridge.session.fills import Fills
 from bridge.session.gestures import Gestures
 from bridge.session.jam import Jam
-from bridge.session.loops import Loop, Recipe, bars_of
+from bridge.session.loops import Loop, bars_of
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.performer import ALL_PARTS, Performer
 from bridge.session.shaping_requests import ShapingRequests
@@ -86,19 +86,21 @@ class VoiceRequests:
         seed, order = voice.draw_seed(), self._stage.next_order()
 
         def start() -> None:
-            material = () if op == "sample" or voice.newest is None else (voice.newest,)
-            if op == "vary" and not material:
+            if op == "vary" and voice.newest is None:
                 raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
-            what = "sample" if op == "next" and not material else op
-            bars, amount = request.args.get("bars", 0), request.args.get("amount", 0.0)
-            start = start_expected(self._stage, voice, request.arrival_ns, boundary)
-            bend = kept_bend(self._stage, voice, what, start)
-            recipe = Recipe(what, voice.model, material, bars, self._stage.clock.bar_beats, amount, seed, bend)
+            recipe = recipe_of(self._stage, voice, op, request.args, seed, request.arrival_ns, boundary)
+            voice.bars_asked = recipe.bars or voice.bars_asked
             self._composer.start_click(
                 voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary)
             )
 
         self._composer.in_order(voice, request, start)
+
+    def make_ready(self, voice: Voice) -> None:
+        """Bars of the voice have begun to sound: what `next` would answer now is made in the engine's idle time."""
+        if voice.model_ready and voice.newest is not None and voice.jam == "off" and not voice.click_job:
+            now_ns, args = self._stage.timers.now_ns(), {"bars": voice.bars_asked}
+            self._composer.make_ready(voice, recipe_of(self._stage, voice, "next", args, voice.next_seed(), now_ns))
 
     def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         self._gestures.settle(voice)
