@@ -20,6 +20,8 @@ from bridge.running import AddressError, can_bind, folder_holder, is_bridge, por
 
 _NAPS: Final = 150  # of 2 ms: enough for a p99 in a third of a second
 _NAP_NS: Final = 2_000_000
+_STATE_S: Final = 1.0  # a bridge answers in a few ms
+_AUDIBLE_MS: Final = 10.0  # a followed clock whose phase is measured to be off by more is heard
 _LATE_NS: Final = 1_000_000  # a sleep that ends later than this is heard before the margin can save it
 
 
@@ -49,6 +51,7 @@ def examine(settings: Settings, loopback_names: Sequence[str] | None = None) -> 
         _link(settings),
         _osc(settings),
         _session(settings),
+        _clock(settings),
         _timer(),
     ]
     measured = None
@@ -184,6 +187,28 @@ def _session(settings: Settings) -> Check:
         value = f"{folder}: {holder} is at work there"
     advice = "" if ok else "set session.folder to one that can be written"
     return Check("session folder", ok, value, advice, essential=True)
+
+
+def _clock(settings: Settings) -> Check:
+    """Whose time a bridge that runs here goes by, and how well it follows; what it will go by where none runs."""
+    from bridge.osc.client import OscClient
+
+    host, port = settings.osc.host, settings.osc.port
+    try:
+        runs = port != 0 and not can_bind(host, port) and is_bridge(host, port)
+    except AddressError:
+        runs = False
+    if not runs:
+        return Check("clock", ok=True, value=f"no bridge runs here; one would go by {settings.clock.source}")
+    with OscClient(host, port) as client:
+        try:
+            said = client.ask("/bridge/state", answer="/clock/state", timeout_s=_STATE_S)
+        except TimeoutError:
+            return Check("clock", ok=False, value="the bridge does not say", advice="look into its log")
+    source, playing, tempo, _, _, _, error_ms = said.args
+    value = f"{source}, {tempo:.1f} BPM, {'playing' if playing else 'standing'}, phase error {error_ms:.1f} ms"
+    ok = error_ms <= _AUDIBLE_MS
+    return Check("clock", ok, value, "" if ok else "look at the way of the clock: other ports, drivers or cables")
 
 
 def _timer() -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from bridge import doctor
 from bridge.config_file import load
+from bridge.osc.encoder import encode
 from bridge.running import SessionLock
 
 
@@ -27,7 +29,7 @@ def test_this_machine_can_run_it_and_nothing_is_touched(tmp_path: Path) -> None:
     assert set(report["checks"][0]) == {"name", "ok", "value", "advice", "essential"}
     names = [one["name"] for one in report["checks"]]
     assert names[:3] == ["Python", "PyTorch", "model melody-2bar"]
-    assert names[-6:] == ["MIDI", "audio", "Ableton Link", "OSC port", "session folder", "timer"]
+    assert names[-7:] == ["MIDI", "audio", "Ableton Link", "OSC port", "session folder", "clock", "timer"]
     assert all(bool(one["advice"]) != one["ok"] for one in report["checks"]), report
     assert not list(tmp_path.iterdir())
 
@@ -124,3 +126,26 @@ def test_an_audio_device_of_no_such_name_is_told(tmp_path: Path) -> None:
     found = doctor._audio(load(sets=["audio.device=no such thing"], folder=tmp_path))
     assert not found.ok
     assert "preview voice" in found.advice
+
+
+@pytest.mark.parametrize(("error_ms", "well"), [(1.25, True), (35.0, False)])
+def test_a_running_bridge_is_asked_how_well_it_follows(tmp_path: Path, error_ms: float, well: bool) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge:
+        bridge.bind(("127.0.0.1", 0))
+
+        def answer() -> None:
+            while (received := bridge.recvfrom(1024))[0]:
+                told: dict[bytes, bytes] = {
+                    b"/bridge/ping": encode("/bridge/pong", (0, "1", 1.0, 1)),
+                    b"/bridge/state": encode("/clock/state", ("midi", 1, 120.0, 4.5, 4, 4, error_ms)),
+                }
+                bridge.sendto(told[received[0].split(b"\0")[0]], received[1])
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        found = doctor._clock(load(sets=[f"osc.port={bridge.getsockname()[1]}"], folder=tmp_path))
+        bridge.sendto(b"", bridge.getsockname())
+        answering.join()
+    assert found.ok is well
+    assert found.value.startswith("midi, 120.0 BPM, playing, phase error")
+    assert bool(found.advice) is not well
