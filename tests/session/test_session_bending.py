@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +307,12 @@ def test_a_bridge_that_missed_the_end_of_a_fill_puts_the_loop_right(tmp_path: Pa
     after.session.from_player(messages.SnapshotEnd(False))
     (right,) = (record for record in after.player.take(messages.Reshape) if record.voice == "drums")
     assert (right.id, right.notes) == (sounding.id, [[36, 0.0, 0.125, 90, 0]])
+
+
+def test_after_a_launch_the_engine_is_told_what_next_would_ask(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    (ahead,) = room.engine.ahead
+    room.ask("next")
+    (asked,) = (record for record in room.engine.sent if isinstance(record, messages.Generate))
+    assert (ahead.job, ahead.op) == (0, "next")
+    assert replace(ahead, job=asked.job) == asked, "the same seed is drawn as without it"
