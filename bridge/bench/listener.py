@@ -1,7 +1,8 @@
-"""``python -m bridge.bench.listener BACKEND PORT…``: hears MIDI ports from a process of its own, for the soak.
+"""``python -m bridge.bench.listener BACKEND PORT…``: hears MIDI ports from a process of its own.
 
 A JACK client that is not woken within a period loses that period's MIDI, so the listener does nothing else and asks to
-be woken first. It says a line when it listens, and its tallies when its standard input ends.
+be woken first. It says a line when it listens; when its standard input ends, its tallies, or, after ``--keep``, every
+message with the moment it came, in ns of time.perf_counter_ns.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from bridge.player.ports import PortError
 _NICENESS = -15
 
 
-def main(backend: str, names: list[str]) -> int:
+Kept = dict[str, list[tuple[int, list[int]]]]
+"""Port -> (moment in ns, message), in the order they came."""
+
+
+def main(backend: str, names: list[str], keep: bool) -> int:
     """Listen until standard input ends."""
     if hasattr(os, "setpriority"):
         with contextlib.suppress(OSError):  # before the client's own threads are made: they inherit it
             os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     try:
-        listeners = {name: Listener(backend, name) for name in names}
+        listeners = {name: Listener(backend, name, keep) for name in names}
     except PortError as fault:
         _write({"fault": str(fault)})
         return 1
@@ -35,6 +40,9 @@ def main(backend: str, names: list[str]) -> int:
     sys.stdin.read()
     for listener in listeners.values():
         listener.close()
+    if keep:
+        _write({name: listener.kept for name, listener in listeners.items()})
+        return 0
     _write(
         {
             name: {**dataclasses.asdict(listener.tally), "open_notes": sorted(listener.tally.open_notes)}
@@ -52,13 +60,13 @@ def _write(line: dict[str, Any]) -> None:
 class ListenerProcess:
     """The other end: starts the listener, and asks it for its tallies."""
 
-    def __init__(self, backend: str, names: list[str]) -> None:
-        """Listen to these ports.
+    def __init__(self, backend: str, names: list[str], keep: bool = False) -> None:
+        """Listen to these ports; with `keep`, for `kept`, else for `tallies`.
 
         Raises:
             PortError: they are not there.
         """
-        command = [sys.executable, "-P", "-m", "bridge.bench.listener", backend, *names]
+        command = [sys.executable, "-P", "-m", "bridge.bench.listener", *(["--keep"] if keep else []), backend, *names]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -81,6 +89,13 @@ class ListenerProcess:
             for name, tally in json.loads(heard).items()
         }
 
+    def kept(self) -> Kept:
+        """End it; every message it has heard, by port."""
+        heard, _ = self._process.communicate()
+        return {name: [(int(ns), message) for ns, message in kept] for name, kept in json.loads(heard).items()}
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    keeps = sys.argv[1] == "--keep"
+    chosen = sys.argv[2:] if keeps else sys.argv[1:]
+    sys.exit(main(chosen[0], chosen[1:], keeps))

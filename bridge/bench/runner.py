@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import paths
-from bridge.bench import bending, decode, groove, live, soak
+from bridge.bench import bending, clocks, decode, groove, lead, live, soak
 from bridge.hosted import HostedBridge
 from bridge.model.registry import list_models
 
@@ -57,7 +57,17 @@ def _all(folder: Path, settings: Settings, say: Say) -> list[dict[str, Any]]:
         results += live.lateness_rows(bridge, client)
         say("the player's share of the processor ...")
         results += live.processor_row(bridge, client)
-    return results
+        say("how shortly before a bar line a request may come ...")
+        results += lead.lead_rows(client)
+    return results + _clocks(folder, say)
+
+
+def _clocks(folder: Path, say: Say) -> list[dict[str, Any]]:
+    if absent := clocks.missing():
+        say(f"MIDI clock: left out, {absent}")
+        return []
+    say("MIDI clock, sent and followed ...")
+    return clocks.clock_rows(folder)
 
 
 def _soak(folder: Path, settings: Settings, minutes: float, say: Say) -> list[dict[str, Any]]:

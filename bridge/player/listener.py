@@ -40,7 +40,8 @@ class Listener:
     """Connected to one output port of the system; hears notes on the system's thread."""
 
     def __init__(self, backend: str, port_name: str, keep: bool = False) -> None:
-        """Connect to the output whose name contains `port_name`; with `keep`, every message is kept with its time.
+        """Connect to the output whose name contains `port_name`; with `keep`, every message is kept with its
+        time, MIDI clock included.
 
         Raises:
             PortError: there is none, or the system is not there.
@@ -54,6 +55,7 @@ class Listener:
             numbers = [number for number, name in enumerate(names) if port_name in name]
             if not numbers:
                 raise PortError(f"no MIDI output {port_name}; there are: {', '.join(names) or 'none'}")
+            self._input.ignore_types(timing=not keep)
             self._input.set_callback(self._heard)
             self._input.open_port(numbers[0])
         except rtmidi.RtMidiError as fault:
@@ -61,11 +63,10 @@ class Listener:
 
     def _heard(self, event: tuple[list[int], float], _data: object) -> None:
         message = event[0]
-        if message[0] & 0xF0 not in (0x80, 0x90):
-            return
         if self._keep:
             self.kept.append((time.perf_counter_ns(), message))
-        self.tally.hear(message)
+        if message[0] & 0xF0 in (0x80, 0x90):
+            self.tally.hear(message)
 
     def close(self) -> None:
         """Disconnect."""
