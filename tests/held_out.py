@@ -48,7 +48,7 @@ def keep(name: str, corpus: Path) -> None:
     """Take the windows out of the corpus, once."""
     config = CONFIGS[name]
     dataset = load([corpus], config, registry.models_folder() / ".cache")
-    rows = evaluation_rows(dataset, "test", 8)
+    rows = evaluation_rows(dataset, "test", 12 if config.part == "trio" else 8)
     arrays = {key: getattr(dataset, key)[rows] for key in _ARRAYS if len(getattr(dataset, key))}
     empty = {key: getattr(dataset, key) for key in _ARRAYS if not len(getattr(dataset, key))}
     np.savez_compressed(FOLDER / f"{name}.npz", groups=np.array(dataset.groups), **arrays, **empty)

@@ -20,7 +20,7 @@ from bridge.model.config import ModelConfig
 from bridge.model.framing import WindowTokens, drum_window, unstreamed
 from bridge.model.vae import DYNAMICS
 from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS
-from bridge.music.notes import STEPS_PER_BEAT
+from bridge.music.notes import STEPS_PER_BAR, STEPS_PER_BEAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,10 @@ class Decoded:
 
 
 def parts_of(row: Decoded, config: ModelConfig) -> list[Decoded]:
-    """A row of a trio part by part; of a model with one part, the row."""
-    bars = row.log_probabilities.reshape(config.bars, len(config.parts), -1)
+    """A row of a trio, of as many whole bars as are decoded, part by part; of a model with one part, the row."""
+    if len(config.parts) == 1:
+        return [row]
+    bars = row.log_probabilities.reshape(-1, len(config.parts), STEPS_PER_BAR)
     windows = unstreamed(row.window, config)
     return [Decoded(window, bars[:, part].reshape(-1)) for part, window in enumerate(windows)]
 

@@ -6,13 +6,14 @@ import torch
 from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
 
 from bridge.model.compiled_hierarchy import CompiledHierarchy
+from bridge.model.decoding import WindowDecode
 from bridge.model.framing import Frame, frame_of, streamed, to_bars, to_windows, unstreamed
 from bridge.model.generation import continue_bars, encode_bars, reconstruct_bars, sample_bars, vary_bars
 from bridge.model.keeping import Lock
 from bridge.model.morphing import interpolated, morph_at, prepare_morph
 from bridge.model.shaping import shape_of, shaped
 from bridge.model.steering import Steering, steered_bias
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import STEPS_PER_BAR, Bars, Note, cut, in_order
 
 MAJOR = frozenset({0, 2, 4, 5, 7, 9, 11})
 _MODELS = {}
@@ -129,3 +130,15 @@ def test_latent_directions_move_a_trio():
     moved = shaped(model, loop, shape_of({}, {0: 3.0}), 1.0)
     assert moved != loop
     assert {note.part for note in moved.notes} == {0, 1, 2}
+
+
+def test_the_first_bars_can_be_played_before_the_others_are_decoded(model):
+    config = model.config
+    z = torch.randn(1, config.latent_size, generator=torch.Generator().manual_seed(1))
+    early, whole = (WindowDecode(model, z, [3], 1.0) for _ in range(2))
+    early.advance(2 * STEPS_PER_BAR * len(config.parts))
+    first = to_bars([early.rows()[0].window], Frame(), config, 8.0)
+    bars = to_bars([whole.run()[0].window], Frame(), config, 64.0)
+    assert cut(bars, 0.0, 8.0) == first
+    early.run()
+    assert np.array_equal(early.rows()[0].window.tokens, whole.rows()[0].window.tokens)

