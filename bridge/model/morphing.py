@@ -46,7 +46,7 @@ _WANDER, _MIDDLE_WANDER = 2.5, 1.0
 _STRIKE_NATS = (0.0, 0.6, 1.2)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
 #: longer loops.
-_ON_THE_WAY, _IN_THE_MIDDLE = 30, 6
+_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 30, "trio": 26}, 6
 #: How many anchors a pad has on a side, for loops of up to so many times two bars.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
 _TWO_BARS = 32  # in steps
@@ -104,7 +104,7 @@ def prepare_morph(
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
     field: Callable[..., AnyField]
     if len(corners) == 2:
-        places, field = _on_the_way(count * config.stream_steps // _TWO_BARS), _way
+        places, field = _on_the_way(config.part, count * config.stream_steps // _TWO_BARS), _way
     else:
         long = count * config.stream_steps // _TWO_BARS
         side = np.linspace(0.0, 1.0, next(n for n, most in _PAD_PLACES if long <= most)).tolist()
@@ -165,9 +165,9 @@ def interpolated(
     return loops
 
 
-def _on_the_way(long: int) -> list[tuple[float, float]]:
+def _on_the_way(part: str, long: int) -> list[tuple[float, float]]:
     """Where windows are decoded between two corners, for a loop so many times two bars long."""
-    count = max(7, _ON_THE_WAY // long)
+    count = max(7, _ON_THE_WAY[part] // long)
     x = np.linspace(0.0, 1.0, count + 2 + count % 2)[1:-1]
     middle = np.full(max(2, _IN_THE_MIDDLE // long), 0.5)
     return [(place, 0.0) for place in np.sort(np.concatenate([x[x != 0.5], middle])).tolist()]
