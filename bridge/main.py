@@ -58,6 +58,8 @@ class Bridge:
         self._stopped = asyncio.Event()
         self._told_ready = False
         self._told_source = ""
+        self._told_missing = ""
+        self._look_for_link = bool(init["clock"].get("link"))
         self._preview_port = 0
         token = init["token"]
         self._player = PeerLink(
@@ -209,12 +211,19 @@ class Bridge:
             tell({"ready": self._told_ready})
 
     def _tell_clock(self) -> None:
-        """Whose time it is, when that has changed."""
+        """Whose time it is, when that has changed; and why not that of whom the user has asked for."""
         state = self._session.stage.clock.state
-        if state is not None and state.source != self._told_source:
+        if state is None:
+            return
+        wanted = self._session.stage.clock.source
+        if state.source != self._told_source:
             self._told_source = state.source
-            wanted = self._session.stage.clock.source
             tell({"say": f"clock: {state.source}, {state.tempo_bpm:g} BPM (asked for: {wanted})"})
+        why = state.missing.get("link" if wanted == "auto" and self._look_for_link else wanted, "")
+        if why != self._told_missing:
+            self._told_missing = why
+            if why:
+                tell({"say": f"clock: {why}; until then Barline keeps time by itself"})
 
 
 def tell(line: dict[str, Any]) -> None:

@@ -19,8 +19,8 @@ from bridge.timing.follower import NEVER_NS
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 NOT_INSTALLED: Final = (
-    "Ableton Link is not installed: run `python3 run_bridge.py setup link`, then start again (it is under the GPL, "
-    "and therefore not there by itself)"
+    "Ableton Link is not installed (it is under the GPL, and therefore not there by itself): run "
+    "`python3 run_bridge.py setup link`, then start again"
 )
 SLIDE_MS: Final = 60.0  # a session that is somewhere else by more than this has leapt
 STEADY_MS: Final = 0.02  # less is the grain of Link's clock (1 us) and its drift against ours: not worth a new map
