@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import paths
-from bridge.bench import bending, clocks, decode, groove, lead, live, soak
+from bridge.bench import bending, clocks, decode, groove, knobs, lead, live, soak
 from bridge.hosted import HostedBridge
 from bridge.model.registry import list_models
 
@@ -42,6 +42,8 @@ def _all(folder: Path, settings: Settings, say: Say) -> list[dict[str, Any]]:
     results = groove.groove_results()
     say("what bends bars: key, follow, candidates ...")
     results += bending.bending_rows(paths.models_folder(), device, settings.engine.threads)
+    say("knobs ...")
+    results += knobs.knob_rows(paths.models_folder(), device, settings.engine.threads)
     say("decode ...")
     trained = [str(card["name"]) for card in list_models()]
     rows, eager_ms = decode.decode_rows(trained, paths.models_folder(), device, settings.engine.threads)
