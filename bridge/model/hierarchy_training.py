@@ -27,7 +27,7 @@ from bridge.model.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, Run
 from bridge.model.vae import Batch
 
 #: Until this fraction of a run the embeddings are all that counts.
-_CODES_ALONE_UNTIL = 0.85
+_CODES_ALONE_UNTIL = 0.6
 #: How many bars of a window are decoded in a step, by the number of parts.
 _BARS_DECODED = {1: 2, 3: 1}
 _POOL_WINDOWS = 4096
