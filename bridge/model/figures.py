@@ -35,6 +35,7 @@ FIGURES_FILE = "figures.json"
 _VERSION = 1
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
+_WINDOW_BARS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Sizes:
     loops: int = 256
 
 
-#: What fits into minutes on two CPU cores: long windows take ten times as long.
-SHORT, LONG = Sizes(), Sizes(samples=200, pairs=100, moved_pairs=20, loops=32)
+#: What fits into a minute or two of one CPU core each: long windows take longer, and trios longest.
+SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64), Sizes(400, 100, 20)
 #: The temperatures at which voices play by default (config.py): they are what is heard.
 TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 
@@ -88,7 +89,7 @@ def measured(
     """Everything, measured: test songs against what the model makes."""
     torch.set_num_threads(1)
     config = config_of(name)
-    sizes = sizes or (SHORT if config.bars == 2 else LONG)
+    sizes = sizes or (TRIO if config.part == "trio" else LONG if config.bars > _WINDOW_BARS else SHORT)
     dataset = load(data_paths, config, models_dir / ".cache")
     model = registry.load_compiled(name, "cpu", models_dir)
     ngrams = ngrams_of(dataset, config, seed)
@@ -97,9 +98,7 @@ def measured(
     found: dict[str, Any] = {
         "seed": seed,
         "temperature": temperature,
-        "realism": {
-            f"{heat:g}": realism(model, dataset, ngrams, sizes.samples, seed, heat) for heat in (temperature, 1.0)
-        },
+        "realism": realism(model, dataset, ngrams, sizes.samples, seed, (temperature, 1.0)),
         "interpolation": interpolation(model, pairs, ngrams, seed, temperature),
         "small_moves": small_moves(model, pairs[: sizes.moved_pairs], seed, temperature),
     }
@@ -124,24 +123,37 @@ def realism(
     ngrams: Mapping[Part, NGram],
     count: int,
     seed: int,
-    temperature: float,
+    temperatures: Sequence[float],
 ) -> dict[str, Any]:
-    """By part: samples of the prior beside held-out windows, drawn as the prior's own were."""
+    """By temperature and part: samples of the prior beside held-out windows, drawn as the prior's own were."""
     config = model.config
-    loops = [sample_bars(model, config.bars, derived(seed, index), temperature) for index in range(count)]
-    made = tokens_of_loops(loops, config)
     rows = drawn_rows(dataset, "test", count, config.part, seed)
-    real = window_tokens(dataset, rows, config)
     songs = np.asarray(dataset.song)[rows]
-    train = window_tokens(dataset, dataset.indices("train"), config)
-    return {part: _beside(real[part], made[part], train[part], songs, ngrams[part], seed) for part in config.parts}
+    real = window_tokens(dataset, rows, config)
+    overlap = max(1, config.bars // _WINDOW_BARS)  # windows begin at every bar: of long ones a few hold all the music
+    train = window_tokens(dataset, dataset.indices("train")[::overlap], config)
+    runs = {part: longest_shared_runs(real[part], train[part], drums=part == "drums") for part in config.parts}
+    found: dict[str, Any] = {}
+    for heat in temperatures:
+        loops = [sample_bars(model, config.bars, derived(seed, index), heat) for index in range(count)]
+        made = tokens_of_loops(loops, config)
+        found[f"{heat:g}"] = {
+            part: _beside(real[part], made[part], songs, ngrams[part], seed)
+            | _copied(longest_shared_runs(made[part], train[part], drums=part == "drums"), runs[part])
+            for part in config.parts
+        }
+    return found
 
 
-def _beside(real: Ints, made: Ints, train: Ints, songs: Ints, ngram: NGram, seed: int) -> dict[str, Any]:
+def _copied(runs: Ints, real: Ints) -> dict[str, Any]:
+    names = {"longest_run": runs, "longest_run_held_out": real}
+    return {name: [round(float(np.quantile(of, q)), 1) for q in (0.5, 0.9, 1.0)] for name, of in names.items()}
+
+
+def _beside(real: Ints, made: Ints, songs: Ints, ngram: NGram, seed: int) -> dict[str, Any]:
     drums = ngram.drums
     cost, cost_real = float(np.median(ngram.costs(made))), float(np.median(ngram.costs(real)))
     full, full_real = float(density(made, drums=drums).mean()), float(density(real, drums=drums).mean())
-    runs, runs_real = (longest_shared_runs(tokens, train, drums=drums) for tokens in (made, real))
     found = {
         "samples": len(made),
         "held_out": len(real),
@@ -152,8 +164,6 @@ def _beside(real: Ints, made: Ints, train: Ints, songs: Ints, ngram: NGram, seed
         "density_held_out": round(full_real, 4),
         "density_ratio": round(full / full_real, 4),
         "auc": round(classifier_auc(real, made, ngram, songs, seed), 4),
-        "longest_run": [float(np.quantile(runs, q)) for q in (0.5, 0.9, 1.0)],
-        "longest_run_held_out": [float(np.quantile(runs_real, q)) for q in (0.5, 0.9, 1.0)],
     }
     if not drums:
         shares = (float(np.nanmean(key_shares(tokens))) for tokens in (made, real))

@@ -137,7 +137,8 @@ def _realism(figures: Figures) -> str:
 
 Samples of the prior beside test songs, both drawn by the same diet; seed 0. *n-gram cost*: nats a window under a 5-gram
 (interpolated Kneser-Ney over steps, lines by intervals) fitted on training songs. *AUC*: how well a logistic regression
-on 30 to 120 features of a window tells samples from songs, cross-validated, songs kept together; 0.5 is not at all.
+on some features of a window (52, drums 90) tells samples from songs, cross-validated, songs kept together; 0.5 is not
+at all.
 *Longest shared run*: notes in a row, as (interval, duration), that a window shares with any training song (drums: hits
 and the steps between them). *Key share*: notes within the window's best diatonic set.
 
