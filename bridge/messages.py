@@ -16,9 +16,9 @@ NoteRow = tuple[int, float, float, int, int]
 """pitch 0-127, start in beats from the loop's position 0, duration in beats, velocity 1-127, part 0-2."""
 
 
-HeardRow = tuple[int, int, int, float, float]
-"""pitch 0-127, velocity 1-127, channel 0-15, start in absolute beats, duration in beats: -1 while it is held, 0 where
-it is taken back because it was our own."""
+HeardRow = tuple[int, int, int, float, float, str]
+"""pitch 0-127, velocity 1-127, channel 0-15, start in absolute beats, duration in beats (-1 while it is held), and the
+voice of ours that has come back this way; empty: somebody plays."""
 
 
 class MalformedRecordError(ValueError):
@@ -290,8 +290,8 @@ class Panicked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heard:
-    """Notes played at the MIDI input, newest last: a row when a note begins, and the same one again when it has ended
-    (contract 3.3, `jam`). `lost`: the input port has gone, and what was held on it has been closed.
+    """Notes played at the MIDI input, newest last: a row when a note begins, and again when it has ended, or has turned
+    out to be our own (contract 3.3, `jam`). `lost`: the input port has gone, and what was held on it has been closed.
     """
 
     rows: list[HeardRow]

@@ -36,13 +36,16 @@ _INSIDE_WEIGHT: Final = 8.0  # that a scale holds all that was played says more 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A note as it was played: absolute beats, channel 0-15; `end_beats` infinite while it is held."""
+    """A note as it was played: absolute beats, channel 0-15; `end_beats` infinite while it is held; `ours`: the voice
+    of our own that came back this way.
+    """
 
     pitch: int
     velocity: int
     channel: int
     start_beats: float
     end_beats: float
+    ours: str = ""
 
 
 def phrase_of(

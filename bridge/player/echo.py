@@ -66,8 +66,8 @@ class Echo:
         if len(self._sent) > KEPT:
             self._sent.popleft()
 
-    def heard(self, pitch: int, velocity: int, time_ns: int) -> Verdict:
-        """A note has come in."""
+    def heard(self, pitch: int, velocity: int, time_ns: int) -> tuple[Verdict, str]:
+        """A note has come in: what it is, and the voice that struck it if it is ours."""
         self._forget(time_ns)
         for sent in self._sent:
             if sent.pitch == pitch and not sent.came_back and sent.time_ns - EARLY_NS <= time_ns:
@@ -75,8 +75,8 @@ class Echo:
                 streak = self._streaks.setdefault(sent.owner, _Streak())
                 streak.delays_ns = [*streak.delays_ns, time_ns - sent.time_ns][-IN_A_ROW_CHANGED:]
                 streak.same_velocity = streak.same_velocity + 1 if sent.velocity == velocity else 0
-                return Verdict.OURS if streak.is_loop_back else Verdict.PERHAPS_OURS
-        return Verdict.PLAYED
+                return (Verdict.OURS if streak.is_loop_back else Verdict.PERHAPS_OURS), sent.owner
+        return Verdict.PLAYED, ""
 
     def _forget(self, now_ns: int) -> None:
         """What has not come back by now will not: that voice is not looped back."""

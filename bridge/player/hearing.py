@@ -21,9 +21,9 @@ CONTROL_CHANGE: Final = 0xB0
 SILENCING: Final = (120, 123)  # all sound off, all notes off
 SHORTEST_BEATS: Final = 1 / 480
 HELD: Final = -1.0
-TAKEN_BACK: Final = 0.0
+NOBODY: Final = ""  # of ours
 LOOP_BACK: Final = (
-    "Barline hears itself: an output is connected back to its MIDI input; what it sends itself is ignored there"
+    "Barline hears itself: an output is connected back to its MIDI input; what it sends itself is not answered"
 )
 
 
@@ -40,8 +40,8 @@ class Hearing:
         self._tell = tell
         self._latency_ns = round(latency_ms * 1e6)
         self._echo = Echo()
-        self._held: dict[tuple[int, int], tuple[float, int]] = {}
-        self._doubtful: list[HeardRow] = []
+        self._held: dict[tuple[int, int], HeardRow] = {}
+        self._doubtful: list[tuple[HeardRow, str]] = []
         self._rows: list[HeardRow] = []
         self._told_ns = 0
         self._said_loop_back = False
@@ -93,30 +93,32 @@ class Hearing:
 
     def _begin(self, channel: int, pitch: int, velocity: int, beats: float, stamp_ns: int) -> None:
         self._end(channel, pitch, beats)
-        row = (pitch, velocity, channel, beats, HELD)
-        verdict = self._echo.heard(pitch, velocity, stamp_ns)
+        verdict, voice = self._echo.heard(pitch, velocity, stamp_ns)
+        row = (pitch, velocity, channel, beats, HELD, voice if verdict is Verdict.OURS else NOBODY)
         if verdict is Verdict.OURS:
-            self._take_back()
-            return
-        if verdict is Verdict.PERHAPS_OURS:
-            self._doubtful = [*self._doubtful, row][-8:]
-        self._held[channel, pitch] = (beats, velocity)
+            self._own_up(voice)
+        elif verdict is Verdict.PERHAPS_OURS:
+            self._doubtful = [*self._doubtful, (row, voice)][-8:]
+        self._held[channel, pitch] = row
         self._rows.append(row)
 
     def _end(self, channel: int, pitch: int, beats: float) -> None:
         began = self._held.pop((channel, pitch), None)
-        if began is not None:
-            start_beats, velocity = began
-            self._rows.append((pitch, velocity, channel, start_beats, max(beats - start_beats, SHORTEST_BEATS)))
+        if began is None:
+            return
+        row = (*began[:4], max(beats - began[3], SHORTEST_BEATS), began[5])
+        self._rows.append(row)
+        self._doubtful = [(row if doubted == began else doubted, voice) for doubted, voice in self._doubtful]
 
-    def _take_back(self) -> None:
-        """The notes that looked like ours have been: they were never played."""
-        for pitch, velocity, channel, start_beats, _ in self._doubtful:
-            held = self._held.get((channel, pitch))
-            if held is not None and held[0] == start_beats:
-                del self._held[channel, pitch]
-            self._rows.append((pitch, velocity, channel, start_beats, TAKEN_BACK))
-        self._doubtful = []
+    def _own_up(self, voice: str) -> None:
+        """The notes that looked like this voice's were."""
+        for row, suspect in self._doubtful:
+            if suspect == voice:
+                own = (*row[:5], voice)
+                self._rows.append(own)
+                if self._held.get((row[2], row[0])) == row:
+                    self._held[row[2], row[0]] = own
+        self._doubtful = [(row, suspect) for row, suspect in self._doubtful if suspect != voice]
         if not self._said_loop_back:
             self._said_loop_back = True
             self._tell(messages.Notice(LOOP_BACK))

@@ -29,16 +29,13 @@ class Listening:
         self._notes: dict[tuple[int, int, float], Played] = {}
 
     def hear(self, rows: Iterable[HeardRow]) -> list[Played]:
-        """Take in what the player tells; the notes that have begun."""
+        """Take in what the player tells; the notes that somebody has begun."""
         begun = []
-        for pitch, velocity, channel, start_beats, duration_beats in rows:
+        for pitch, velocity, channel, start_beats, duration_beats, ours in rows:
             key = (channel, pitch, start_beats)
-            if duration_beats == 0.0:
-                self._notes.pop(key, None)
-                continue
             end_beats = math.inf if duration_beats < 0 else start_beats + duration_beats
-            note = Played(pitch, velocity, channel, start_beats, end_beats)
-            if key not in self._notes:
+            note = Played(pitch, velocity, channel, start_beats, end_beats, ours)
+            if key not in self._notes and not ours:
                 begun.append(note)
             self._notes[key] = note
         while len(self._notes) > limits.MAX_HEARD_NOTES:
@@ -60,7 +57,11 @@ class Listening:
 
 
 def hears(voice: Voice, note: Played) -> bool:
-    """Whether a note is for a voice: one channel where the config names it, else all, but drums only for drums."""
+    """Whether a note is for a voice: one channel where the config names it, else all, but drums only for drums. What
+    is looped back to us is for nobody; but a voice that follows and has arrived sounds like one that is looped back.
+    """
+    if note.ours and (note.ours != voice.name or voice.jam != "follow"):
+        return False
     if voice.listen:
         return note.channel == voice.listen - 1
     return voice.is_drums or len(voice.channels) > 1 or note.channel != DRUM_CHANNEL

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from bridge.music.answering import KeySense, Played
 from bridge.music.feel import Feel
-from bridge.music.notes import Bars, cut, join, repeated_to
+from bridge.music.notes import STEP_BEATS, Bars, cut, join, repeated_to
 from bridge.session.listening import PICK_UP_BEATS, Phrases, hears
 from bridge.session.loops import Loop
 from bridge.session.outside import Handle, Request
 from bridge.session.turns import Band, Turns, Wish
 from bridge.session.voice import Voice
 
-_STEP: Final = 0.35  # of the way from the present loop to what is played, each bar
+_STEP: Final = 0.25  # of the way from the loop to what is played, each bar
+_FURTHEST: Final = 0.9  # so near it comes: it stays a voice of its own
+_SAME: Final = 0.5  # so much of the notes in common, and it is still the same that is played
 _MOST_SHARE: Final = 0.5  # of a bar that asking may take
 _ON_GRID_BEATS: Final = 1e-6
+
+
+@dataclass(slots=True)
+class _Way:
+    """From a loop to what is played: the noise stays the same all the way."""
+
+    base: Bars
+    seed: int
+    target: Bars
+    share: float = 0.0
+    loop_id: int = 0
 
 
 class Follower:
@@ -34,6 +48,7 @@ class Follower:
         self._handle: Handle | None = None
         self._heard_to = -1.0
         self._line_beats = 0.0
+        self._way: _Way | None = None
         self._generation = 0
         self._begin()
 
@@ -106,15 +121,27 @@ class Follower:
             if phrase.bars.notes and present is not None and present.bars.notes:
                 start = voice.start_beats if voice.start_beats >= 0 else line
                 target = in_phase(phrase.bars, line - phrase.bars.length - start, present.bars.length)
-                self._ask("towards", (present.bars, target), target, phrase.feel, line)
+                self._step_on(present, target, phrase.feel, line)
             elif phrase.bars.notes:
-                self._ask("next", (phrase.bars,), phrase.bars, phrase.feel, line)
+                wish = Wish("next", (phrase.bars,), self._count, 0.0, phrase.bars, self._key.classes_with(phrase.bars))
+                self._ask(wish, self._stage.archive.new_id(), phrase.feel, line)
         self._line_beats = line + clock.bar_beats
         self._plan()
 
-    def _ask(self, op: str, material: tuple[Bars, ...], phrase: Bars, feel: Feel, line_beats: float) -> None:
-        loop_id = self._stage.archive.new_id()
-        wish = Wish(op, material, self._count, _STEP, phrase, self._key.classes_with(phrase))
+    def _step_on(self, present: Loop, target: Bars, feel: Feel, line_beats: float) -> None:
+        """One step further on the way; where something else is played, or another loop sounds, a new way begins."""
+        way, loop_id = self._way, self._stage.archive.new_id()
+        if way is None or way.loop_id != present.id or common_share(way.target, target) < _SAME:
+            way = _Way(present.bars, self._voice.draw_seed(), target)
+        way.target, way.loop_id, way.share = target, loop_id, min(way.share + _STEP, _FURTHEST)
+        self._way = way
+        classes = self._key.classes_with(target)
+        self._ask(
+            Wish("towards", (way.base, target), self._count, way.share, target, classes, way.seed),
+            loop_id, feel, line_beats,
+        )  # fmt: skip
+
+    def _ask(self, wish: Wish, loop_id: int, feel: Feel, line_beats: float) -> None:
         now, bar_beats = self._generation, self._stage.clock.bar_beats
 
         def take(bars: Bars, _ill: float) -> None:
@@ -143,6 +170,12 @@ class Follower:
         base, length = f"/{self._voice.name}/jam/phase", self._stage.clock.bar_beats
         also = self._request.origin
         self._stage.outbox.publish(base, "follow", float(self._line_beats), float(length), also=also)
+
+
+def common_share(one: Bars, other: Bars) -> float:
+    """How much of the smaller set of strokes (place and pitch) is in the other too."""
+    strokes = [{(round(note.start / STEP_BEATS), note.pitch) for note in bars.notes} for bars in (one, other)]
+    return len(strokes[0] & strokes[1]) / max(1, min(len(each) for each in strokes))
 
 
 def in_phase(bars: Bars, at_beats: float, length_beats: float) -> Bars:

@@ -38,7 +38,7 @@ class Band:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is wanted of the engine: `op` from `material`; the result is to suit `phrase`, in the key of `classes`, and
-    is made to where it goes on from it (``next``).
+    is made to where it goes on from it (``next``). `seed` is the noise; None: another each time.
     """
 
     op: str
@@ -47,6 +47,7 @@ class Wish:
     amount: float
     phrase: Bars
     classes: frozenset[int]
+    seed: int | None = None
 
 
 class Turns:
@@ -86,8 +87,9 @@ class Turns:
                 take(bars, ill)
 
         for _ in range(wanted):
+            seed = voice.draw_seed() if wish.seed is None else wish.seed
             recipe = Recipe(
-                wish.op, voice.model, wish.material, wish.bars, stage.clock.bar_beats, wish.amount, voice.draw_seed(),
+                wish.op, voice.model, wish.material, wish.bars, stage.clock.bar_beats, wish.amount, seed,
                 bend,
             )  # fmt: skip
             self._band.composer.start_beside(voice, self._request, recipe, loop_id, deliver)

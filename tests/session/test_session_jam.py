@@ -332,7 +332,8 @@ def test_the_loop_moves_towards_what_is_played_at_every_bar_line_and_keeps_its_p
     room.to(25.0)
     morphs = [job for job in room.jobs if job.op == "morph"]
     assert len(morphs) == 3
-    assert {job.x for job in morphs} == {0.35}
+    assert [job.x for job in morphs] == [0.25, 0.5, 0.75]
+    assert len({job.seed for job in morphs}) == 1
     for job in morphs:
         present, target = job.material
         assert present[0] == target[0] == 8.0
@@ -395,6 +396,6 @@ def test_what_the_bridge_plays_itself_is_not_answered(room):
 
 
 def test_records_of_the_jam_are_plain_values():
-    heard = messages.Heard([(60, 90, 0, 1.5, -1.0)], False)
+    heard = messages.Heard([(60, 90, 0, 1.5, -1.0, "")], False)
     again = messages.decode(messages.encode(heard))
-    assert dataclasses.astuple(again)[0] == [[60, 90, 0, 1.5, -1.0]]
+    assert dataclasses.astuple(again)[0] == [[60, 90, 0, 1.5, -1.0, ""]]
