@@ -106,11 +106,15 @@ def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -
     Raises:
         UnknownModelError, ModelFileError: as `load_model`.
     """
-    loaded = load_model(name, folder)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return compiled_from(load_model(name, folder), torch.device(chosen))
+
+
+def compiled_from(loaded: Loaded, device: torch.device) -> CompiledModel:
+    """A loaded model compiled for a device."""
     if isinstance(loaded.model, HierarchicalVae):
-        return CompiledHierarchy(loaded.model, loaded.mixture, torch.device(chosen), maps=loaded.maps)
-    return CompiledModel(loaded.model, loaded.mixture, torch.device(chosen), maps=loaded.maps)
+        return CompiledHierarchy(loaded.model, loaded.mixture, device, maps=loaded.maps)
+    return CompiledModel(loaded.model, loaded.mixture, device, maps=loaded.maps)
 
 
 def write_model(
