@@ -3,17 +3,17 @@
 import torch
 
 from bridge.model.config import ModelConfig, Part
+from bridge.model.flow import Flow
 from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import LatentMaps, fit_maps
-from bridge.model.prior import Mixture
 from bridge.model.vae import MusicVae
 
 SMALL_LINE = ModelConfig("melody-2bar", "melody", 2, 8, 12, 16, free_nats=5.0, lowest=48, highest=88, embedding_size=8)
 SMALL_DRUMS = ModelConfig("drums-2bar", "drums", 2, 8, 12, 16, free_nats=5.0, embedding_size=8, dynamics_size=12)
 
 
-def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture, LatentMaps]:
-    """A model with random weights, sharp enough that its logits differ, a prior of two components, and its maps."""
+def small_model(config: ModelConfig) -> tuple[MusicVae, Flow, LatentMaps]:
+    """A model with random weights, sharp enough that its logits differ, a prior with a memory, and its maps."""
     torch.manual_seed(5)
     model = MusicVae(config).eval()
     with torch.no_grad():
@@ -22,13 +22,24 @@ def small_model(config: ModelConfig) -> tuple[MusicVae, Mixture, LatentMaps]:
     return model, *_beside(config)
 
 
-def _beside(config: ModelConfig) -> tuple[Mixture, LatentMaps]:
+def small_flow(size: int, ways: int) -> Flow:
+    """A flow with random weights over latents of a size."""
+    flow = Flow(size, ways)
+    with torch.no_grad():
+        for name, parameter in flow.named_parameters():
+            if name.endswith("rotation"):
+                parameter.copy_(torch.linalg.qr(torch.randn_like(parameter))[0])
+            else:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    flow.set_space(torch.randn(size), torch.eye(size) + 0.3 * torch.randn(size, size))
+    return flow.eval()
+
+
+def _beside(config: ModelConfig) -> tuple[Flow, LatentMaps]:
     size = config.latent_size
-    factors = torch.eye(size).repeat(2, 1, 1) * torch.tensor([0.5, 1.0])[:, None, None]
-    mixture = Mixture(torch.tensor([0.25, 0.75]), torch.randn(2, size), factors)
     points = torch.randn(200, size)
     measured = points[:, : len(config.attributes)] + torch.randn(200, len(config.attributes)) / 10
-    return mixture, fit_maps(points, measured, points[:-1], points[1:])
+    return small_flow(size, size - 2), fit_maps(points, measured)
 
 
 def _small_bar(part: Part, classes: tuple[int, int] = (0, 0)) -> ModelConfig:
@@ -41,7 +52,7 @@ SMALL_LONG_DRUMS = ModelConfig("drums-16bar", "drums", 16, 8, 12, 16, 5.0, bar_m
 SMALL_TRIO = ModelConfig("trio-16bar", "trio", 16, 8, 12, 16, 5.0, bar_models=SMALL_BARS)
 
 
-def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Mixture, LatentMaps]:
+def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Flow, LatentMaps]:
     """A hierarchical model with random weights, and a prior and maps as `small_model` makes them."""
     torch.manual_seed(6)
     model = HierarchicalVae(config).eval()

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from bridge.model.config import ModelConfig
+from bridge.model.flow import MEMORY, Flow
 from bridge.model.latent_maps import LatentMaps
-from bridge.model.prior import Mixture
 from bridge.model.scripting import exported, int8_works, kept, packed, scripted
 from bridge.model.vae import DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias, weights_of
 from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS
@@ -70,7 +70,7 @@ class _Int8Product(nn.Module):
 class _Resident(nn.Module):
     """The scripted module; everything in float32 but the recurrent product."""
 
-    def __init__(self, model: MusicVae, mixture: Mixture, int8: bool) -> None:
+    def __init__(self, model: MusicVae, flow: Flow, int8: bool) -> None:
         super().__init__()
         config, decoder, lstm = model.config, model.decoder, weights_of(model.decoder.lstm)
         wide = config.embedding_size
@@ -85,7 +85,7 @@ class _Resident(nn.Module):
         self.first_weight, self.first_bias = kept(decoder.first_state.weight.T), kept(decoder.first_state.bias)
         self.out_weight = kept(decoder.out.weight.T)
         self.out_bias = kept(decoder.out.bias + allowed_bias(config).to(decoder.out.bias.device))
-        self.mixture_means, self.mixture_factors = kept(mixture.means), kept(mixture.factors)
+        self.flow = flow
         self.features = model.encoder.features
         self.encoder = model.encoder.lstm
         self.mean, self.spread = model.encoder.mean, model.encoder.spread
@@ -113,10 +113,10 @@ class _Resident(nn.Module):
         return self.mean(state), torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
 
     @exported
-    def prior(self, component: Tensor, noise: Tensor) -> Tensor:
-        """Points (B, Z) of the prior from a component each (B,) and normal noise (B, Z)."""
-        factors = self.mixture_factors.index_select(0, component)
-        return self.mixture_means.index_select(0, component) + torch.bmm(factors, noise.unsqueeze(-1)).squeeze(-1)
+    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
+        """Points (B, Z) of the prior: see `Flow.forward`."""
+        z: Tensor = self.flow(choice, noise, context, present)
+        return z
 
     @exported
     def start(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -181,7 +181,7 @@ class CompiledModel:
     def __init__(
         self,
         model: MusicVae,
-        mixture: Mixture,
+        flow: Flow,
         device: torch.device,
         *,
         maps: LatentMaps,
@@ -191,11 +191,9 @@ class CompiledModel:
         self.device = device
         self.maps = maps
         self.int8 = int8_works(device) if int8 is None else int8
-        self.component_weights: list[float] = mixture.weights.tolist()
-        self.prior_mean = (mixture.weights[:, None] * mixture.means).sum(0).cpu()
+        self.prior_mean = flow.centre.detach().cpu()
         model = model.to(device).float()
-        moved = Mixture(mixture.weights.to(device), mixture.means.to(device), mixture.factors.to(device))
-        self._module = scripted(_Resident(model, moved, self.int8), _METHODS)
+        self._module = scripted(_Resident(model, flow.to(device).float(), self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}
 
     @torch.inference_mode()
@@ -214,11 +212,18 @@ class CompiledModel:
         return mean, spread
 
     @torch.inference_mode()
-    def prior(self, choice: Tensor, noise: Tensor) -> Tensor:
-        """Points (B, Z) of the fitted prior, from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z)."""
-        bounds = torch.tensor(self.component_weights).cumsum(0)[:-1]
-        component = torch.bucketize(choice, bounds, right=True)
-        z: Tensor = self._module.prior(component.to(self.device), noise.to(self.device))
+    def prior(self, choice: Tensor, noise: Tensor, context: Tensor | None = None) -> Tensor:
+        """Points (B, Z) of the fitted prior, from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z): of windows
+        that come after those with posterior means `context` (n, Z), the nearest first; of more than four the nearest.
+        """
+        before = torch.zeros(1, MEMORY, noise.shape[1])
+        present = torch.zeros(1, MEMORY)
+        if context is not None:
+            count = min(MEMORY, len(context))
+            before[0, :count], present[0, :count] = context[:count], 1.0
+        rows, device = len(noise), self.device
+        before, present = before.expand(rows, -1, -1), present.expand(rows, -1)
+        z: Tensor = self._module.prior(*(x.to(device) for x in (choice, noise, before, present)))
         return z
 
     @torch.inference_mode()

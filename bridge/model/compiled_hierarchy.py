@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from bridge.model.compiled import WARM_UP_RUNS, CompiledModel, DecodeState
 from bridge.model.config import ModelConfig
+from bridge.model.flow import Flow
 from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import LatentMaps
-from bridge.model.prior import Mixture
 from bridge.model.scripting import exported, scripted
 from bridge.model.vae import DYNAMICS
 from bridge.music.grids import DRUM_CLASSES
@@ -43,7 +43,7 @@ class LongState(NamedTuple):
 class _Upper(nn.Module):
     """The scripted upper levels: the encoder over bars, the conductor, and the prior of z."""
 
-    def __init__(self, model: HierarchicalVae, mixture: Mixture) -> None:
+    def __init__(self, model: HierarchicalVae, flow: Flow) -> None:
         super().__init__()
         config = model.config
         self.joins: bool = model.upper.join is not None
@@ -52,7 +52,7 @@ class _Upper(nn.Module):
         self.places, self.first_state = model.conductor.places.weight, model.conductor.first_state
         self.conductor, self.out = model.conductor.lstm, model.conductor.out
         self.parts: int = len(config.bar_models)
-        self.mixture_means, self.mixture_factors = mixture.means, mixture.factors
+        self.flow = flow
 
     @exported
     def read(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,10 +76,10 @@ class _Upper(nn.Module):
         return embeddings
 
     @exported
-    def prior(self, component: Tensor, noise: Tensor) -> Tensor:
-        """Points (B, Z) of the prior from a component each (B,) and normal noise (B, Z)."""
-        factors = self.mixture_factors.index_select(0, component)
-        return self.mixture_means.index_select(0, component) + torch.bmm(factors, noise.unsqueeze(-1)).squeeze(-1)
+    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
+        """Points (B, Z) of the prior: see `Flow.forward`."""
+        z: Tensor = self.flow(choice, noise, context, present)
+        return z
 
 
 class CompiledHierarchy(CompiledModel):
@@ -88,7 +88,7 @@ class CompiledHierarchy(CompiledModel):
     def __init__(
         self,
         model: HierarchicalVae,
-        mixture: Mixture,
+        flow: Flow,
         device: torch.device,
         *,
         maps: LatentMaps,
@@ -96,18 +96,17 @@ class CompiledHierarchy(CompiledModel):
     ) -> None:
         config = model.config
         wide = config.bar_models[0].latent_size
-        nowhere = Mixture(torch.ones(1), torch.zeros(1, wide), torch.zeros(1, wide, wide))
+        nowhere = Flow(wide, 2)
         self.bars = [
             CompiledModel(model.bar_model(part), nowhere, device, maps=maps, int8=int8)
             for part in range(len(config.bar_models))
         ]
         self.config: ModelConfig = config
         self.device, self.maps, self.int8 = device, maps, self.bars[0].int8
-        self.component_weights = mixture.weights.tolist()
-        self.prior_mean = (mixture.weights[:, None] * mixture.means).sum(0).cpu()
+        self.prior_mean = flow.centre.detach().cpu()
         model = model.to(device).float()
-        moved = Mixture(mixture.weights.to(device), mixture.means.to(device), mixture.factors.to(device))
-        self._module: Any = scripted(_Upper(model, moved), ["read", "conduct", "prior"])
+        upper = _Upper(model, flow.to(device).float())
+        self._module: Any = scripted(upper, ["read", "conduct", "prior"])
 
     @torch.inference_mode()
     def encode(

@@ -12,83 +12,77 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bridge.model.attributes import measure
+from bridge.model.chains import Chains, Posteriors, chains_of
 from bridge.model.config import ModelConfig, config_of
 from bridge.model.corpus import open_collections
 from bridge.model.curves import curves_of
 from bridge.model.dataset import Dataset, load
 from bridge.model.evaluation import evaluate_split
+from bridge.model.flow import Flow
+from bridge.model.flow_training import context_gains, fit_flow
 from bridge.model.hierarchy import HierarchicalVae
-from bridge.model.latent_maps import LatentMaps, fit_maps, following_gain_nats
+from bridge.model.latent_maps import LatentMaps, fit_maps
 from bridge.model.long_windows import plain_parts, whole_rows
-from bridge.model.prior import Mixture, fit_mixture
 from bridge.model.quantising import from_eight_bits, in_eight_bits
-from bridge.model.registry import ModelFileError, write_model
+from bridge.model.registry import ModelFileError, stored_model, write_model
 from bridge.model.training_data import group_chances
 from bridge.model.vae import MusicVae
 from bridge.music.grids import Ints
 
-_POINTS = 20_000
-_LONG_POINTS = 8_000
-_CHUNK = 512
+#: How many windows the prior is fitted on, with those before and after them, and how many the maps.
+_CHAINS, _LONG_CHAINS, _POINTS = 24_000, 6_000, 20_000
+PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
 _LONG_SCORED = 320
 
 
-def _posteriors(model: MusicVae | HierarchicalVae, dataset: Dataset, rows: Ints, seed: int) -> tuple[Tensor, Tensor]:
-    """Posterior means and samples (n, Z) of windows as they are."""
-    generator = torch.Generator().manual_seed(seed)
-    means, samples = [], []
-    with torch.inference_mode():
-        for begin in range(0, len(rows), _CHUNK):
-            mean, spread = model.encode(plain_parts(dataset, rows[begin : begin + _CHUNK], model.config))
-            means.append(mean)
-            samples.append(mean + spread * torch.randn(mean.shape, generator=generator))
-    if not means:
-        return torch.zeros(0, model.config.latent_size), torch.zeros(0, model.config.latent_size)
-    return torch.cat(means), torch.cat(samples)
+def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
+    """The model's reading of windows of a dataset. A trio's parts each come into their own range, whatever is asked."""
+    trio = len(model.config.parts) > 1
+
+    def posteriors(rows: Ints, moved: Ints) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            return model.encode(plain_parts(dataset, rows, model.config, None if trio else moved))
+
+    return posteriors
 
 
-def _drawn(dataset: Dataset, split: str, count: int, part: str, seed: int) -> Ints:
-    """Up to `count` windows of a split, drawn by the diet; of the training songs where a split is empty."""
+def drawn_chains(model: MusicVae | HierarchicalVae, dataset: Dataset, split: str, count: int, seed: int) -> Chains:
+    """Chains that end at up to `count` different windows of a split, drawn by the diet; of all songs where a split is
+    empty.
+    """
+    part = model.config.part
     rows = np.intersect1d(dataset.indices(split), whole_rows(dataset))
     if not len(rows):
         rows = whole_rows(dataset)
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
     weights = group_chances(dataset.groups, sizes, part)[group] / np.maximum(1, sizes[group])
+    possible = int((weights > 0.0).sum())
     rng = np.random.default_rng(seed)
-    drawn: Ints = rng.choice(rows, min(count, len(rows)), replace=True, p=weights / weights.sum())
-    return drawn
-
-
-def _pairs(dataset: Dataset, rows: Ints) -> tuple[Ints, Ints]:
-    """Those of `rows` that something follows, and what does."""
-    follows = np.asarray(dataset.follows)[rows]
-    return rows[follows >= 0], follows[follows >= 0].astype(np.int64)
+    drawn = rng.choice(rows, min(count, possible), replace=False, p=weights / weights.sum())
+    return chains_of(dataset, drawn, model.config, posteriors_of(model, dataset))
 
 
 def fit_latent(
     model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int
-) -> tuple[Mixture, LatentMaps, dict[str, float]]:
-    """The prior, the maps, and what they were worth on validation songs (nats a window)."""
-    part, most = model.config.part, _POINTS if model.config.bars <= 2 else _LONG_POINTS
-    train, held_out = (_drawn(dataset, s, n, part, seed) for s, n in (("train", most), ("validation", most // 8)))
-    means, samples = _posteriors(model, dataset, train, seed)
-    mixture = fit_mixture(samples, _posteriors(model, dataset, held_out, seed + 1)[1], seed)
-    measured = torch.zeros(len(train), 0)
-    if model.config.attributes:
-        plain = plain_parts(dataset, train, model.config)[0]
-        measured = torch.from_numpy(measure(plain.tokens.numpy(), model.config)).float()
-    before, after = _pairs(dataset, train)
-    maps = fit_maps(
-        means, measured, _posteriors(model, dataset, before, seed)[0], _posteriors(model, dataset, after, seed)[1]
-    )
-    worth: dict[str, float] = {}
-    earlier, later = _pairs(dataset, held_out)
-    if len(earlier) > 1:
-        told = (_posteriors(model, dataset, earlier, seed)[0], _posteriors(model, dataset, later, seed)[1])
-        worth["following_gain_nats"] = round(following_gain_nats(maps, *told, samples), 2)
-    return mixture, maps, worth
+) -> tuple[Flow, LatentMaps, dict[str, float]]:
+    """The prior, the maps, and what the prior was worth on validation songs (nats a window)."""
+    config = model.config
+    most = _CHAINS if config.bars <= 2 else _LONG_CHAINS
+    train = drawn_chains(model, dataset, "train", most, seed)
+    held_out = drawn_chains(model, dataset, "validation", most // 16, seed)
+    flow = fit_flow(train, held_out, seed)
+    own = train.drawn_by_diet(_POINTS, seed)
+    measured = torch.zeros(len(own), 0)
+    if config.attributes:
+        plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
+        measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
+    maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured)
+    worth = {}
+    if len(held_out.followed()):
+        worth["context_gain_nats"] = round(float(context_gains(flow, held_out, seed).mean()), 2)
+    return flow, maps, worth
 
 
 def _as_shipped(
@@ -136,7 +130,7 @@ def export(
     dataset = load(data_paths, config, cache or run_dir / "index")
     sources = {group.split(" ")[0] for group in dataset.groups}
     collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
-    mixture, maps, worth = fit_latent(model, dataset, seed)
+    flow, maps, worth = fit_latent(model, dataset, seed)
     has_test = len(dataset.indices("test")) > 0
     scores = evaluate_split(model, dataset, "test" if has_test else "train", seed, _LONG_SCORED if long else None)
     full = {
@@ -148,7 +142,25 @@ def export(
         "licence": "what its data allows: see data",
         "scores": {"songs_held_out": has_test, **scores},
         "curves": curves_of(run_dir),
-        "prior": {"components": len(mixture.weights), "kind": "Gaussian mixture over posterior samples", **worth},
+        "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth},
         **(card or {}),
     }
-    return write_model(name, weights, mixture, maps, full, models_dir)
+    return write_model(name, weights, flow, maps, full, models_dir)
+
+
+def refit(
+    name: str, data_paths: Sequence[Path], *, models_dir: Path | None = None, cache: Path, seed: int = 0
+) -> dict[str, Any]:
+    """Fit the prior and the maps of models/NAME anew to the weights that are there; returns the card, which keeps its
+    scores.
+
+    Raises:
+        ModelFileError: no such model here.
+    """
+    model, card = stored_model(name, models_dir)
+    weights = model.shipped(model.state_dict()) if isinstance(model, HierarchicalVae) else model.state_dict()
+    dataset = load(data_paths, config_of(name), cache)
+    flow, maps, worth = fit_latent(model, dataset, seed)
+    kept = {key: value for key, value in card.items() if key != "sha256"}
+    full = {**kept, "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth}}
+    return write_model(name, weights, flow, maps, full, models_dir)

@@ -19,6 +19,7 @@ from bridge.model import registry
 from bridge.model.attribute_matrix import attribute_matrix
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig, Part, config_of
+from bridge.model.continuation import continuation_figures
 from bridge.model.dataset import Dataset, load
 from bridge.model.generation import sample_bars
 from bridge.model.held_out import drawn_rows, tokens_of_loops, unrelated_pairs, window_tokens
@@ -41,17 +42,19 @@ _WINDOW_BARS = 2
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """How much is measured: prior samples (and as many held-out windows), pairs of loops, those of them turned in small
-    moves, and loops whose attributes are turned.
+    moves, loops whose attributes are turned, and chains of windows, those of them gone on from.
     """
 
     samples: int = 1000
     pairs: int = 500
     moved_pairs: int = 100
     loops: int = 256
+    chains: int = 1500
+    continued: int = 300
 
 
 #: What fits into a minute or two of one CPU core each: long windows take longer, and trios longest.
-SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64), Sizes(400, 100, 20)
+SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 300, 60), Sizes(400, 100, 20, 0, 200, 40)
 #: The temperatures at which voices play by default (config.py): they are what is heard.
 TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 
@@ -102,6 +105,10 @@ def measured(
         "interpolation": interpolation(model, pairs, ngrams, seed, temperature),
         "small_moves": small_moves(model, pairs[: sizes.moved_pairs], seed, temperature),
     }
+    loaded = registry.load_model(name, models_dir)
+    found["continuation"] = continuation_figures(
+        loaded, model, dataset, chains=sizes.chains, count=sizes.continued, seed=seed, temperature=temperature
+    )
     if config.part != "trio":
         found["attributes"] = _attributes(model, dataset, sizes.loops, seed, temperature)
     return found

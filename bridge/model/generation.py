@@ -81,11 +81,13 @@ def encode_bars(model: CompiledModel, bars: Bars, frame: Frame | None = None) ->
     return encoded
 
 
-def prior_point(model: CompiledModel, seed: int) -> Tensor:
-    """A point (Z,) of the fitted prior."""
+def prior_point(model: CompiledModel, seed: int, before: Tensor | None = None) -> Tensor:
+    """A point (Z,) of the fitted prior, for a window that comes after those with posterior means `before` (n, Z), the
+    nearest first; without them for a window alone.
+    """
     choice = torch.tensor([noise.uniform(seed, noise.MIXTURE)])
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, model.config.latent_size))
-    return model.prior(choice, white[None])[0].cpu()
+    return model.prior(choice, white[None], before)[0].cpu()
 
 
 def towards_prior(model: CompiledModel, point: Tensor, keep: float, seed: int) -> Tensor:
@@ -112,21 +114,20 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     length = float(bars * BEATS_PER_BAR)
     points = (prior_point(model, noise.derived(seed, 0, *again)) for again in _ANEW)
     steps = _steps_left(length, 0, config)
-    frame, point, first = _first_window(model, points, steering, noise.derived(seed, 0, 1), temperature, steps)
-    windows = [first]
+    frame, first = _first_window(model, points, steering, noise.derived(seed, 0, 1), temperature, steps)
+    windows, means = [first], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
-        if len(windows) > 1:
-            point = _mean_of(model, windows[-1])
+        means = torch.cat([_mean_of(model, windows[-1]), means])
         steps = _steps_left(length, len(windows), config)
         step_seed = noise.derived(seed, len(windows))
-        windows += _following(model, point, (), windows, frame, step_seed, temperature, steering, steps)
+        windows += _following(model, means, (), windows, frame, step_seed, temperature, steering, steps)
     return to_bars(windows, frame, config, length)
 
 
 def _first_window(
     model: CompiledModel, points: Iterable[Tensor], steering: Steering, seed: int, temperature: float, steps: int
-) -> tuple[Frame, Tensor, WindowTokens]:
-    """A first window, its frame and its point (Z,). In what key it comes lies in its point; so it is decoded freely,
+) -> tuple[Frame, WindowTokens]:
+    """A first window and its frame. In what key it comes lies in its point; so it is decoded freely,
     moved by the nearest way to the key that binds it, and only where some of it is then outside, or it has a harmony to
     lean on, decoded again with the same noise and the masks.
     """
@@ -136,7 +137,7 @@ def _first_window(
     bias = steered_bias(free, (), config, frame)
     point, row_seed, window = _best_of(model, points, free, seed, temperature, bias, steps)
     if config.part == "drums" or free is steering:
-        return frame, point, window
+        return frame, window
     if config.part == "trio":
         weights = trio_classes([unstreamed(window, config)], config, Frame())
     else:
@@ -150,27 +151,27 @@ def _first_window(
     if outside or steering.lean != free.lean:
         bias = steered_bias(replace(steering, pitch_classes=classes), (), config, frame)
         window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
-    return frame, point, window
+    return frame, window
 
 
 def continue_bars(
     model: CompiledModel, seed_bars: Bars, bars: int, seed: int, temperature: float, steering: Steering = PLAIN
 ) -> Bars:
-    """The next `bars` bars after `seed_bars`, alone: around where its last window lies, in its register and accents,
-    and in its key or moved to the one that binds.
+    """The next `bars` bars after `seed_bars`, alone: as bars like its last windows, and those made since, are gone on
+    from; in its register and accents, and in its key or moved to the one that binds.
     """
     config = model.config
     source = encode_bars(model, _in_key(seed_bars, steering, config))
     length = float(bars * BEATS_PER_BAR)
-    point = source.means[-1]
+    means = source.means.flip(0)
     windows: list[WindowTokens] = []
     while len(windows) < windows_needed(length, config):
         if windows:
-            point = _mean_of(model, windows[-1])
+            means = torch.cat([_mean_of(model, windows[-1]), means])
         step_seed = noise.derived(seed, len(windows))
         steps = _steps_left(length, len(windows), config)
         frame = source.frame
-        windows += _following(model, point, source.windows, windows, frame, step_seed, temperature, steering, steps)
+        windows += _following(model, means, source.windows, windows, frame, step_seed, temperature, steering, steps)
     return to_bars(windows, source.frame, config, length)
 
 
@@ -188,7 +189,7 @@ def _in_key(bars: Bars, steering: Steering, config: ModelConfig, stay: float = _
 
 def _following(
     model: CompiledModel,
-    point: Tensor,
+    means: Tensor,
     source: Sequence[WindowTokens],
     made: Sequence[WindowTokens],
     frame: Frame,
@@ -197,12 +198,10 @@ def _following(
     steering: Steering,
     steps: int,
 ) -> list[WindowTokens]:
-    """One more window after those of the source and those made since; the last of them lies at `point`."""
+    """One more window after those of the source and those made since; the nearest of them have posterior `means`."""
     first_step = len(made) * model.config.steps
     bias = steered_bias(steering, [*source, *made], model.config, frame, first_step)
-    size = model.config.latent_size
-    white = (torch.from_numpy(noise.normal(noise.derived(seed, 2, *again), noise.LATENT, size)) for again in _ANEW)
-    points = (model.maps.following(point, each) for each in white)
+    points = (prior_point(model, noise.derived(seed, 2, *again), means) for again in _ANEW)
     return [_best_of(model, points, steering, noise.derived(seed, 1), temperature, bias, steps, first_step)[2]]
 
 
@@ -240,7 +239,8 @@ def _best_of(
 
 
 def _mean_of(model: CompiledModel, window: WindowTokens) -> Tensor:
-    return model.encode(*as_tensors([window]))[0][0].cpu()
+    """The posterior mean (1, Z) of a window."""
+    return model.encode(*as_tensors([window]))[0].cpu()
 
 
 def vary_bars(

@@ -1,12 +1,11 @@
-"""What is known about a model's latent space: where attributes lie, which ways matter, and what tends to follow.
+"""What is known about a model's latent space: where attributes lie, and which ways matter.
 
-All three are linear and are fitted after training, on posteriors of unaugmented training songs; they are stored with
-the weights.
+Both are linear and are fitted after training, on posteriors of unaugmented training songs; they are stored with the
+weights.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,23 +23,15 @@ class LatentMaps:
 
     `attributes` (A, Z): the least step (as the prior measures steps) that raises an attribute by one standard
     deviation and leaves the others alone. `ways` (Z, Z): latent directions of one standard deviation, the most
-    important first. What follows a window at mean m: a Gaussian around `follow_matrix` (Z, Z) @ m + `follow_bias` (Z,)
-    with the lower Cholesky factor `follow_factor` (Z, Z).
+    important first.
     """
 
     attributes: Tensor
     ways: Tensor
-    follow_matrix: Tensor
-    follow_bias: Tensor
-    follow_factor: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
         """The maps by name, for the weights file."""
         return {f"maps.{name}": getattr(self, name) for name in MAP_NAMES}
-
-    def following(self, mean: Tensor, white: Tensor) -> Tensor:
-        """A point (Z,) that follows a window with posterior mean (Z,), from normal noise (Z,)."""
-        return self.follow_matrix @ mean + self.follow_bias + self.follow_factor @ white
 
     def offset(self, names: tuple[str, ...], amounts: Mapping[str, float], ways: Mapping[int, float]) -> Tensor:
         """How far (Z,) to move for attribute knobs (-1 to 1, by name) and latent knobs (standard deviations, by index).
@@ -58,18 +49,12 @@ class LatentMaps:
         return moved
 
 
-MAP_NAMES = ("attributes", "ways", "follow_matrix", "follow_bias", "follow_factor")
+MAP_NAMES = ("attributes", "ways")
 
 
-def fit_maps(means: Tensor, attributes: Tensor, before: Tensor, after: Tensor) -> LatentMaps:
-    """Fit the maps.
-
-    `means` (n, Z) are posterior means of windows with `attributes` (n, A); `before` (m, Z) are posterior means of
-    windows and `after` (m, Z) posterior samples of those that came next. Without such pairs (m = 0) what follows is the
-    means' own Gaussian.
-    """
-    matrix, bias, factor = _fit_following(before, after) if len(before) > 1 else _no_memory(means)
-    return LatentMaps(attribute_directions(means, attributes), _ways(means), matrix, bias, factor)
+def fit_maps(means: Tensor, attributes: Tensor) -> LatentMaps:
+    """Fit the maps to posterior means of windows (n, Z) with their attributes (n, A)."""
+    return LatentMaps(attribute_directions(means, attributes), _ways(means))
 
 
 def _covariance(points: Tensor) -> Tensor:
@@ -97,29 +82,3 @@ def _ways(means: Tensor) -> Tensor:
     order = values.argsort(descending=True)
     ways: Tensor = vectors.T[order] * values[order].clamp_min(0.0).sqrt()[:, None]
     return ways
-
-
-def _fit_following(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    centre, target = before.mean(0), after.mean(0)
-    matrix = torch.linalg.solve(_covariance(before), (before - centre).T @ (after - target) / (len(before) - 1)).T
-    rest = after - target - (before - centre) @ matrix.T
-    return matrix, target - matrix @ centre, torch.linalg.cholesky(_covariance(rest))
-
-
-def _no_memory(means: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    size = means.shape[1]
-    return torch.zeros(size, size), means.mean(0), torch.linalg.cholesky(_covariance(means))
-
-
-def following_gain_nats(maps: LatentMaps, before: Tensor, after: Tensor, marginal: Tensor) -> float:
-    """How many nats a window the conditional is better, on held-out pairs, than one Gaussian fitted to `marginal`."""
-    conditional = _log_density(after - before @ maps.follow_matrix.T - maps.follow_bias, maps.follow_factor)
-    alone = _log_density(after - marginal.mean(0), torch.linalg.cholesky(_covariance(marginal)))
-    return float((conditional - alone).mean())
-
-
-def _log_density(away: Tensor, factor: Tensor) -> Tensor:
-    white = torch.linalg.solve_triangular(factor, away.T, upper=False)
-    constant = 0.5 * away.shape[1] * math.log(2.0 * math.pi)
-    density: Tensor = -0.5 * white.square().sum(0) - factor.diagonal().log().sum() - constant
-    return density

@@ -111,10 +111,12 @@ def long_source(
     return TrioSource(dataset, load(data_paths, config.of_part(2), cache), config, seed)
 
 
-def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig) -> list[Batch]:
-    """Windows as they are, one batch a part, lines brought into their ranges by octaves."""
+def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints | None = None) -> list[Batch]:
+    """Windows as they are, one batch a part, lines brought into their ranges by octaves; with one part they can be
+    moved by so many semitones (n,) instead.
+    """
     if config.part != "trio":
-        return [plain_batch(dataset, rows, config)]
+        return [plain_batch(dataset, rows, config, moved)]
     return [plain_batch(part_of(dataset, part), rows, config.of_part(part)) for part in range(len(config.parts))]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,16 @@ from torch import Tensor
 from bridge.model.compiled import CompiledModel
 from bridge.model.compiled_hierarchy import CompiledHierarchy
 from bridge.model.config import CONFIGS, config_of
+from bridge.model.flow import Flow, flow_from, tensors_of
 from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import MAP_NAMES, LatentMaps
-from bridge.model.prior import Mixture
 from bridge.model.quantising import from_eight_bits, in_eight_bits
 from bridge.model.vae import MusicVae
 from bridge.paths import models_folder
 
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
-_PRIOR_KEYS = ("prior.weights", "prior.means", "prior.factors")
+#: What is in a weights file besides the weights of the model.
+_BESIDE_THE_MODEL = ("prior.", "maps.")
 _MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
 
 
@@ -39,7 +41,7 @@ class Loaded:
     """A model's modules with its prior and its card."""
 
     model: MusicVae | HierarchicalVae
-    mixture: Mixture
+    flow: Flow
     maps: LatentMaps
     card: Mapping[str, Any]
 
@@ -76,6 +78,27 @@ def load_model(name: str, folder: Path | None = None) -> Loaded:
     Raises:
         UnknownModelError, ModelFileError: no such model, or weights that are missing, changed or of another shape.
     """
+    tensors, card = _checked(name, folder)
+    with _told_of(name, folder):
+        flow = flow_from(tensors)
+        maps = LatentMaps(*(tensors.pop(key) for key in _MAP_KEYS))
+        return Loaded(_model_of(name, tensors), flow, maps, card)
+
+
+def stored_model(name: str, folder: Path | None = None) -> tuple[MusicVae | HierarchicalVae, dict[str, Any]]:
+    """A model's modules without its prior and maps, whatever version wrote those, and its card.
+
+    Raises:
+        UnknownModelError, ModelFileError: as `load_model`.
+    """
+    tensors, card = _checked(name, folder)
+    own = {key: value for key, value in tensors.items() if not key.startswith(_BESIDE_THE_MODEL)}
+    with _told_of(name, folder):
+        return _model_of(name, own), card
+
+
+def _checked(name: str, folder: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What is in a weights file, in float32, and the card whose hash it has."""
     card = read_card(name, folder)
     path = (folder or models_folder()) / name / WEIGHTS_FILE
     try:
@@ -85,19 +108,30 @@ def load_model(name: str, folder: Path | None = None) -> Loaded:
     found = hashlib.sha256(data).hexdigest()
     if found != card["sha256"]:
         raise ModelFileError(f"{path}: expected sha256 {card['sha256']}, found {found}: the file is damaged or changed")
+    with _told_of(name, folder):
+        return from_eight_bits(load(data)), card
+
+
+@contextmanager
+def _told_of(name: str, folder: Path | None) -> Iterator[None]:
+    """What goes wrong with the tensors of a weights file, told with its name."""
     try:
-        tensors = from_eight_bits(load(data))
-        model = HierarchicalVae(config_of(name)) if config_of(name).bar_models else MusicVae(config_of(name))
-        prior = [tensors.pop(key) for key in _PRIOR_KEYS]
-        maps = [tensors.pop(key) for key in _MAP_KEYS]
-        if isinstance(model, HierarchicalVae):
-            model.load_shipped(tensors)
-        else:
-            model.load_state_dict(tensors, strict=True)
+        yield
     except (SafetensorError, RuntimeError, KeyError) as error:
+        path = (folder or models_folder()) / name / WEIGHTS_FILE
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({reason})") from error
-    return Loaded(model.eval(), Mixture(*prior), LatentMaps(*maps), card)
+
+
+def _model_of(name: str, tensors: dict[str, Tensor]) -> MusicVae | HierarchicalVae:
+    config = config_of(name)
+    if config.bar_models:
+        long = HierarchicalVae(config)
+        long.load_shipped(tensors)
+        return long.eval()
+    model = MusicVae(config)
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
 
 
 def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -> CompiledModel:
@@ -113,14 +147,14 @@ def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -
 def compiled_from(loaded: Loaded, device: torch.device) -> CompiledModel:
     """A loaded model compiled for a device."""
     if isinstance(loaded.model, HierarchicalVae):
-        return CompiledHierarchy(loaded.model, loaded.mixture, device, maps=loaded.maps)
-    return CompiledModel(loaded.model, loaded.mixture, device, maps=loaded.maps)
+        return CompiledHierarchy(loaded.model, loaded.flow, device, maps=loaded.maps)
+    return CompiledModel(loaded.model, loaded.flow, device, maps=loaded.maps)
 
 
 def write_model(
     name: str,
     weights: Mapping[str, Tensor],
-    mixture: Mixture,
+    flow: Flow,
     maps: LatentMaps,
     card: Mapping[str, Any],
     folder: Path | None = None,
@@ -131,8 +165,7 @@ def write_model(
     config = config_of(name)
     parameters = sum(value.numel() for value in weights.values())
     tensors = in_eight_bits(weights) if config.bar_models else {key: _half(value) for key, value in weights.items()}
-    for key, value in zip(_PRIOR_KEYS, (mixture.weights, mixture.means, mixture.factors), strict=True):
-        tensors[key] = _half(value)
+    tensors |= {key: _half(value) for key, value in tensors_of(flow).items()}
     tensors |= in_eight_bits(maps.tensors()) if config.bar_models else {k: _half(v) for k, v in maps.tensors().items()}
     data = save(tensors)
     full = {

@@ -57,17 +57,17 @@ def _models(cards: Sequence[Mapping[str, Any]]) -> str:
         ]
         for card in cards
     ]  # fmt: skip
-    head = ("model", "parameters", "latent", "trained on", "minutes", "steps", "windows seen", "following gain")
+    head = ("model", "parameters", "latent", "trained on", "minutes", "steps", "windows seen", "context gain")
     return f"""\
 {tables.markdown(head, rows)}
 
-*Following gain*: how many nats a window the distribution of what comes next is better than the same kind of
-distribution without a memory, on validation songs.
+*Context gain*: how many nats a window the prior of what comes next is better when it is told of up to four windows
+before it than the same prior when it is told of none, on validation songs.
 """
 
 
 def _gain(prior: Mapping[str, Any]) -> str | None:
-    gain = prior.get("following_gain_nats")
+    gain = prior.get("context_gain_nats")
     return None if gain is None else f"{gain:.1f} nats"
 
 

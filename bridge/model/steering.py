@@ -23,6 +23,8 @@ from bridge.music.harmony import best_scale
 from bridge.music.notes import STEPS_PER_BAR
 
 _SOFT_KEY_NATS = -2.5
+#: The key of what is gone on from binds less: songs leave it, too, and bars that follow should as often as they do.
+_OWN_KEY_NATS = -1.6
 _REGISTER_ROOM = 5
 _REGISTER_NATS_A_SEMITONE = -0.4
 Binding = Literal["off", "soft", "hard"]
@@ -94,11 +96,13 @@ def _held(tokens: Ints) -> Ints:
     return held
 
 
-def key_bias(classes: frozenset[int], binding: Binding, config: ModelConfig, shift: int) -> Tensor:
+def key_bias(
+    classes: frozenset[int], binding: Binding, config: ModelConfig, shift: int, soft_nats: float = _SOFT_KEY_NATS
+) -> Tensor:
     """A bias (T, C) against pitches outside a set of sounding pitch classes."""
     bias = torch.zeros(config.classes)
     if config.part != "drums" and binding != "off":
-        nats = FORBIDDEN if binding == "hard" else _SOFT_KEY_NATS
+        nats = FORBIDDEN if binding == "hard" else soft_nats
         for index in range(PITCHES):
             if (index + LOWEST_PITCH - shift) % 12 not in classes:
                 bias[index] = nats
@@ -164,12 +168,12 @@ def steered_bias(
     """
     if config.part == "trio":
         return _steered_trio(steering, windows, config, frame, first_step)
-    classes = steering.pitch_classes
+    classes, soft_nats = steering.pitch_classes, _SOFT_KEY_NATS
     if classes is None and windows and config.part != "drums":
-        classes = diatonic_set(windows, frame.shift)
+        classes, soft_nats = diatonic_set(windows, frame.shift), _OWN_KEY_NATS
     bias = torch.zeros(config.steps, config.classes)
     if classes is not None:
-        bias = bias + key_bias(classes, steering.binding, config, frame.shift)
+        bias = bias + key_bias(classes, steering.binding, config, frame.shift, soft_nats)
     if windows:
         bias = bias + register_bias(windows, config)
     if steering.lean is not None:

@@ -192,11 +192,13 @@ def bars_of(batch: Batch) -> Batch:
     return Batch(batch.tokens.reshape(-1, STEPS_PER_BAR), flat[0], flat[1], known)
 
 
-def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig) -> Batch:
-    """Windows as they are, no augmentation; lines brought into the model's range by octaves."""
+def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints | None = None) -> Batch:
+    """Windows as they are, no augmentation; lines brought into the model's range by the octaves that suit each, or
+    moved by so many semitones (n,).
+    """
     tokens = np.asarray(dataset.tokens)[rows].astype(np.int64)
     if config.part != "drums":
-        return Batch(torch.from_numpy(folded(tokens, octave_shift(tokens, config), config)))
+        return Batch(torch.from_numpy(folded(tokens, octave_shift(tokens, config) if moved is None else moved, config)))
     return Batch(
         torch.from_numpy(tokens),
         torch.from_numpy(np.asarray(dataset.velocities)[rows].astype(np.int64)),

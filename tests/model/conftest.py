@@ -13,9 +13,9 @@ torch.set_num_threads(1)  # two threads on two busy cores wait for each other, f
 
 @pytest.fixture(scope="session", params=[SMALL_LINE, SMALL_DRUMS], ids=["line", "drums"])
 def small(request):
-    """(model, mixture, compiled in float32) with random weights."""
-    model, mixture, maps = small_model(request.param)
-    return model, mixture, CompiledModel(model, mixture, torch.device("cpu"), maps=maps, int8=False)
+    """(model, flow, compiled in float32) with random weights."""
+    model, flow, maps = small_model(request.param)
+    return model, flow, CompiledModel(model, flow, torch.device("cpu"), maps=maps, int8=False)
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ def test_int8_plays_nearly_what_float32_plays(shipped):
     if not int8_works(torch.device("cpu")):
         pytest.skip("needs an x86 processor with VNNI")
     loaded = registry.load_model(shipped.config.name)
-    exact = CompiledModel(loaded.model, loaded.mixture, torch.device("cpu"), maps=loaded.maps, int8=False)
+    exact = CompiledModel(loaded.model, loaded.flow, torch.device("cpu"), maps=loaded.maps, int8=False)
     z = torch.stack([exact.prior(torch.tensor([0.3]), points(exact, 24)[i : i + 1])[0] for i in range(24)])
     ours = WindowDecode(shipped, z, list(range(24)), 0.6).run()
     theirs = WindowDecode(exact, z, list(range(24)), 0.6).run()
@@ -139,30 +139,35 @@ def test_int8_plays_nearly_what_float32_plays(shipped):
     assert same > 0.9
 
 
-def test_the_prior_has_the_mixture_s_moments(small):
-    _, mixture, compiled = small
-    count = 20_000
-    choice = torch.linspace(1e-4, 1 - 1e-4, count)
-    white = torch.randn(count, compiled.config.latent_size, generator=torch.Generator().manual_seed(1))
-    z = compiled.prior(choice, white)
-    assert torch.allclose(z.mean(0), compiled.prior_mean, atol=0.05)
-    first = z[: count // 4 - 1]
-    assert torch.allclose(first.mean(0), mixture.means[0], atol=0.05)
-    assert first.std(0).mean() == pytest.approx(0.5, abs=0.02)
+@pytest.mark.parametrize("before", [0, 1, 3, 4, 9])
+def test_the_compiled_prior_draws_what_the_eager_one_draws(small, before):
+    _, flow, compiled = small
+    size = compiled.config.latent_size
+    generator = torch.Generator().manual_seed(before)
+    choice, white = torch.rand(40, generator=generator), torch.randn(40, size, generator=generator)
+    heard = torch.randn(before, size, generator=generator)
+    context, present = torch.zeros(40, 4, size), torch.zeros(40, 4)
+    context[:, : min(4, before)], present[:, : min(4, before)] = heard[:4], 1.0
+    with torch.inference_mode():
+        expected = flow(choice, white, context, present)
+    found = compiled.prior(choice, white, heard)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.equal(found, compiled.prior(choice, white, heard))
+    assert not before or not torch.allclose(found, compiled.prior(choice, white), atol=1e-2)
 
 
 def test_compiling_says_nothing_about_torch_jit():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model, mixture, maps = small_model(SMALL_LINE)
-        CompiledModel(model, mixture, torch.device("cpu"), maps=maps)
+        model, flow, maps = small_model(SMALL_LINE)
+        CompiledModel(model, flow, torch.device("cpu"), maps=maps)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_graphs_play_what_the_processor_plays(small):
-    model, mixture, compiled = small
-    cuda = CompiledModel(copy.deepcopy(model), mixture, torch.device("cuda"), maps=compiled.maps)
+    model, flow, compiled = small
+    cuda = CompiledModel(copy.deepcopy(model), flow, torch.device("cuda"), maps=compiled.maps)
     z = points(compiled, 4)
     for seeds in ([1, 2, 3, 4], [5, 6, 7, 8]):
         ours = WindowDecode(cuda, z, seeds, 0.7).run()

@@ -15,8 +15,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(params=[SMALL_LONG_LINE, SMALL_LONG_DRUMS, SMALL_TRIO], ids=lambda config: config.name)
 def small(request):
-    model, mixture, maps = small_hierarchy(request.param)
-    return model, CompiledHierarchy(model, mixture, CPU, maps=maps, int8=False)
+    model, flow, maps = small_hierarchy(request.param)
+    return model, CompiledHierarchy(model, flow, CPU, maps=maps, int8=False)
 
 
 def points(config, count):
@@ -110,8 +110,8 @@ def test_compiled_reads_what_the_modules_read(small):
 
 
 def test_a_trio_plays_only_what_each_part_has():
-    model, mixture, maps = small_hierarchy(SMALL_TRIO)
-    compiled = CompiledHierarchy(model, mixture, CPU, maps=maps)
+    model, flow, maps = small_hierarchy(SMALL_TRIO)
+    compiled = CompiledHierarchy(model, flow, CPU, maps=maps)
     row = WindowDecode(compiled, points(SMALL_TRIO, 1), [1], 1.0).run()[0].window
     bars = row.tokens.reshape(SMALL_TRIO.bars, 3, STEPS_PER_BAR)
     assert bars[:, :2].max() < LINE_CLASSES

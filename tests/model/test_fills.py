@@ -16,8 +16,8 @@ _FILLED = (38, 43, 47, 50)  # snare and toms
 
 
 def compiled(config):
-    model, mixture, maps = small_model(config)
-    return CompiledModel(model, mixture, torch.device("cpu"), maps=maps, int8=False)
+    model, flow, maps = small_model(config)
+    return CompiledModel(model, flow, torch.device("cpu"), maps=maps, int8=False)
 
 
 def of_bar(bars: Bars, bar: int) -> list[Note]:

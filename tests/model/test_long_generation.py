@@ -21,8 +21,8 @@ _MODELS = {}
 
 def long_model(config):
     if config.name not in _MODELS:
-        model, mixture, maps = small_hierarchy(config)
-        _MODELS[config.name] = CompiledHierarchy(model, mixture, torch.device("cpu"), maps=maps)
+        model, flow, maps = small_hierarchy(config)
+        _MODELS[config.name] = CompiledHierarchy(model, flow, torch.device("cpu"), maps=maps)
     return _MODELS[config.name]
 
 

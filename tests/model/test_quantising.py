@@ -29,8 +29,8 @@ def test_small_and_flat_tensors_stay_in_sixteen_bits():
 @pytest.mark.parametrize("config", [SMALL_LONG_LINE, SMALL_TRIO], ids=lambda config: config.name)
 def test_a_hierarchical_model_is_written_and_loaded(config, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "config_of", lambda name: config)
-    model, mixture, maps = small_hierarchy(config)
-    card = registry.write_model(config.name, model.shipped(model.state_dict()), mixture, maps, {}, tmp_path)
+    model, flow, maps = small_hierarchy(config)
+    card = registry.write_model(config.name, model.shipped(model.state_dict()), flow, maps, {}, tmp_path)
     assert card["parts"] == list(config.parts)
     loaded = registry.load_model(config.name, tmp_path)
     z = torch.randn(3, config.latent_size)

@@ -16,17 +16,17 @@ from bridge.model.registry import ModelFileError
 def folder(tmp_path, monkeypatch):
     """A models folder with a small melody model in it."""
     monkeypatch.setattr("bridge.model.registry.config_of", lambda name: SMALL_LINE)
-    model, mixture, maps = small_model(SMALL_LINE)
-    registry.write_model("melody-2bar", model.state_dict(), mixture, maps, {"steps": 7}, tmp_path)
+    model, flow, maps = small_model(SMALL_LINE)
+    registry.write_model("melody-2bar", model.state_dict(), flow, maps, {"steps": 7}, tmp_path)
     return tmp_path
 
 
 def test_what_is_written_is_loaded_rounded_to_half(folder):
-    model, mixture, maps = small_model(SMALL_LINE)
+    model, flow, maps = small_model(SMALL_LINE)
     loaded = registry.load_model("melody-2bar", folder)
     for key, value in model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[key], value.half().float())
-    assert torch.equal(loaded.mixture.means, mixture.means.half().float())
+    assert torch.equal(loaded.flow.expected.weight, flow.expected.weight.half().float())
     assert torch.equal(loaded.maps.attributes, maps.attributes.half().float())
     assert loaded.card["steps"] == 7
     assert loaded.card["parameters"] == sum(p.numel() for p in model.parameters())
