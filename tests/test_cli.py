@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,7 @@ def test_a_taken_port_is_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == f"barline: osc.port = {port}: another program has 127.0.0.1:{port} (UDP)\n"
 
 
-def test_a_failure_while_running_is_exit_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failure_while_running_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(self: Supervisor) -> None:
         raise CannotRunError("the player cannot start on this machine")
 
@@ -142,6 +141,27 @@ def test_json_has_stdout_to_itself(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert all(wanted <= set(card) for card in listed)
     assert run("models") == 0
     assert all(card["name"] in capsys.readouterr().out for card in listed[:1])
+
+
+def test_options_of_files_are_those_of_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bridge.model import file_commands, registry
+    from bridge.model.file_options import FileOptions, parse_key
+
+    monkeypatch.setattr(registry, "load_compiled", cache(registry.load_compiled))  # once, not six times
+    asked = ("--seed", "7", "--temperature", "0.9", "--key", "F# minor",
+             "--attribute", "density=0.5", "--attribute", "register=-1")  # fmt: skip
+    options = FileOptions(7, 0.9, parse_key("F# minor"), {"density": 0.5, "register": -1.0})
+    one = file_commands.sample_files("melody-2bar", 1, tmp_path / "told", options)[0]
+    two = file_commands.continue_file("melody-2bar", one, 2, tmp_path / "told.mid", options)
+    assert run("sample", "melody-2bar", "--count", "1", "--out", "a", *asked) == 0
+    assert run("continue", "melody-2bar", str(one), "--out", "next.mid", *asked) == 0
+    assert run("interpolate", "melody-2bar", str(one), str(two), "--steps", "3", "--out", "way", *asked) == 0
+    assert run("reconstruct", "melody-2bar", str(one), "--out", "again.mid", *asked) == 0
+    assert (tmp_path / "a" / "melody-2bar-001.mid").read_bytes() == one.read_bytes()
+    assert (tmp_path / "next.mid").read_bytes() == two.read_bytes()
+    assert capsys.readouterr().err == ""
 
 
 def test_sample_with_a_seed_is_the_same_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
