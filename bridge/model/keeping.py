@@ -91,13 +91,13 @@ def onsets_wanted(hold: Hold | None, first_step: int, steps: int) -> int | None:
 
 def finished(bars: Bars, hold: Hold | None, lock: Lock | None, scale: frozenset[int] | None, kind: str) -> Bars:
     """The bars with what is held, bound to `scale` (None: not bound), with what is locked: each exactly, the later
-    winning where they contradict each other. `kind` is what a voice of one part plays: melody, bass or drums.
+    winning where they contradict each other. `kind` is what the voice plays: melody, bass, drums, or all as a trio.
     """
     if hold is not None and bars.notes:
         held = _filled(hold.bars, bars.length)
         notes: list[Note] = []
         for part in {note.part for note in bars.notes} | {note.part for note in held.notes}:
-            plays = TRIO_PARTS[part] if len(_parts(bars) | _parts(held)) > 1 else kind
+            plays = TRIO_PARTS[part] if kind == "trio" else kind
             mine, kept = _of_part(bars, part), _of_part(held, part)
             if mine.notes and kept.notes:
                 mine = (_with_rhythm if hold.what == "rhythm" else _with_pitches)(mine, kept, plays)
@@ -106,10 +106,6 @@ def finished(bars: Bars, hold: Hold | None, lock: Lock | None, scale: frozenset[
     if scale is not None and kind != "drums":
         bars = bound(bars, scale)
     return bars if lock is None else _with_locked(bars, lock, kind)
-
-
-def _parts(bars: Bars) -> set[int]:
-    return {note.part for note in bars.notes}
 
 
 def _of_part(bars: Bars, part: int) -> Bars:
