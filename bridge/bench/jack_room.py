@@ -30,17 +30,21 @@ def missing() -> str:
 
 
 class JackRoom:
-    """`jackd` with the dummy driver at `PERIOD` frames a cycle. Programs started meanwhile find it by themselves.
+    """`jackd` with the dummy driver at `period` frames a cycle. Programs started meanwhile find it by themselves.
 
     It takes real-time scheduling where it may have it (else it says so and goes on without): what is measured is to be
     the clocks, not how often a busy machine makes the server miss a cycle, in which its time stands.
     """
 
+    def __init__(self, period: int = PERIOD) -> None:
+        """Not yet started. With a long period nothing is lost where there is no real-time scheduling."""
+        self._period = period
+
     def __enter__(self) -> Self:
         self._name = f"barline-bench-{os.getpid()}"
         self._before = {key: os.environ.get(key) for key in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")}
         os.environ.update(JACK_DEFAULT_SERVER=self._name, JACK_NO_START_SERVER="1")
-        driver = ["-R", "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD)]
+        driver = ["-R", "-d", "dummy", "-r", str(RATE), "-p", str(self._period)]
         self._process = _quiet(["jackd", "-n", self._name, *driver])
         try:
             self.wait_for("system:playback_1")

@@ -10,19 +10,25 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean, median
 from typing import Final
 
+from bridge.bench.jack_room import JackRoom
+from bridge.bench.jack_room import missing as jack_missing
 from bridge.bench.rows import Row, row
 from bridge.hosted import HostedBridge, note_offs, note_ons
 from bridge.osc.client import OscClient, Said
 from bridge.player.hand import Hand
 from bridge.player.record import Played
 
+ROUNDS: Final = 32
 BPM: Final = 240.0
+ON_THE_LINE_MS: Final = 10.0
 BEAT_NS: Final = round(60e9 / BPM)
 BAR_NS: Final = 4 * BEAT_NS
+PERIOD: Final = 1024  # frames a cycle of JACK: whatever is sent must arrive
 WAY_IN_MS: Final = 32.0  # JACK at 1024 frames: a period and a half from the hand to the bridge's stamp
 SETTINGS: Final = ("midi.backend=jack", f"midi.input_latency_ms={WAY_IN_MS:g}")
 STYLES: Final = ("plain", "across", "plain", "early", "plain", "across", "nothing", "plain")
@@ -169,17 +175,42 @@ def _sleep_until(moment_ns: int) -> None:
     time.sleep(max(0.0, (moment_ns - time.perf_counter_ns()) / 1e9))
 
 
+def missing() -> str:
+    """Why this cannot be measured here, in plain words; empty where it can."""
+    return jack_missing()
+
+
+def rounds_on_jack(folder: Path) -> list[Round]:
+    """All rounds, with a bridge and a JACK server of their own."""
+    with JackRoom(PERIOD), HostedBridge(folder, SETTINGS) as bridge, bridge.client() as client:
+        client.ask("/bridge/subscribe", answer="/bridge/welcome")
+        bridge.wait_until_ready()
+        with Hand("jack", "Barline in") as hand:
+            return play_rounds(bridge, client, hand, ROUNDS)
+
+
 def jam_rows(rounds: Sequence[Round]) -> list[Row]:
-    """The rounds as results; each is its own reading."""
+    """The rounds as results; each is its own reading. Key and register are also judged against what was played half the
+    rounds later, in another key and register: that is their baseline.
+    """
     played = [each for each in rounds if each.phrase and each.answer]
     wanted = [each for each in rounds if each.phrase]
+    others = [*played[len(played) // 2 :], *played[: len(played) // 2]]
+    swapped = [
+        replace(each, phrase=other.phrase, tonic=other.tonic) for each, other in zip(played, others, strict=True)
+    ]
     return [
+        row("jam: rounds with an answer from the line on", "share",
+            [float(bool(each.answer) and abs(each.first_ms) < ON_THE_LINE_MS) for each in rounds]),
+        row("jam: notes left open, or sounding while it listens", "notes",
+            [float(each.left_open + len(each.while_listening)) for each in rounds]),
         row("jam: answers launched on their bar line", "share", [float(each.launched) for each in wanted]),
         row("jam: the answer is with the player so long before the line", "ms", [each.ready_ms for each in wanted]),
         row("jam: its last version, with the last notes", "ms", [each.final_ms for each in wanted]),
-        row("jam: notes of the answer in the key that was played in", "share", [each.in_key for each in played]),
+        row("jam: notes of the answer in the key that was played in", "share", [each.in_key for each in played],
+            fmean(each.in_key for each in swapped)),
         row("jam: middle of the answer from the middle of the phrase", "semitones",
-            [each.apart_semitones for each in played]),
+            [each.apart_semitones for each in played], fmean(each.apart_semitones for each in swapped)),
         row("jam: notes of the answer for one of the phrase", "ratio", [each.density for each in played]),
         row("jam: how much louder the answer is", "ratio", [each.louder for each in played]),
     ]  # fmt: skip

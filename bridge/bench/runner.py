@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import paths
-from bridge.bench import bending, clocks, decode, groove, knobs, lead, live, soak
+from bridge.bench import bending, clocks, decode, groove, jam, knobs, lead, live, soak
 from bridge.hosted import HostedBridge
 from bridge.model.registry import list_models
 
@@ -61,7 +61,7 @@ def _all(folder: Path, settings: Settings, say: Say) -> list[dict[str, Any]]:
         results += live.processor_row(bridge, client)
         say("how shortly before a bar line a request may come ...")
         results += lead.lead_rows(client)
-    return results + _clocks(folder, say)
+    return results + _clocks(folder, say) + _jam(folder, say)
 
 
 def _clocks(folder: Path, say: Say) -> list[dict[str, Any]]:
@@ -70,6 +70,14 @@ def _clocks(folder: Path, say: Say) -> list[dict[str, Any]]:
         return []
     say("MIDI clock, sent and followed ...")
     return clocks.clock_rows(folder)
+
+
+def _jam(folder: Path, say: Say) -> list[dict[str, Any]]:
+    if absent := jam.missing():
+        say(f"jam: left out, {absent}")
+        return []
+    say("call and response with a scripted player ...")
+    return jam.jam_rows(jam.rounds_on_jack(folder / "jam"))
 
 
 def _soak(folder: Path, settings: Settings, minutes: float, say: Say) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ _MINOR_DEGREES: Final = (0, 2, 3, 5, 7, 8, 10)
 _PLAYED_SHARE: Final = 0.08  # a pitch class that has so much of the time belongs, whatever the key
 _ROOM: Final = 5  # semitones that an answer may go beyond the phrase's lowest and highest note
 _MOST_NOTES: Final = 1.5  # times as many as the phrase has
+_LEAST_NOTES: Final = 0.5
 _KEY_MEMORY: Final = 0.75
 _STILL_INSIDE: Final = 0.8
 _INSIDE_WEIGHT: Final = 8.0  # that a scale holds all that was played says more than which of its notes were played most
@@ -159,6 +160,7 @@ def fitted(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) 
     if not answer.notes or not phrase.notes:
         return answer
     notes = _from_the_line(_thinned(answer.notes, math.ceil(_MOST_NOTES * len(phrase.notes))))
+    notes = _quoting(notes, phrase.notes, math.ceil(_LEAST_NOTES * len(phrase.notes)))
     if not drums:
         notes = _in_register([_in_key(note, classes) for note in notes], _pitched(phrase.notes))
     louder = fmean(n.velocity for n in phrase.notes) - fmean(n.velocity for n in notes)
@@ -182,6 +184,21 @@ def _thinned(notes: Sequence[Note], most: int) -> list[Note]:
     """At most so many notes: those on weak steps, and the softer of them, go first."""
     keep = sorted(notes, key=lambda n: (metric_velocity(round(n.start / STEP_BEATS)), n.velocity), reverse=True)
     return list(in_order(keep[:most]))
+
+
+def _quoting(notes: list[Note], phrase: Sequence[Note], least: int) -> list[Note]:
+    """At least so many notes: where the answer says too little it quotes the phrase, on its strongest steps first."""
+    free = [note for note in phrase if all(abs(note.start - own.start) >= STEP_BEATS for own in notes)]
+    free.sort(key=lambda note: metric_velocity(round(note.start / STEP_BEATS)), reverse=True)
+    quoted = free[: max(0, least - len(notes))]
+    if not quoted:
+        return notes
+    together = in_order([*notes, *quoted])
+    ends = {}
+    for note in together:  # nothing of a part lasts into what is struck after it
+        later = [other.start for other in together if other.part == note.part and other.start > note.start]
+        ends[note] = min(note.end, *later) if later else note.end
+    return [replace(note, duration=ends[note] - note.start) for note in together]
 
 
 def _from_the_line(notes: Sequence[Note]) -> list[Note]:

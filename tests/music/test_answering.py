@@ -99,6 +99,13 @@ def test_an_answer_begins_on_its_line():
     assert made.notes[0].end <= 2.5
 
 
+def test_an_answer_that_says_too_little_quotes_the_phrase():
+    phrase = line(60, 62, 64, 65, 67, 69, 71, 72)
+    made = fitted(Bars((Note(67, 0.0, 4.0, 90),), 4.0), phrase, frozenset(MAJOR), drums=False)
+    assert [(note.start, note.pitch) for note in made.notes] == [(0.0, 67), (1.0, 64), (2.0, 67), (3.0, 71)]
+    assert [note.end for note in made.notes] == [1.0, 1.5, 2.5, 3.5]
+
+
 def test_drums_keep_their_instruments():
     phrase = Bars((Note(36, 0.0, 0.1, 100), Note(38, 1.0, 0.1, 100)), 4.0)
     answer = Bars((Note(36, 0.0, 0.1, 60), Note(49, 2.0, 0.1, 60)), 4.0)

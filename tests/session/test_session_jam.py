@@ -312,7 +312,7 @@ def test_the_feel_of_who_plays_is_put_on_the_answer_and_taken_off_for_the_model(
     room.play(*at(1, *swung), length=0.05)
     room.to(9.5)
     assert [row[1] for row in room.jobs[-1].material[0][1]] == [0.25 * step for step in range(8)]
-    (first, _), (second, _), (third, _) = room.strokes(8, 9.5)
+    (first, _), (second, _), (third, _) = room.strokes(8, 9.5)[:3]
     assert (first, third) == (8.0, pytest.approx(8.5, abs=0.01))
     assert second == pytest.approx(8.335, abs=0.012)
 
