@@ -13,7 +13,7 @@ from bridge.model.noise import derived
 from bridge.model.report_tables import markdown
 from bridge.paths import models_folder
 
-FEW = Sizes(samples=20, pairs=3, moved_pairs=1, loops=2)
+FEW = Sizes(samples=20, pairs=3, moved_pairs=1, loops=2, chains=40, continued=5)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,7 @@ def test_everything_asked_for_is_measured(measured):
     assert found["interpolation"]["pairs"] == 3
     assert found["small_moves"]["moves"] == 50
     assert set(found["attributes"]["knobs"]) == {"density", "syncopation", "interval", "diatonic", "register"}
+    assert found["continuation"]["gone_on_from"] <= 5
     assert json.loads(json.dumps(found)) == found
 
 
