@@ -182,7 +182,7 @@ class PlayerProcess:
         """The ports have come or gone: the bridge is told, and whether there is an input to hear a clock on."""
         self.performer.outbox.append(record)
         if isinstance(record, messages.Ports):
-            self.performer.ports_came(_why_no_input(record), self.clock.now_ns())
+            self.performer.ports_came(_why_no_input(record), self._keeper.grain_ms, self.clock.now_ns())
 
     def _woken(self, _mask: int) -> None:
         try:

@@ -82,6 +82,7 @@ class HostedBackend:
             self._look = JackWatch("Barline look")
         except OSError as fault:
             raise PortError(str(fault)) from fault
+        self.grain_ms = self._look.period_ms()
 
     def open_all(self, client: str, names: Sequence[str], input_name: str | None, sink: InputSink) -> list[Port]:
         """Start the process and let it open an output "`client` NAME" for each name, and the input.

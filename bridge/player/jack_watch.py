@@ -57,6 +57,8 @@ def _library() -> Any:
     library.jack_get_ports.restype = ctypes.POINTER(text)
     library.jack_get_ports.argtypes = [pointer, text, text, ctypes.c_ulong]
     library.jack_connect.argtypes = [pointer, text, text]
+    library.jack_get_buffer_size.argtypes = [pointer]
+    library.jack_get_sample_rate.argtypes = [pointer]
     library.jack_set_error_function(ignore)
     library.jack_set_info_function(ignore)
     return library
@@ -99,6 +101,11 @@ class JackWatch:
             count += 1
         self._library.jack_free(names)
         return count
+
+    def period_ms(self) -> float:
+        """The length of the server's cycle: RtMidi stamps what comes in with the beginning of one."""
+        rate = self._library.jack_get_sample_rate(self._client) if self.alive else 0
+        return 1000.0 * self._library.jack_get_buffer_size(self._client) / rate if rate else 0.0
 
     def midi_sources(self) -> list[str]:
         """Full names of all ports that MIDI comes out of."""

@@ -131,9 +131,12 @@ class Performer:
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
 
-    def ports_came(self, no_input: str, now_ns: int) -> None:
-        """There are other ports than before. `no_input`: why no MIDI clock can be heard, in plain words; else empty."""
+    def ports_came(self, no_input: str, grain_ms: float, now_ns: int) -> None:
+        """There are other ports than before. `no_input`: why no MIDI clock can be heard, in plain words; else empty.
+        `grain_ms`: what comes in is stamped only so often.
+        """
         self.timekeeper.set_missing("midi", no_input)
+        self.timekeeper.midi_grain(grain_ms)
         if self._clock_out is not None:
             self._clock_out.begin_again(self.looper.map, now_ns)
         if self._worth_telling(now_ns):

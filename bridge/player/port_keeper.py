@@ -64,6 +64,11 @@ class PortKeeper:
         self._repeats: list[int] = []
         self._heard_ns: dict[int, int] = {}
 
+    @property
+    def grain_ms(self) -> float:
+        """See `Backend.grain_ms`."""
+        return self._backend.grain_ms
+
     def start(self, now_ns: int) -> None:
         """Open the ports, or say why not and go on without; then close what an earlier player left open."""
         self._open(now_ns)

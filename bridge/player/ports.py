@@ -47,6 +47,8 @@ class Backend(Protocol):
     """A MIDI system, or what stands in for one."""
 
     kind: str
+    grain_ms: float
+    """What comes in is stamped only so often; 0 where it is stamped when it comes."""
     readable: socket.socket | None
     """To be watched by the loop, and `attend` called when something has come; None where there is nothing to watch."""
 
@@ -116,6 +118,7 @@ class InnerBackend:
     def __init__(self, kind: str) -> None:
         """`kind` is ``memory`` or ``none``."""
         self.kind = kind
+        self.grain_ms = 0.0
         self.readable: socket.socket | None = None
         self.opened: list[MemoryPort] = []
 

@@ -79,6 +79,7 @@ class RtmidiBackend:
             PortError: it is not there (the text says what is missing).
         """
         self.kind = kind
+        self.grain_ms = 0.0
         self.readable: socket.socket | None = None
         api = APIS[kind]
         if api not in rtmidi.get_compiled_api():
@@ -92,6 +93,7 @@ class RtmidiBackend:
         if kind == "jack":
             try:
                 self._watch = JackWatch("Barline watch")
+                self.grain_ms = self._watch.period_ms()
             except OSError as fault:
                 raise PortError(str(fault)) from fault
 

@@ -46,6 +46,7 @@ class MidiFollower(Passive):
         self.takes_transport = True
         self.grid_beats = 1 / PER_BEAT
         self.supposed_bpm = supposed_bpm
+        self.grain_ms = 0.0  # ticks are stamped only so often: the MIDI system's period, where it has one
         self._tracker = TickTracker()
         self._origin_ns = 0  # ticks are tracked in ms from here
         self._ticking = False
@@ -183,7 +184,7 @@ class MidiFollower(Passive):
 
     def _awake(self, stamp_ns: int) -> None:
         """Ticks after a silence: the song has gone on meanwhile, and which tick this is only our own time can tell."""
-        self._tracker = TickTracker()
+        self._tracker = TickTracker(self.grain_ms)
         self._origin_ns = stamp_ns
         self._off_ms = 0.0
         self._since_start = None

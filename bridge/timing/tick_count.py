@@ -13,15 +13,16 @@ import itertools
 import math
 from typing import Final
 
+WITHIN_GRAIN: Final = 0.55  # off by up to half a grain, and what the line itself is off by, is as likely as not at all
 QUIETEST_MS: Final = 0.05  # no clock's stamps are better than this here
 FIRST_JITTER_MS: Final = 3.0  # supposed before enough ticks have come to see it
-SEEN_FROM: Final = 4  # third differences
-SPACED: Final = 192  # third differences looked at for the jitter: eight beats
-EACH_UNTIL, AFTERWARDS_EVERY = 48, 8  # ticks: it changes slowly
-SMALLER_SHARE: Final = 0.9  # of them are averaged; what lost ticks cause is among the rest
-THIRD_DIFFERENCE: Final = 0.6573 * math.sqrt(20.0)  # that average, of independent normal errors of deviation 1
 OPEN_TICKS: Final = 16  # how far back the numbering may still change
-LOST_COST: Final = 4.6  # -log of 1 %, for each of them
+FEWEST_LOST, MOST_LOST = 0.01, 0.25  # the share of ticks that are lost, as a guess has seen it
+LOST_GAIN: Final = 1 / 96
+JITTER_TICKS: Final = 48  # over so many a guess averages the jitter it sees
+FIRST_JITTER_TICKS: Final = 4
+LARGEST_DEVIATION: Final = 3.0  # what lies further off is no jitter
+INEXACT_SHARE: Final = 0.05  # of the period: a guess gains nothing by explaining arrivals better than this
 MOST_LOST_COST: Final = 10.0  # a gap of any length is no more unlikely than this
 DOUBLED_COST: Final = 6.9  # -log of 0.1 %
 DOUBLED_MS: Final = 2.0  # how soon after the first
@@ -45,18 +46,26 @@ class _Guess:
     covariance: float
     period_variance: float
     cost: float
+    jitter_variance: float
+    lost: float
+    ticks: int
 
 
 class TickCount:
     """Numbers ticks by their arrivals."""
 
-    def __init__(self) -> None:
-        """No tick yet."""
+    def __init__(self, grain_ms: float = 0.0) -> None:
+        """No tick yet. `grain_ms`: arrivals are only seen so often, and stamped then (a JACK server's period)."""
+        self._within_ms = WITHIN_GRAIN * grain_ms
+        self._least_variance = max(QUIETEST_MS**2, grain_ms**2 / 12)
+        self._first_variance = max(FIRST_JITTER_MS**2, self._least_variance)
         self._guesses: list[_Guess] = []
-        self._arrivals: collections.deque[float] = collections.deque(maxlen=4)
-        self._thirds: collections.deque[float] = collections.deque(maxlen=SPACED)
-        self._seen = 0
-        self.jitter_ms = FIRST_JITTER_MS
+        self._arrivals: collections.deque[float] = collections.deque(maxlen=3)
+
+    @property
+    def jitter_ms(self) -> float:
+        """Standard deviation of the arrivals, as seen of late."""
+        return math.sqrt(self._guesses[0].jitter_variance) if self._guesses else FIRST_JITTER_MS
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -72,9 +81,9 @@ class TickCount:
 
     def arrived(self, at_ms: float) -> None:
         """A tick has come."""
-        self._see_jitter(at_ms)
+        self._arrivals.append(at_ms)
         if not self._guesses:
-            self._guesses = [_Guess((0,), at_ms, 0.0, 0.0, 0.0, 0.0, 0.0)]
+            self._guesses = [_Guess((0,), at_ms, 0.0, 0.0, 0.0, 0.0, 0.0, self._first_variance, FEWEST_LOST, 0)]
             return
         first = self._guesses[0]
         if first.period_ms == 0.0:
@@ -88,29 +97,37 @@ class TickCount:
             followers += [self._counted(guess, at_ms, *way) for way in self._ways(guess, at_ms)]
         self._keep_likely(followers)
 
-    def _see_jitter(self, at_ms: float) -> None:
-        """Third differences do not see tempo, steps or ramps, the smaller of them no lost ticks either."""
-        arrivals = self._arrivals
-        arrivals.append(at_ms)
-        if len(arrivals) == arrivals.maxlen:
-            self._thirds.append(abs(arrivals[3] - 3 * arrivals[2] + 3 * arrivals[1] - arrivals[0]))
-        self._seen += 1
-        if len(self._thirds) >= SEEN_FROM and (self._seen < EACH_UNTIL or self._seen % AFTERWARDS_EVERY == 0):
-            smaller = sorted(self._thirds)[: math.ceil(SMALLER_SHARE * len(self._thirds))]
-            self.jitter_ms = max(QUIETEST_MS, sum(smaller) / len(smaller) / THIRD_DIFFERENCE)
+    def _jitter_seen(self, guess: _Guess, step: int) -> float:
+        """The variance of the arrivals as the guess sees it, with one that is `step` further: by how much the middle
+        one of three lies off the line between the others. Neither tempo nor a ramp is seen in that, nor a lost tick
+        that was counted.
+        """
+        numbers, before = guess.numbers, guess.jitter_variance
+        if len(numbers) < 2 or numbers[-1] == numbers[-2]:
+            return before
+        first, middle, last = self._arrivals
+        one, other = 1 / (numbers[-1] - numbers[-2]), 1 / step
+        off_ms = (middle - first) * one - (last - middle) * other
+        seen = off_ms * off_ms / (one * one + (one + other) ** 2 + other * other)
+        if guess.ticks > JITTER_TICKS:
+            seen = min(seen, LARGEST_DEVIATION**2 * before)
+        gain = 1 / min(guess.ticks + FIRST_JITTER_TICKS, JITTER_TICKS)
+        return max(before + gain * (seen - before), self._least_variance)
 
     def _second(self, first: _Guess, at_ms: float) -> None:
         """A first period; the tick between may have been lost."""
-        noise = self.jitter_ms**2
+        noise = self._first_variance
         self._guesses = []
-        for step, cost in ((1, 0.0), (2, LOST_COST)):
+        for step, cost in ((1, 0.0), (2, -math.log(FEWEST_LOST))):
             period_ms = max((at_ms - first.at_ms) / step, QUIETEST_MS)
             spread = 2 * noise / step**2 + (JUMPS[0][0] * period_ms) ** 2
-            self._guesses.append(_Guess((0, step), at_ms, period_ms, noise, noise / step, spread, cost))
+            self._guesses.append(
+                _Guess((0, step), at_ms, period_ms, noise, noise / step, spread, cost, noise, FEWEST_LOST, 1)
+            )
 
     def _as_expected(self, guess: _Guess, at_ms: float) -> bool:
         off_ms = abs(at_ms - guess.at_ms - guess.period_ms)
-        spread = guess.at_variance + 2 * guess.covariance + guess.period_variance + self.jitter_ms**2
+        spread = guess.at_variance + 2 * guess.covariance + guess.period_variance + guess.jitter_variance
         return off_ms < min(EXPECTED_SHARE * guess.period_ms, EXPECTED_DEVIATIONS * math.sqrt(spread))
 
     def _ways(self, guess: _Guess, at_ms: float) -> list[tuple[int, float, float]]:
@@ -122,15 +139,15 @@ class TickCount:
 
     def _doubled(self, guess: _Guess, at_ms: float) -> _Guess:
         """The guess, if this is the last tick once more, at any moment soon after: it says nothing new."""
-        spread = guess.at_variance + self.jitter_ms**2 + DOUBLED_MS**2
+        spread = guess.at_variance + guess.jitter_variance + DOUBLED_MS**2
         cost = DOUBLED_COST + (at_ms - guess.at_ms) ** 2 / (2 * spread) + 0.5 * math.log(spread)
         numbers = (*guess.numbers[-OPEN_TICKS + 1 :], guess.numbers[-1])
         return dataclasses.replace(guess, numbers=numbers, cost=guess.cost + cost)
 
     def _counted(self, guess: _Guess, at_ms: float, step: int, jump: float = 0.0, cost: float = 0.0) -> _Guess:
         """The guess, if this tick is the one `step` further."""
-        noise = self.jitter_ms**2
-        quiet = min(1.0, QUIET_SHARE * guess.period_ms / self.jitter_ms)
+        noise = guess.jitter_variance
+        quiet = min(1.0, QUIET_SHARE * guess.period_ms / math.sqrt(noise))
         wander = (WANDER_SHARE * quiet * guess.period_ms) ** 2
         period_variance = guess.period_variance + step * wander + (jump * guess.period_ms) ** 2
         covariance = guess.covariance + step * period_variance
@@ -138,7 +155,10 @@ class TickCount:
         spread = at_variance + noise
         off_ms = at_ms - guess.at_ms - step * guess.period_ms
         at_gain, period_gain = at_variance / spread, covariance / spread
-        cost += min(LOST_COST * (step - 1), MOST_LOST_COST)
+        cost += min(-math.log(guess.lost) * (step - 1), MOST_LOST_COST) - math.log(1.0 - guess.lost)
+        lost = guess.lost + LOST_GAIN * (step - 1 - step * guess.lost)
+        beyond_ms = max(0.0, abs(off_ms) - self._within_ms)
+        inexact = spread + (INEXACT_SHARE * guess.period_ms) ** 2
         return _Guess(
             (*guess.numbers[-OPEN_TICKS + 1 :], guess.numbers[-1] + step),
             guess.at_ms + step * guess.period_ms + at_gain * off_ms,
@@ -146,7 +166,10 @@ class TickCount:
             at_variance - at_gain * at_variance,
             covariance - at_gain * covariance,
             period_variance - period_gain * covariance,
-            guess.cost + cost + off_ms * off_ms / (2 * spread) + 0.5 * math.log(spread),
+            guess.cost + cost + beyond_ms * beyond_ms / (2 * inexact) + 0.5 * math.log(inexact),
+            self._jitter_seen(guess, step),
+            min(max(lost, FEWEST_LOST), MOST_LOST),
+            guess.ticks + 1,
         )
 
     def _keep_likely(self, guesses: list[_Guess]) -> None:

@@ -33,9 +33,9 @@ class TickLine:
 class TickTracker:
     """Takes arrivals in, gives the line."""
 
-    def __init__(self) -> None:
-        """No tick yet."""
-        self._count = TickCount()
+    def __init__(self, grain_ms: float = 0.0) -> None:
+        """No tick yet; `grain_ms`: see `TickCount`."""
+        self._count = TickCount(grain_ms)
         self._ticks: collections.deque[tuple[int, float]] = collections.deque(maxlen=WIDTHS[-1])
         self.line: TickLine | None = None
         self.width = 0

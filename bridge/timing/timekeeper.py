@@ -113,6 +113,10 @@ class Timekeeper:
             leader is None or leader.name == "link", ours, self.missing(),
         )  # fmt: skip
 
+    def midi_grain(self, grain_ms: float) -> None:
+        """Ticks are stamped only so often by the MIDI system that there is now."""
+        self._midi.grain_ms = grain_ms
+
     # -- time passes --------------------------------------------------------------------------------------------------
 
     def next_check_ns(self) -> int:

@@ -23,6 +23,7 @@ class System:
     """A MIDI system that comes, goes, and counts its listeners as a test wants it."""
 
     kind = "jack"
+    grain_ms = 0.0
     readable = None
 
     def __init__(self) -> None:

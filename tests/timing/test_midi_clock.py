@@ -227,3 +227,30 @@ def test_a_long_silence_is_the_end_of_it():
     follower.check(last_ns + FORGET_NS)
     assert follower.map is None
     assert not follower.leads_transport
+
+
+@pytest.mark.parametrize("tempo", [97.3, 120.0, 174.5])
+@pytest.mark.parametrize("period_ms", [2.667, 10.667, 21.333])
+def test_ticks_that_are_stamped_once_a_cycle_of_the_server_keep_their_tempo(period_ms, tempo):
+    """At 120 BPM and 1024 frames nearly every cycle has one tick, and now and then one has two."""
+    song = Song.steady(tempo)
+    follower = MidiFollower()
+    follower.grain_ms = period_ms
+    period_ns = round(period_ms * 1e6)
+    errors = []
+    for stamp_ns, message in stream(song, 24, 1, jitter_ms=0.2, lost=0.0, doubled=0.0):
+        seen_ns = (stamp_ns // period_ns + 1) * period_ns
+        follower.midi_in(seen_ns, message)
+        at_s = (seen_ns - BEGAN_NS) / S
+        if follower.map is not None and at_s > 10:
+            errors.append((follower.map.beat_at_ns(seen_ns) - song.beat_at(at_s)) * 60_000 / tempo)
+    assert follower.map is not None
+    assert follower.map.tempo_bpm == pytest.approx(tempo, rel=0.02)
+    assert all(-1.3 * period_ms <= error <= 0.3 * period_ms for error in errors)
+
+
+@pytest.mark.parametrize("lost", [0.1, 0.3])
+def test_many_lost_ticks_do_not_slow_the_song(lost):
+    errors = phase_errors_ms(Song.steady(120.0), 30, 10, 3, jitter_ms=1.0, lost=lost)
+    off = round(sorted(errors)[len(errors) // 2] / (500 / 24)) * 500 / 24  # the first ticks may be among the lost
+    assert p95([error - off for error in errors]) <= 1.0
