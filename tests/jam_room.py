@@ -29,9 +29,9 @@ def as_played(job: messages.Generate) -> Rows:
 class JamRoom:
     """Two voices, melody and bass, at 120 BPM; the clock stands."""
 
-    def __init__(self, folder: pathlib.Path, **settings: Any) -> None:
+    def __init__(self, folder: pathlib.Path, beats_per_bar: int = 4, **settings: Any) -> None:
         self.folder, self.settings = folder, settings
-        self.rig = Rig(folder)
+        self.rig = Rig(folder, beats_per_bar=beats_per_bar)
         self.latency_ms = 20.0
         self.make: Callable[[messages.Generate], Rows] = as_played
         self.jobs: list[messages.Generate] = []

@@ -65,6 +65,12 @@ class Jam:
             for jammer in self._jammers.values():
                 jammer.heard(begun)
 
+    def late(self, record: messages.Late) -> None:
+        """The player got bars after their boundary."""
+        jammer = self._jammers.get(record.voice)
+        if jammer is not None:
+            jammer.came_late(record.id)
+
     def clock_told(self, state: ClockState) -> None:
         """The clock has changed, or is told for the first time: voices that jammed before a restart jam on."""
         before, self._clock = self._clock, state

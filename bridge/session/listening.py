@@ -38,8 +38,9 @@ class Listening:
             if key not in self._notes and not ours:
                 begun.append(note)
             self._notes[key] = note
-        while len(self._notes) > limits.MAX_HEARD_NOTES:
-            del self._notes[next(iter(self._notes))]
+            oldest = next(iter(self._notes.values()))
+            if len(self._notes) > limits.MAX_HEARD_NOTES or start_beats - oldest.start_beats > limits.MAX_LOOP_BEATS:
+                del self._notes[next(iter(self._notes))]
         return begun
 
     def forget(self) -> None:

@@ -85,8 +85,14 @@ class Responder:
     def clock_slid(self) -> None:
         """Tempo or metre are others: the bar lines come at other moments."""
         if self._phase != "ready" and self._stage.clock.running:
-            self._to_beats = self._stage.clock.bar_line_at_or_after(self._to_beats)
+            self._to_beats = self._stage.clock.nearest_bar_line(self._to_beats)
             self._plan()
+
+    def came_late(self, loop_id: int) -> None:
+        """The player got the answer after the line: it comes in where it would be, at the next step."""
+        if self._given is not None and loop_id == self._loop_id:
+            now_ns = self._stage.timers.now_ns()
+            self._band.performer.launch(self._voice, self._given, self._request.origin, now_ns, "step")
 
     def forget(self) -> None:
         """`clear`: nothing is gone on from."""

@@ -153,6 +153,7 @@ class Session:
                 self._performer.scheduled(record)
             case messages.Late():
                 self._performer.late(record)
+                self._voice_requests.jam.late(record)
             case messages.Heard():
                 self._voice_requests.jam.heard(record)
             case messages.ClockState():

@@ -69,6 +69,9 @@ class Follower:
         """Tempo or metre are others."""
         self._plan()
 
+    def came_late(self, loop_id: int) -> None:
+        """The player got a step after its beat: it takes the next one, as it would anyway."""
+
     def forget(self) -> None:
         """`clear`: the next loop is made of what is played alone."""
         self._turns.void()
@@ -99,7 +102,7 @@ class Follower:
         here = clock.beat_at(timers.now_ns())
         bar_ms = clock.bar_beats * 60_000.0 / clock.bpm
         lead_ms = min(self._turns.lead_ms(0.0), _MOST_SHARE * bar_ms)
-        self._line_beats = clock.bar_line_at_or_after(self._line_beats)
+        self._line_beats = clock.nearest_bar_line(self._line_beats)
         while (wait_ms := (self._line_beats - here) * 60_000.0 / clock.bpm - lead_ms) < 0.0:
             self._line_beats += clock.bar_beats
         self._handle = timers.call_later(wait_ms / 1000.0, self._move)

@@ -71,6 +71,11 @@ class Clock:
         origin = 0.0 if self.state is None else self.state.bar_origin_beats
         return origin + math.ceil((beats - origin) / self.bar_beats - _NEARLY) * self.bar_beats
 
+    def nearest_bar_line(self, beats: float) -> float:
+        """The bar line that is nearest: where a line known before lies in a clock that has slid a little."""
+        origin = 0.0 if self.state is None else self.state.bar_origin_beats
+        return origin + round((beats - origin) / self.bar_beats) * self.bar_beats
+
     def is_on_beat(self, beats: float) -> bool:
         """Whether the player's beats, counted from the bars' origin, fall on a position."""
         origin = 0.0 if self.state is None else self.state.bar_origin_beats

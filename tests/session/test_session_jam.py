@@ -235,6 +235,60 @@ def test_another_tempo_in_the_middle_moves_no_line(room):
     assert all(beat % 4 == 0 for beat in room.launched())
 
 
+@pytest.mark.parametrize("tempo", [20.0, 240.0, 999.0])
+def test_at_every_tempo_answers_are_on_the_line(tmp_path, tempo):
+    room = JamRoom(tmp_path)
+    room.ask("tempo", "clock", tempo=tempo)
+    room.start()
+    room.jam("respond")
+    for bar in (1, 3, 5):
+        room.play(*at(bar, (0.0, 60), (2.0, 64)), length=0.5)
+    room.to(24.5)
+    assert room.launched() == [8.0, 16.0, 24.0]
+    assert len(room.rig.strokes()) == 7
+
+
+def test_in_three_four_the_lines_are_every_three_beats(tmp_path):
+    room = JamRoom(tmp_path, beats_per_bar=3)
+    room.start()
+    room.jam("respond", 2)
+    room.play((3.0, 60), (5.0, 64), (6.5, 67))
+    room.to(15.5)
+    assert room.launched() == [9.0]
+    assert (room.jobs[0].bars, room.jobs[0].beats_per_bar, room.jobs[0].material[0][0]) == (2, 3.0, 6.0)
+    assert room.strokes(9, 15)[0][0] == 9.0
+    assert room.strokes(15, 16) == []
+
+
+def test_a_clock_that_slides_a_little_keeps_its_lines(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    state = room.room.session.stage.clock.state
+    for origin in (-0.002, 0.002):
+        told = dataclasses.replace(state, bar_origin_beats=origin, tempo_bpm=120.5)
+        room.room.session.from_player(told)
+    room.room.session.from_player(state)
+    room.to(12.5)
+    assert room.launched() == [8.0]
+    assert [phase[:2] for phase in room.phases[-2:]] == [("answer", 8.0), ("listen", 12.0)]
+
+
+def test_an_answer_that_the_player_gets_late_comes_in_in_its_place(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62), (2.0, 64)))
+    held = []
+    handle = room.rig.send
+    room.rig.send = lambda *records: held.extend(records)  # the way to the player is slow, over the bar line
+    room.to(8.1)
+    room.rig.send = handle
+    handle(*held)
+    room.to(12.0)
+    assert [beat % 0.25 for beat, _ in room.strokes(8, 12)] == [0.0] * len(room.strokes(8, 12))
+    assert [pitch for _, pitch in room.strokes(8, 12)] == [62, 64, 60]
+    assert room.strokes(12, 16) == []
+    assert len(room.said("/melody/late")) == 1
+
+
 def test_a_jam_goes_on_after_the_bridge_process_was_started_again(room):
     room.jam("respond")
     room.play(*at(1))
