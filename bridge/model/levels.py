@@ -22,7 +22,7 @@ LEVELS = 16
 #: How many standard deviations more (or less) of an attribute the end of the knob asks for.
 _REACH = {"density": 1.5, "syncopation": 4.0, "interval": 1.25, "diatonic": 4.0, "fill": 2.5}
 _BEST, _ORDERS, _MOST_STAGES = 6, 2, 16
-_SIDE_COST, _LOSS_COST = 0.5, 8.0
+_SIDE_COST, _LOSS_COST, _STEP_COST = 0.4, 8.0, 1.0
 _LOSS_AT_REST, _LOSS_A_TURN = 0.1, 0.75
 
 
@@ -50,10 +50,11 @@ def chosen_levels(
     tokens = tokens_of(pool.units, config)
     away = (measure(tokens, config) - start) / spreads
     lost = _lost(pool.units, config)
-    levels, reached = [base], 0.0
+    levels, reached, pick = [base], 0.0, 0
     for level in range(1, LEVELS + 1):
         turn = level / LEVELS
         cost = _costs(away, lost, sign * _REACH[attribute] * turn, column, turn)
+        cost = cost + _STEP_COST * (tokens != tokens[pick]).mean(1)  # what is near the level before
         cost = np.where(sign * away[:, column] >= reached - 1e-9, cost, np.inf)
         pick = int(np.argmin(cost))
         reached = max(0.0, sign * float(away[pick, column]))
@@ -63,10 +64,12 @@ def chosen_levels(
 
 def _costs(away: Floats, lost: Floats, asked: float, column: int, turn: float) -> Floats:
     """What each window (n,) costs when so much is asked: missing it, moving other attributes, losing many notes."""
-    others = np.delete(away, column, axis=1)
+    others = np.abs(np.delete(away, column, axis=1))
     excess = (lost - _LOSS_AT_REST - _LOSS_A_TURN * turn).clip(0.0)
     cost: Floats = (
-        np.square(away[:, column] - asked) + _SIDE_COST * np.square(others).sum(1) + _LOSS_COST * np.square(excess)
+        np.abs(away[:, column] - asked)
+        + _SIDE_COST * np.minimum(others, np.square(others)).sum(1)
+        + _LOSS_COST * np.square(excess)
     )
     return cost
 

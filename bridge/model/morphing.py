@@ -47,7 +47,8 @@ _STRIKE_NATS = (0.0, 0.6, 1.2)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
 #: longer loops.
 _ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 30, "trio": 26}, 6
-#: How many anchors a pad has on a side, for loops of up to so many times two bars.
+#: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
+#: more, count as three at least.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
 _TWO_BARS = 32  # in steps
 _MAX_BEATS = 16 * BEATS_PER_BAR
@@ -106,7 +107,7 @@ def prepare_morph(
     if len(corners) == 2:
         places, field = _on_the_way(config.part, count * config.stream_steps // _TWO_BARS), _way
     else:
-        long = count * config.stream_steps // _TWO_BARS
+        long = max(count * config.stream_steps // _TWO_BARS, 3 if config.part == "drums" else 1)
         side = np.linspace(0.0, 1.0, next(n for n, most in _PAD_PLACES if long <= most)).tolist()
         places, field = [(x, y) for y in side for x in side if (x, y) not in _PLACES], _pad
     rows = _decode(model, encoded, places, seed, temperature, biases, steering.latent_offset, at_every_beat)
