@@ -12,8 +12,9 @@ from torch import Tensor
 from bridge.model.chains import Chains
 from bridge.model.flow import LAYERS, MEMORY, Flow
 
-STEPS = 1500
-_BATCH = 384
+#: Steps there are at most, and those for a corpus of no size; with so many windows a step more.
+STEPS, _FEWEST_STEPS, _WINDOWS_A_STEP = 1500, 60, 12
+_BATCH, _FEWEST_A_BATCH = 384, 32
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 0.05
 _WARM_STEPS = 100
@@ -31,8 +32,11 @@ _LEAST_SIGNAL = 0.03
 _MOST_WAYS = 96
 
 
-def fit_flow(train: Chains, held_out: Chains, seed: int, steps: int = STEPS) -> Flow:
-    """A flow fitted to the chains of training songs, as it was when it was best on the held-out ones; deterministic."""
+def fit_flow(train: Chains, held_out: Chains, seed: int, steps: int | None = None) -> Flow:
+    """A flow fitted to the chains of training songs, as it was when it was best on the held-out ones; deterministic.
+    Without `steps` they are as many as suit the number of windows.
+    """
+    steps = steps or min(STEPS, _FEWEST_STEPS + len(train.rows) // _WINDOWS_A_STEP)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _Fit(train, held_out, seed, steps).run()
@@ -59,6 +63,7 @@ class _Fit:
 
     def __init__(self, train: Chains, held_out: Chains, seed: int, steps: int) -> None:
         self._train, self._held_out, self._steps = train, held_out, steps
+        self._size = min(_BATCH, max(_FEWEST_A_BATCH, len(train.rows)))
         self._rng = np.random.default_rng(seed)
         self._generator = torch.Generator().manual_seed(seed)
         own = train.before[torch.from_numpy(train.drawn_by_diet(_SPACE_POINTS, seed)), 0]
@@ -96,10 +101,10 @@ class _Fit:
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         """Posterior samples of windows, and what came before them: all of it, some of it or nothing."""
         train = self._train
-        which = torch.from_numpy(self._rng.choice(len(train.rows), _BATCH, p=train.chances))
-        alone = (torch.rand(_BATCH, generator=self._generator) < _ALONE) | (train.after[which] < 0)
-        told = torch.randint(1, MEMORY + 1, (_BATCH,), generator=self._generator)
-        told = torch.where(torch.rand(_BATCH, generator=self._generator) < _ALL_TOLD, MEMORY, told)
+        which = torch.from_numpy(self._rng.choice(len(train.rows), self._size, p=train.chances))
+        alone = (torch.rand(self._size, generator=self._generator) < _ALONE) | (train.after[which] < 0)
+        told = torch.randint(1, MEMORY + 1, (self._size,), generator=self._generator)
+        told = torch.where(torch.rand(self._size, generator=self._generator) < _ALL_TOLD, MEMORY, told)
         target = torch.where(alone, train.before[which, 0], train.after[which])
         return train.drawn(target, self._generator), *train.context(which, torch.where(alone, 0, told))
 
