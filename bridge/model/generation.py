@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,6 +91,16 @@ def prior_point(model: CompiledModel, seed: int, before: Tensor | None = None) -
     return model.prior(choice, white[None], before)[0].cpu()
 
 
+def _points(model: CompiledModel, seed: int, before: Tensor | None, steering: Steering) -> Iterable[Tensor]:
+    """The points (Z,) that a window is looked for at, in order: of candidates all at once, else as they are needed."""
+    seeds = [noise.derived(seed, *again) if again else seed for again in _ANEW]
+    if steering.surprise is None:
+        return (prior_point(model, each, before) for each in seeds)
+    choice = torch.tensor([noise.uniform(each, noise.MIXTURE) for each in seeds])
+    white = torch.from_numpy(np.stack([noise.normal(each, noise.LATENT, model.config.latent_size) for each in seeds]))
+    return model.prior(choice, white, before).cpu()
+
+
 def towards_prior(model: CompiledModel, point: Tensor, keep: float, seed: int) -> Tensor:
     """A point (Z,) that keeps a share `keep` of where `point` is and takes the rest from the prior; the spread of the
     prior is kept whatever the share.
@@ -112,7 +123,7 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     """New bars from the prior: the first window free, those after it going on from it."""
     config = model.config
     length = float(bars * BEATS_PER_BAR)
-    points = (prior_point(model, noise.derived(seed, 0, *again)) for again in _ANEW)
+    points = _points(model, noise.derived(seed, 0), None, steering)
     steps = _steps_left(length, 0, config)
     frame, first = _first_window(model, points, steering, noise.derived(seed, 0, 1), temperature, steps)
     windows, means = [first], torch.zeros(0, config.latent_size)
@@ -201,7 +212,7 @@ def _following(
     """One more window after those of the source and those made since; the nearest of them have posterior `means`."""
     first_step = len(made) * model.config.steps
     bias = steered_bias(steering, [*source, *made], model.config, frame, first_step)
-    points = (prior_point(model, noise.derived(seed, 2, *again), means) for again in _ANEW)
+    points = _points(model, noise.derived(seed, 2), means, steering)
     return [_best_of(model, points, steering, noise.derived(seed, 1), temperature, bias, steps, first_step)[2]]
 
 

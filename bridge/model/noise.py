@@ -26,25 +26,36 @@ def _mixed(words: _Words) -> _Words:
     return words ^ (words >> np.uint64(31))
 
 
-def _word(value: int) -> _Words:
-    return np.array([(value + 1) * _GOLDEN & _WORD], dtype=np.uint64)
+def _mixed_word(word: int) -> int:
+    """What `_mixed` makes of a single word: ten times as fast without an array round it."""
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & _WORD
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & _WORD
+    return word ^ (word >> 31)
+
+
+def _word(value: int) -> int:
+    return (value + 1) * _GOLDEN & _WORD
 
 
 def derived(seed: int, *path: int) -> int:
     """A seed of its own for a sub-task (the third candidate, the second window …), 63 bits."""
-    word = _mixed(_word(seed))
+    word = _mixed_word(_word(seed))
     for index in path:
-        word = _mixed(word ^ _word(index))
-    return int(word[0]) >> 1
+        word = _mixed_word(word ^ _word(index))
+    return word >> 1
+
+
+@lru_cache(maxsize=64)
+def _columns(columns: int) -> _Words:
+    return _mixed(np.arange(1, columns + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
 
 
 def _uniform(seed: int, stream: int, first: int, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Uniform numbers inside (0, 1), indexed by `first` + row and column."""
     rows, columns = shape
-    root = _mixed(_mixed(_word(seed)) ^ _word(stream))
-    row = _mixed(root ^ ((np.arange(first, first + rows, dtype=np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)))
-    column = (np.arange(columns, dtype=np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
-    words = _mixed(row[:, None] ^ _mixed(column)[None, :])
+    root = _mixed_word(_mixed_word(_word(seed)) ^ _word(stream))
+    row = _mixed(np.uint64(root) ^ (np.arange(first + 1, first + rows + 1, dtype=np.uint64) * np.uint64(_GOLDEN)))
+    words = _mixed(row[:, None] ^ _columns(columns)[None, :])
     return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 

@@ -142,7 +142,7 @@ def test_a_model_asked_to_hold_writes_the_rest_anew(melody, what: str) -> None:
     present = sample_bars(melody, 2, 1, 0.6)
     steering = Steering(hold=Hold(what, present), surprise=0.35)
     changed = 0
-    for seed in range(4):
+    for seed in range(8):
         made = kept_exactly(continue_bars(melody, present, 2, seed, 0.8, steering), steering, "melody", verbatim=False)
         rhythm = [(n.start, n.duration) for n in made.notes] == [(n.start, n.duration) for n in present.notes]
         pitches = [n.pitch for n in made.notes] == [n.pitch for n in present.notes]
