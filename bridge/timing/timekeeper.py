@@ -156,7 +156,7 @@ class Timekeeper:
 
     def _notice_silence(self) -> None:
         leader = self._leader
-        if leader is None or leader.here is not self._lost:
+        if leader is None or leader.map is None or leader.here is not self._lost:
             return
         self._lost = not leader.here
         if self._lost:
