@@ -13,7 +13,11 @@ import itertools
 import math
 from typing import Final
 
+from bridge import limits
+
 WITHIN_GRAIN: Final = 0.55  # off by up to half a grain, and what the line itself is off by, is as likely as not at all
+SHORTEST_MS: Final = 60_000 / (limits.MAX_TEMPO_BPM * limits.CLOCK_TICKS_PER_BEAT)
+"""Between two ticks; two that are handed over in one moment are of no faster clock than that."""
 QUIETEST_MS: Final = 0.05  # no clock's stamps are better than this here
 FIRST_JITTER_MS: Final = 3.0  # supposed before enough ticks have come to see it
 OPEN_TICKS: Final = 16  # how far back the numbering may still change
@@ -119,7 +123,7 @@ class TickCount:
         noise = self._first_variance
         self._guesses = []
         for step, cost in ((1, 0.0), (2, -math.log(FEWEST_LOST))):
-            period_ms = max((at_ms - first.at_ms) / step, QUIETEST_MS)
+            period_ms = max((at_ms - first.at_ms) / step, SHORTEST_MS)
             spread = 2 * noise / step**2 + (JUMPS[0][0] * period_ms) ** 2
             self._guesses.append(
                 _Guess((0, step), at_ms, period_ms, noise, noise / step, spread, cost, noise, FEWEST_LOST, 1)
@@ -162,7 +166,7 @@ class TickCount:
         return _Guess(
             (*guess.numbers[-OPEN_TICKS + 1 :], guess.numbers[-1] + step),
             guess.at_ms + step * guess.period_ms + at_gain * off_ms,
-            max(guess.period_ms + period_gain * off_ms, QUIETEST_MS),
+            max(guess.period_ms + period_gain * off_ms, SHORTEST_MS),
             at_variance - at_gain * at_variance,
             covariance - at_gain * covariance,
             period_variance - period_gain * covariance,

@@ -13,7 +13,7 @@ import dataclasses
 import math
 from typing import Final
 
-from bridge.timing.tick_count import TickCount
+from bridge.timing.tick_count import SHORTEST_MS, TickCount
 
 WIDTHS: Final = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # ticks
 DEVIATIONS: Final = 2.5  # half a confidence interval
@@ -93,7 +93,7 @@ class TickTracker:
             deviation = noise_ms * math.sqrt(1.0 / count + away * away * count / spread)
             lowest = max(lowest, ahead_ms - DEVIATIONS * deviation)
             highest = min(highest, ahead_ms + DEVIATIONS * deviation)
-            if lowest > highest:
+            if lowest > highest or period_ms < SHORTEST_MS:
                 break
             best, self.width = TickLine(newest, origin_ms + here_ms, period_ms), int(count)
             width = next(widths, WIDTHS[-1] + 1)
