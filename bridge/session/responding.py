@@ -1,9 +1,9 @@
 """Call and response: a voice that listens for some bars, answers for as many, and so on, always on the bar line.
 
 Three phases. *Ready*: nobody has played yet; the bar of the first note begins a phrase. *Listening*: the voice rests.
-A beat or more before the line an answer to what was heard so far is asked for and handed to the player; shortly before
-the line it is asked for again with the last notes folded in, and takes the other's place when it comes in time. So
-there is an answer before the listening has ended, come what may. *Answering*: the answer sounds once round.
+In the last bar an answer to what was heard so far is asked for and handed to the player; nearer to the line it is asked
+for again, as late as the engine allows, with the last notes folded in, and takes the other's place when it comes in
+time. So there is an answer before the listening has ended, come what may. *Answering*: the answer sounds once round.
 
 What is played into an answer (overdub) is not answered by itself, but where nothing is played in the next listening it
 is what the voice goes on from; where nothing was played there either, it goes on from its own last answer, more softly,
@@ -18,7 +18,6 @@ from typing import Final
 
 from bridge import messages
 from bridge.music.answering import KeySense, Played, softer
-from bridge.music.feel import Feel
 from bridge.music.notes import Bars
 from bridge.session.listening import PICK_UP_BEATS, Phrase, Phrases, hears
 from bridge.session.loops import Loop
@@ -56,6 +55,7 @@ class Responder:
         self._asked_ns = 0
         self._loop_id = 0
         self._given: Loop | None = None
+        self._answered_id = 0
         self._folded_in = False
         self._ill = 0.0
         self._last: Loop | None = None
@@ -135,7 +135,7 @@ class Responder:
         self._answered_from, self._from_beats = self._to_beats, self._to_beats
         self._to_beats += self._count * self._stage.clock.bar_beats
         if self._given is not None:
-            self._last = self._given
+            self._last, self._answered_id = self._given, self._given.id
             if self._folded_in:
                 self._band.performer.keep(self._voice, self._given)
         self._begin_phase()
@@ -153,9 +153,9 @@ class Responder:
             return [(self._to_beats, lambda: self._listen(self._to_beats))]
         most_ms = self._most_ms()
         choice_ms, last_ms = min(self._turns.lead_ms(most_ms), most_ms), min(self._turns.lead_ms(0.0), most_ms)
-        early_ms = min(max(60_000.0 / self._stage.clock.bpm, 2.0 * choice_ms), 2.0 * most_ms)
+        early_ms = max(60_000.0 / self._stage.clock.bpm, 2.0 * choice_ms) if self._turns.timed else 2.0 * most_ms
         return [
-            (self._to_beats - self._beats(early_ms), lambda: self._ask(most_ms)),
+            (self._to_beats - self._beats(min(early_ms, 2.0 * most_ms)), lambda: self._ask(most_ms)),
             (self._to_beats - self._beats(choice_ms), lambda: self._ask(most_ms)),
             (self._to_beats - self._beats(last_ms), lambda: self._ask(0.0)),
             (self._to_beats - self._beats(_GUARD_MS), self._make_sure),
@@ -185,7 +185,7 @@ class Responder:
             self._handle = None
 
     def _most_ms(self) -> float:
-        """How long asking may take: three eighths of a bar, so that both times fit into the last one."""
+        """How long asking may take: three eighths of a bar, so that twice fits into the last one."""
         return 0.375 * self._stage.clock.bar_beats * 60_000.0 / self._stage.clock.bpm
 
     def _beats(self, ms: float) -> float:
@@ -218,28 +218,26 @@ class Responder:
         self._loop_id = self._loop_id or self._stage.archive.new_id()
         classes = self._key.classes_with(phrase.bars)
         wish = Wish("next", (phrase.bars,), self._count, 0.0, softer(phrase.bars, loudness), classes)
-        line = self._to_beats
+        line, loop_id = self._to_beats, self._loop_id
 
         def take(bars: Bars, ill: float) -> None:
-            if self._given is None or ill < self._ill + _WORSE:
+            clock = self._stage.clock
+            loop = Loop(loop_id, bars, loop_id, None, phrase.feel, clock.bar_beats)
+            left_ms = (line - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
+            if left_ms < _TOO_LATE_MS:
+                self._too_late(loop, -left_ms)
+            elif self._given is None or ill < self._ill + _WORSE:
                 self._ill = ill
-                self._take(bars, phrase.feel, line)
+                self._take(loop)
 
-        self._turns.ask(wish, self._loop_id, most_ms, take)
+        self._turns.ask(wish, loop_id, most_ms, take)
 
-    def _take(self, bars: Bars, feel: Feel, line_beats: float) -> None:
+    def _take(self, loop: Loop) -> None:
         """An answer is made: the player gets it, or it takes the place of the one that the player has."""
         voice, performer = self._voice, self._band.performer
-        clock = self._stage.clock
-        loop = Loop(self._loop_id, bars, self._loop_id, None, feel, clock.bar_beats)
-        left_ms = (line_beats - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
         waiting = voice.pending is not None and voice.pending.id == loop.id
-        if left_ms < _TOO_LATE_MS:
-            if self._given is None:
-                self._too_late(loop, -left_ms)
-            return
         self._given = loop
-        voice.newest, voice.newest_order = bars, self._stage.next_order()
+        voice.newest, voice.newest_order = loop.bars, self._stage.next_order()
         if waiting:
             self._folded_in = True
             performer.replace_pending(voice, loop)
@@ -258,7 +256,10 @@ class Responder:
             self._band.performer.launch(self._voice, self._last, self._request.origin, now_ns, "bar")
 
     def _too_late(self, loop: Loop, ms: float) -> None:
-        voice, stage = self._voice, self._stage
+        """The line was before it: that is told once, where the round has had no answer."""
+        if loop.id <= self._answered_id:
+            return
+        voice, stage, self._answered_id = self._voice, self._stage, loop.id
         stage.outbox.publish(f"/{voice.name}/late", loop.id, float(ms), also=self._request.origin)
         here = stage.clock.beat_at(stage.timers.now_ns())
         if self._last is None and self._phase == "answer" and here < (self._from_beats + self._to_beats) / 2:

@@ -59,7 +59,13 @@ class Turns:
         self._voice = voice
         self._request = request
         self._ticket = self._taken = 0
+        self._has_timed = False
         self._timed_ms: deque[float] = deque([_FIRST_GUESS_MS], maxlen=_TIMED)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is known how long the engine takes."""
+        return self._has_timed
 
     def lead_ms(self, most_ms: float) -> float:
         """How long before a moment to ask, so that the bars are there: with all candidates where `most_ms` allows."""
@@ -81,6 +87,7 @@ class Turns:
             made.append(loop.bars)
             if len(made) == wanted and ticket > self._taken:
                 self._taken = ticket
+                self._has_timed = True
                 self._timed_ms.append((stage.timers.now_ns() - asked_ns) / 1e6 / wanted)
                 ill, best = min(((misfit(bars, wish.phrase, classes), bars) for bars in made), key=lambda each: each[0])
                 bars = fitted(best, wish.phrase, classes, drums=voice.is_drums) if wish.op == "next" else best
