@@ -98,7 +98,10 @@ def shaped(
     moved = bars
     if shape.latents or wanted.keys() - {"register"}:
         room = _Room(model, encode_bars(model, bars), steering, temperature * MORPH_TEMPERATURE, at_every_beat)
-        moved = _with_own_notes(to_bars(room.moved(shape), room.own.frame, config, bars.length), bars)
+        windows = room.moved(shape)
+        if not _same(windows, room.own.windows):
+            made = to_bars(windows, room.own.frame, config, bars.length)
+            moved = _with_own_notes(made, bars, lines="drums" not in config.parts)
     return in_register(moved, wanted.get("register", 0.0))
 
 
@@ -201,12 +204,16 @@ class _Room:
 
     def _means(self, windows: list[WindowTokens]) -> Tensor:
         """Where windows lie (W, Z)."""
-        if all(one is other for one, other in zip(windows, self.own.windows, strict=True)):
+        if _same(windows, self.own.windows):
             return self.own.means
         return self._model.encode(*as_tensors(windows))[0].cpu()
 
 
 _stages_lately: weakref.WeakKeyDictionary[CompiledModel, dict[object, Any]] = weakref.WeakKeyDictionary()
+
+
+def _same(windows: Sequence[WindowTokens], others: Sequence[WindowTokens]) -> bool:
+    return all(one is other for one, other in zip(windows, others, strict=True))
 
 
 def _digest(windows: list[WindowTokens]) -> bytes:
@@ -218,8 +225,10 @@ def _digest(windows: list[WindowTokens]) -> bytes:
     return digest.digest()
 
 
-def _with_own_notes(made: Bars, own: Bars) -> Bars:
-    """Notes of `own` that are still there sound as they did: at their moment, as loud and, where they may, as long."""
+def _with_own_notes(made: Bars, own: Bars, *, lines: bool) -> Bars:
+    """Notes of `own` that are still there sound as they did: at their moment, as loud and, where they may, as long. A
+    line has one note at a time: with one that stays stays the chord that `own` has there.
+    """
     there = {(round(note.start / STEP_BEATS), note.pitch, note.part): note for note in own.notes}
     notes: list[Note] = []
     for note in made.notes:
@@ -230,6 +239,9 @@ def _with_own_notes(made: Bars, own: Bars) -> Bars:
         as_long = abs(was.duration - note.duration) <= STEP_BEATS / 2
         duration = was.duration if as_long else max(STEP_BEATS / 4, note.end - was.start)
         notes.append(replace(was, duration=duration))
+        if lines:
+            step = round(was.start / STEP_BEATS)
+            notes += [other for other in own.notes if other is not was and round(other.start / STEP_BEATS) == step]
     return Bars(in_order(notes), made.length)
 
 

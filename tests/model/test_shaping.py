@@ -1,5 +1,7 @@
 """Attributes and latent directions on loops of any origin: monotone, reversible, and exact at rest."""
 
+from dataclasses import replace
+
 import held_out
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from bridge.model.shaping import UNSHAPED, Shape, in_register, shape_of, shaped
 from bridge.model.statistics import spearman
 from bridge.model.steering import Steering
 from bridge.music.grids import encode_line
-from bridge.music.notes import Bars, Note
+from bridge.music.notes import Bars, Note, in_order
 
 AMOUNTS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -95,6 +97,16 @@ def test_notes_that_stay_sound_as_they_did(melody):
     for note in kept:
         was = there[round(note.start * 4), note.pitch]
         assert (note.start, note.velocity) == (was.start, was.velocity)
+
+
+def test_a_knob_hardly_turned_changes_nothing_and_chords_stay_with_their_top_note(melody):
+    (loop,) = loops_of(melody, 1)
+    chords = Bars(in_order([*loop.notes, *(replace(note, pitch=note.pitch - 12) for note in loop.notes)]), 8.0)
+    assert turned(melody, chords, "density", 0.01) == chords
+    more = turned(melody, chords, "density", 0.5)
+    tops = {(n.start, n.pitch) for n in loop.notes} & {(n.start, n.pitch) for n in more.notes}
+    assert tops
+    assert {(start, pitch - 12) for start, pitch in tops} <= {(n.start, n.pitch) for n in more.notes}
 
 
 def test_loops_of_other_lengths_keep_them(shipped):
