@@ -45,7 +45,7 @@ _VARY_BONUS_NATS = 4.0
 _ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
 _ENCODED_KEPT = 64
 #: The share of a loop that may lie outside the session's key before it is moved: bars to go on from, bars to vary.
-_STAY, _STAY_NEAR = 0.06, 0.25
+_STAY, _STAY_NEAR = 0.15, 0.25
 
 
 @dataclass(frozen=True, slots=True)
