@@ -128,13 +128,18 @@ def test_three_corners_or_empty_ones_are_refused(shipped):
 
 
 def test_interpolation_moves_away_from_a_and_to_b(shipped):
-    a, b = corners_of(shipped, 2)
-    loops = interpolated(shipped, a, b, 7, 1, 0.6)
-    assert len(loops) == 7
-    away = [np.mean([p != q for p, q in zip(cells(loop), cells(a), strict=True)]) for loop in loops]
-    assert away[0] <= min(away) + 0.1
-    assert away[-1] >= max(away) - 0.1
-    assert np.mean([p == q for p, q in zip(cells(loops[-1]), cells(b), strict=True)]) > 0.6
+    """On average: the ends are decoded like the rest, and one of them may come out differently."""
+    away, arrived = [], []
+    for pair in range(4):
+        a, b = corners_of(shipped, 2, 30 + 2 * pair)
+        loops = interpolated(shipped, a, b, 7, 1, 0.6)
+        assert len(loops) == 7
+        away.append([np.mean([p != q for p, q in zip(cells(loop), cells(a), strict=True)]) for loop in loops])
+        arrived.append(np.mean([p == q for p, q in zip(cells(loops[-1]), cells(b), strict=True)]))
+    mean = np.mean(away, 0)
+    assert mean[0] <= min(mean) + 0.1
+    assert mean[-1] >= max(mean) - 0.1
+    assert np.mean(arrived) > 0.6
 
 
 def test_slerp_keeps_ends_and_lengths():
