@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from bridge.model.pathway import chosen_way, even_places
 from bridge.model.patterns import AnyField, Field, TrioField, field_of, units_of
 from bridge.model.steering import PLAIN, Steering, steered_bias
 from bridge.music.grids import PITCHES
-from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, Bars, repeated_to
+from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, repeated_to
 
 _ANCHOR_NATS = 4.0
 #: Windows on the way are looked for this many posterior spreads around it; those in the middle nearer to it.
@@ -112,10 +112,25 @@ def prepare_morph(
         places, field = [(x, y) for y in side for x in side if (x, y) not in _PLACES], _pad
     rows = _decode(model, encoded, places, seed, temperature, biases, steering.latent_offset, at_every_beat)
     fields = []
-    for index, row in enumerate(rows):
+    for index, made in enumerate(rows):
         ends = [_allowed(e.windows[index], biases[index], config) for e in encoded]
-        fields.append(_field(field, ends, places, row, config, noise.derived(seed, index)))
+        heard = round(length * STEPS_PER_BEAT) - index * config.steps
+        if heard < config.steps and config.part != "trio":
+            rows[index] = [replace(row, window=_heard(row.window, ends[0], heard)) for row in made]
+            ends = [_heard(end, ends[0], heard) for end in ends]
+        fields.append(_field(field, ends, places, rows[index], config, noise.derived(seed, index)))
     return Morph(tuple(corners), length, encoded, tuple(fields))
+
+
+def _heard(window: WindowTokens, rest: WindowTokens, steps: int) -> WindowTokens:
+    """A window of which only the first `steps` will be heard: what comes after is as in `rest`, and never changes."""
+    first, last = (window.tokens, window.velocities, window.offsets), (rest.tokens, rest.velocities, rest.offsets)
+    tokens, velocities, offsets = (
+        None if a is None or b is None else np.concatenate([a[:steps], b[steps:]])
+        for a, b in zip(first, last, strict=True)
+    )
+    assert tokens is not None
+    return WindowTokens(tokens, velocities, offsets)
 
 
 def _field(
