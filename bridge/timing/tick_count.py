@@ -139,7 +139,9 @@ class TickCount:
         the period may have changed, with the cost of that.
         """
         nearest = round((at_ms - guess.at_ms) / guess.period_ms)
-        return [(step, 0.0, 0.0) for step in {1, 2, nearest, nearest + 1} if step > 0] + [(1, *jump) for jump in JUMPS]
+        return [(step, 0.0, 0.0) for step in {1, 2, nearest, nearest + 1} if step > 0] + [
+            (step, *jump) for jump in JUMPS for step in (1, 2)
+        ]
 
     def _doubled(self, guess: _Guess, at_ms: float) -> _Guess:
         """The guess, if this is the last tick once more, at any moment soon after: it says nothing new."""
