@@ -213,11 +213,11 @@ def _input_name(midi: dict[str, Any]) -> str | None:
 
 def _why_no_input(ports: messages.Ports) -> str:
     """Why no MIDI clock can be heard, in plain words; empty where one can."""
-    if any(line.startswith("in: ") for line in ports.lines):
-        return ""
     if ports.backend == "none":
-        return f"MIDI clock: there is no MIDI input here: {'; '.join(ports.lines) or 'midi.backend is none'}"
-    return "MIDI clock: there is no MIDI input: midi.input is none"
+        why = next((line for line in ports.lines if line.startswith("no MIDI")), "midi.backend is none")
+        return f"MIDI clock cannot be heard here: {why}"
+    listens = any(line.startswith("in: ") for line in ports.lines)
+    return "" if listens else "MIDI clock cannot be heard: midi.input is none"
 
 
 def _backend_maker(wanted: str, record: pathlib.Path) -> Callable[[], Backend]:

@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from player_rig import BEGAN_NS, Rig
+from player_rig import BEGAN_NS, Rig, player_process
 
 from bridge import messages
 from bridge.timing.twins import Song, live_reports, tick_stamps
@@ -102,3 +102,16 @@ def test_a_clock_that_goes_away_is_told_and_the_music_goes_on(tmp_path):
     assert [beat for beat, _ in strokes] == pytest.approx([4 + k / 4 for k in range(len(strokes))], abs=0.002)
     assert len(strokes) > 90
     assert rig.performer.timekeeper.source_in_force == "internal"
+
+
+@pytest.mark.parametrize(
+    ("backend", "midi", "why"),
+    [
+        ("none", {}, "MIDI clock cannot be heard here: midi.backend is none"),
+        ("memory", {"input": "none"}, "MIDI clock cannot be heard: midi.input is none"),
+        ("memory", {}, ""),
+    ],
+)
+def test_why_no_midi_clock_can_be_heard_is_in_the_clocks_state(tmp_path, backend, midi, why):
+    with player_process(tmp_path, backend, **midi) as player:
+        assert player.wait_for(messages.ClockState).missing.get("midi", "") == why
