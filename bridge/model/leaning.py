@@ -16,8 +16,8 @@ from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.harmony import ChordLoop
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT
 
-_OUTSIDE_ON_A_BEAT_NATS = -5.0
-_OUTSIDE_BETWEEN_NATS = -1.0
+_OUTSIDE_ON_A_BEAT_NATS = -7.0
+_OUTSIDE_BETWEEN_NATS = -1.2
 _ROOT_NATS = 2.0  # for a bass, where the chord changes
 _TOGETHER_NATS = 4.0
 _APART_NATS = -3.5
