@@ -108,8 +108,9 @@ def _comparisons(cards: Sequence[Mapping[str, Any]]) -> str:
         else f"""\
 ## Hierarchical beside flat
 
-The same encoder, z, data and updates; one decoder over all 256 steps in place of conductor and bar decoders. Step
-accuracy on test songs, T = 1; the interval is a bootstrap over songs, seed 0.
+The shipped encoder's z for both, the same data, batches and updates; both decoders from random weights, about as many:
+conductor and bar decoders, or one decoder over all 256 steps. Step accuracy on test songs, T = 1; the interval is a
+bootstrap over songs, seed 0.
 
 {tables.flat(flat)}
 """
@@ -138,9 +139,8 @@ def _realism(figures: Figures) -> str:
 Samples of the prior beside test songs, both drawn by the same diet; seed 0. *n-gram cost*: nats a window under a 5-gram
 (interpolated Kneser-Ney over steps, lines by intervals) fitted on training songs. *AUC*: how well a logistic regression
 on some features of a window (52, drums 90) tells samples from songs, cross-validated, songs kept together; 0.5 is not
-at all.
-*Longest shared run*: notes in a row, as (interval, duration), that a window shares with any training song (drums: hits
-and the steps between them). *Key share*: notes within the window's best diatonic set.
+at all. *Longest shared run*: notes in a row, as (interval, duration), that a window shares with any training song
+(drums: hits and the steps between them). *Key share*: notes within the window's best diatonic set.
 
 {tables.realism(figures)}
 """

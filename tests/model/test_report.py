@@ -103,3 +103,31 @@ def test_a_card_keeps_few_rows_of_a_run_and_the_last_one(tmp_path):
 
 def test_tables_have_a_dash_for_what_there_is_not():
     assert markdown(("a", "b"), [[1, None]]) == "| a | b |\n|---|---|\n| 1 | – |"
+
+
+def test_trios_and_flat_baselines_have_their_rows():
+    from bridge.model.report_page import page
+
+    steps = {"sampled": 0.7, "sampled_argmax": 0.75, "teacher_forced": 0.8, "chance": 0.6, "shuffled_z": 0.5}
+    part = {"note_f1": 0.5, "note_f1_shuffled_z": 0.1, "note_f1_by_source": {"lieder": 0.5}, "step_accuracy": steps}
+    parts = dict.fromkeys(("melody", "bass", "drums"), part)
+    apart = {"ours": 0.71, "theirs": 0.62, "above": 0.09, "interval": [0.071, 0.109]}
+    flat = {"windows": 90, "songs": 30, "seed": 0, "sampled": apart, "sampled_argmax": apart}
+    scores = {
+        "model": "trio-16bar",
+        "songs": 30,
+        "windows": 90,
+        "kl_bits": 100.0,
+        "active_dims": 9,
+        **part,
+        "parts": parts,
+    }
+    card = {
+        "name": "trio-16bar", "parameters": 5, "latent_size": 256, "trained_on": "cpu", "minutes": 3.0, "steps": 7,
+        "windows_seen": 9, "prior": {}, "data": ["lieder: CC0"], "scores": {**scores, "flat_baseline": flat},
+    }  # fmt: skip
+    text = page([card], {}, {})
+    for name, paper in (("melody", 0.753), ("bass", 0.773), ("drums", 0.863)):
+        assert f"| trio-16bar {name} | 30 | 90 | 0.500 | 0.100 | 0.700" in text
+        assert f"| trio-16bar {name} | 0.700 | 0.750 | {paper}" in text
+    assert "| trio-16bar | sampled | 30 | 90 | 0.710 | 0.620 | +0.090 | +0.071 to +0.109 |" in text
