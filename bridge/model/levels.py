@@ -22,7 +22,7 @@ LEVELS = 16
 #: How many standard deviations more (or less) of an attribute the end of the knob asks for.
 _REACH = {"density": 1.5, "syncopation": 4.0, "interval": 1.25, "diatonic": 4.0, "fill": 2.5}
 _BEST, _ORDERS, _MOST_STAGES = 6, 2, 16
-_SIDE_COST, _LOSS_COST, _STEP_COST = 0.4, 8.0, 1.0
+_SIDE_COST, _LOSS_COST, _STEP_COST, _STILL_COST = 0.4, 8.0, 1.0, 0.5
 _LOSS_AT_REST, _LOSS_A_TURN = 0.1, 0.75
 
 
@@ -63,13 +63,17 @@ def chosen_levels(
 
 
 def _costs(away: Floats, lost: Floats, asked: float, column: int, turn: float) -> Floats:
-    """What each window (n,) costs when so much is asked: missing it, moving other attributes, losing many notes."""
+    """What each window (n,) costs when so much is asked: missing it, moving other attributes, losing many notes,
+    and not moving at all.
+    """
+    still = away[:, column] * np.sign(asked) <= 1e-9
     others = np.abs(np.delete(away, column, axis=1))
     excess = (lost - _LOSS_AT_REST - _LOSS_A_TURN * turn).clip(0.0)
     cost: Floats = (
         np.abs(away[:, column] - asked)
         + _SIDE_COST * np.minimum(others, np.square(others)).sum(1)
         + _LOSS_COST * np.square(excess)
+        + _STILL_COST * turn * still
     )
     return cost
 
