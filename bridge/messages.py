@@ -139,6 +139,8 @@ class SetClock:
     offset_ms: float | None = None
     offset_source: str | None = None
     nudge_ms: float | None = None
+    restored: bool = False
+    """As it was before the player was started: nobody's wish to a session that it has joined meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

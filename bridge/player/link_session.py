@@ -84,7 +84,7 @@ class LinkSession:
 
     def ask(self, wish: LinkWish, quantum_beats: float) -> None:
         """Carry a wish to the session."""
-        if self._link is None:
+        if self._link is None or (wish.only_alone and self._link.numPeers()):
             return
         micros = (wish.at_ns - self._ahead_ns) // 1000
         state = self._link.captureAppSessionState()

@@ -175,7 +175,7 @@ class Performer:
         if record.source is not None:
             self._apply(keeper.set_source(record.source, now_ns), now_ns)
         if record.tempo_bpm is not None:
-            self._apply(keeper.set_tempo(record.tempo_bpm, now_ns), now_ns)
+            self._apply(keeper.set_tempo(record.tempo_bpm, now_ns, restored=record.restored), now_ns)
         if record.offset_ms is not None:
             self._apply(keeper.set_offset(record.offset_ms, record.offset_source), now_ns)
         if record.nudge_ms is not None:

@@ -187,7 +187,7 @@ class Session:
         clock.awaiting_snapshot = False
         before, told = clock.state, clock.told
         if fresh:
-            self.stage.player.send(messages.SetClock(clock.source, clock.tempo_bpm, clock.offset_ms))
+            self.stage.player.send(messages.SetClock(clock.source, clock.tempo_bpm, clock.offset_ms, restored=True))
             for source, offset_ms in clock.offsets_ms.items():
                 self.stage.player.send(messages.SetClock(offset_ms=offset_ms, offset_source=source))
             if before is not None:

@@ -55,6 +55,8 @@ class LinkWish:
     tempo_bpm: float | None = None
     playing: bool | None = None
     beats: float | None = None
+    only_alone: bool = False
+    """Not to be carried to a session that somebody else is in, also when that is not known to us yet."""
 
 
 class Session(Protocol):
@@ -191,8 +193,10 @@ class LinkFollower:
 
     def set_tempo(self, tempo_bpm: float, now_ns: int) -> bool:
         """Ask the session for another tempo: every peer's changes. Outside, it is what a new session begins with."""
+        alone, same = self.peers == 0, tempo_bpm == self._tempo_bpm
         self._tempo_bpm = tempo_bpm
-        self._ask(LinkWish(now_ns, tempo_bpm=tempo_bpm))
+        if not (alone and same):
+            self._ask(LinkWish(now_ns, tempo_bpm=tempo_bpm, only_alone=alone))
         return True
 
     def transport(self, action: str, now_ns: int) -> Change | None:

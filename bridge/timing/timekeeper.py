@@ -308,14 +308,16 @@ class Timekeeper:
             follower.want(wanted, now_ns)
         return self._reconsider(now_ns, None) or Change(Shift.SLIDE)
 
-    def set_tempo(self, tempo_bpm: float, now_ns: int) -> Change | None:
-        """The internal tempo, at the same phase, or that of a clock which takes it; nothing where it has its own.
+    def set_tempo(self, tempo_bpm: float, now_ns: int, *, restored: bool = False) -> Change | None:
+        """The internal tempo, at the same phase, or that of a clock which takes it; nothing where it has its own, or
+        where it is only what the tempo was before we were started (`restored`).
 
         Raises:
             ValueError: out of range.
         """
         if self._leader is not None:
-            self._leader.set_tempo(internal.checked_tempo(tempo_bpm), now_ns)
+            if not restored:
+                self._leader.set_tempo(internal.checked_tempo(tempo_bpm), now_ns)
             return None
         self.map = internal.with_tempo(self.map, tempo_bpm, now_ns)
         for follower in self._followers:

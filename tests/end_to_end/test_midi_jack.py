@@ -293,6 +293,7 @@ def test_a_jack_server_that_dies_and_returns_finds_the_ports_again(
     assert pongs(user)
     server.start()
     eventually(lambda: times_opened(bridge) > opened, what="no ports after the restart")
+    assert any("the MIDI ports have gone; opening them again" in line for line in bridge.lines)
     assert server.ports() >= PORTS
     with Ear(server, "Barline drums") as drums:
         wait_for_ons(drums, 8)

@@ -301,6 +301,33 @@ def test_auto_takes_a_session_while_somebody_is_in_it_and_goes_on_alone_when_the
     assert not session.wishes, "nobody's tempo or transport was touched on the way"
 
 
+def test_what_the_tempo_was_before_the_player_started_is_no_wish_to_the_session_it_has_joined() -> None:
+    session = Session(150.0)
+    keeper = Timekeeper("link", 120.0, 4, 0.0, link=LinkFollower(session, 4.0, 120.0))
+    keeper.set_source("link", BEGAN)
+    session.next_read_ns = BEGAN
+    keeper.check(BEGAN)
+    assert keeper.source_in_force == "link"
+    keeper.set_tempo(97.0, BEGAN, restored=True)
+    assert not session.wishes
+    keeper.set_tempo(97.0, BEGAN)
+    assert session.wishes == [LinkWish(BEGAN, tempo_bpm=97.0)]
+
+
+def test_a_tempo_of_ours_is_no_wish_to_a_session_that_we_are_just_finding() -> None:
+    """The bridge tells the player its tempo when it comes, which may be the moment in which a peer is found."""
+    session = Session(150.0, peers=0)
+    follower = follower_of(session)
+    follower.set_tempo(120.0, BEGAN)
+    assert not session.wishes, "as it was"
+    follower.set_tempo(121.0, BEGAN)
+    assert session.wishes.pop().only_alone
+    session.peers = 1
+    read(follower, session, 1.0)
+    follower.set_tempo(121.0, session.ns_at(1.0))
+    assert session.wishes.pop() == LinkWish(session.ns_at(1.0), tempo_bpm=121.0)
+
+
 def test_an_hour_beside_a_clock_that_drifts() -> None:
     """Link's clock is not steered by the network's time, ours is: 200 ppm are ten times what was seen."""
     session = Session()
