@@ -38,6 +38,7 @@ _FLAT_SIZE = 480  # with which the flat decoder has as many weights as conductor
 _DYNAMICS_SHARE = 0.25
 _TEST_PER_GROUP = 60
 _CHUNK = 64
+_WARMS_UP_TIMES_FASTER = 4  # there are few updates
 _TOLD_EVERY_S = 60.0
 
 
@@ -158,7 +159,7 @@ def _train(
         with torch.no_grad():
             mean, spread = reader.encode(windows)
             z = mean + spread * torch.randn_like(mean)
-        rate = FROM_SCRATCH.at(fraction, steps)[0]
+        rate = FROM_SCRATCH.at(fraction, _WARMS_UP_TIMES_FASTER * steps)[0]
         nats = []
         for decoder, optimiser in zip(pair, optimisers, strict=True):
             loss = decoder.nats(windows[0], z)
