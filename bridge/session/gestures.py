@@ -49,13 +49,14 @@ class Gestures:
     def turn(self, voice: Voice, request: Request, recipe: Recipe) -> None:
         """The knob has moved: decode with its newest value, now or when the decode under way is done.
 
-        A morph takes the place of bars that wait for their boundary; any other recipe leaves them waiting.
+        A turn of the morph or the pad takes the place of bars that wait for their boundary; any other knob leaves them
+        waiting, whatever it is that sounds.
         """
         gesture = voice.gesture
         if gesture is None:
             gesture = voice.gesture = Gesture(self._stage.archive.new_id(), request, recipe)
         gesture.request, gesture.recipe, gesture.dirty = request, recipe, True
-        if recipe.op in _CORNERS and voice.sounding is not None:
+        if request.verb in (*_CORNERS, "store") and voice.sounding is not None:
             self._performer.cancel_pending(voice)
         self._rest_later(voice)
         self._pump(voice)

@@ -103,6 +103,26 @@ def test_bars_that_no_recipe_makes_are_moved_from_where_they_lie(room: Room) -> 
     assert (back.op, back.material, "attributes" in back.bend) == ("keep", job.material, False)
 
 
+def test_bars_that_wait_are_moved_too_and_wait_on_while_a_morph_sounds(room: Room) -> None:
+    room.new_loop(pitch=60)
+    for slot in ("a", "b"):
+        room.ask("store", slot=slot)
+    room.ask("morph", x=0.5)
+    done(room, job_of(room), 62)
+    room.ask("next")
+    done(room, job_of(room), 64)
+    waiting = room.schedule()
+    room.ask("attribute", name="density", amount=0.5)
+    assert room.player.take(messages.CancelPending) == []
+    done(room, job_of(room), 63, 62)
+    again = job_of(room)
+    assert (again.op, again.bend["attributes"]) == ("next", {"density": 0.5})
+    done(room, again, 65, 64)
+    assert room.voice.pending is not None
+    assert room.voice.pending.id == waiting.id
+    assert room.voice.pending.bars.notes[0].pitch == 65
+
+
 def test_undo_and_recall_bring_back_what_new_bars_go_on_from(room: Room) -> None:
     room.ask("attribute", name="density", amount=0.5)
     room.ask("sample")
