@@ -174,7 +174,8 @@ def _heard(before: Ints, after: Ints, order: Ints, config: ModelConfig) -> Float
     """
     differ = before != after
     if config.part == "drums" or not differ.any():
-        return differ.astype(np.float64)
+        plain: Floats = differ.astype(np.float64)
+        return plain
     changing = order[differ[order]]
     done = np.zeros((len(changing) + 1, len(before)), dtype=bool)
     for number, unit in enumerate(changing.tolist()):
