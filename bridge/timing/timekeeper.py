@@ -249,8 +249,8 @@ class Timekeeper:
         if not self.map.playing:
             started_at = change.from_beats if change is not None and change.shift is Shift.START else None
             return self._join(wanted, now_ns, started_at)
-        if self._switch_beats is None:
-            here = self.map.beat_at_ns(now_ns)
+        here = self.map.beat_at_ns(now_ns)
+        if self._switch_beats is None or self._switch_beats > here + self.map.bar_beats:  # it has been played anew
             self._switch_beats = self.map.first_boundary("bar", here, None)
         return None
 

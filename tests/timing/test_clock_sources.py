@@ -90,6 +90,15 @@ def test_ticks_take_over_at_a_bar_line_in_tempo_and_phase_without_a_leap():
     assert clock.notices == ["clock: following MIDI clock, 120.0 BPM"]
 
 
+def test_a_song_that_is_played_anew_meanwhile_does_not_put_the_change_off():
+    clock = Timekeeper("auto", 120.0, 4, 0.0)
+    clock.transport("play", -400 * S)
+    ticks(clock, S // 4, 12)
+    assert clock.transport("play", S // 2) == Change(Shift.LEAP, 0.0)
+    ticks(clock, S // 2 + 1000, 100)
+    assert clock.source_in_force == "midi"
+
+
 def test_while_the_song_stands_a_clock_is_followed_at_once():
     clock = Timekeeper("auto", 100.0, 4, 0.0)
     ticks(clock, S, 3)
