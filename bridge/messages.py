@@ -130,9 +130,7 @@ class RestoreVoice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetClock:
-    """Source, tempo, offset; a None leaves that one as it is. `offset_source`: whose offset, None: of all that have
-    none of their own. `nudge_ms`: shift everything once.
-    """
+    """Source, tempo, offset (of `offset_source`; None: of all without their own), nudge (once); None: as it is."""
 
     source: str | None = None
     tempo_bpm: float | None = None
@@ -211,7 +209,9 @@ class VoiceSnapshot:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClockState:
-    """The tempo map, sent when it changes: beat = anchor_beats + (now - anchor_ns) * tempo / 60e9 while playing."""
+    """The tempo map, sent when it changes: beat = anchor_beats + (now - anchor_ns) * tempo / 60e9 while playing; what
+    our user may set (`takes_…`), and why a source cannot be had, in plain words, by its name (`missing`).
+    """
 
     source: str
     playing: bool
@@ -224,11 +224,8 @@ class ClockState:
     error_ms: float
     followed: bool
     takes_tempo: bool = True
-    """Whether our user may set the tempo: the internal clock's, and a Link session's."""
     takes_transport: bool = True
-    """Whether our user may play, stop and continue."""
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Why a source cannot be had here, in plain words, by its name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
