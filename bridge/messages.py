@@ -333,9 +333,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generated:
-    """The bars of a job, plain (before the groove), with the time the engine spent on them. `source`: where attributes
-    or latent directions have moved them, what they were before; else None.
-    """
+    """The bars of a job, plain (before the groove); `source`: what they were before attributes moved them, if any did."""
 
     job: int
     length_beats: float
