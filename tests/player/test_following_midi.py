@@ -115,3 +115,19 @@ def test_a_clock_that_goes_away_is_told_and_the_music_goes_on(tmp_path):
 def test_why_no_midi_clock_can_be_heard_is_in_the_clocks_state(tmp_path, backend, midi, why):
     with player_process(tmp_path, backend, **midi) as player:
         assert player.wait_for(messages.ClockState).missing.get("midi", "") == why
+
+
+@pytest.mark.parametrize("jitter_ms", [0.0, 4.0])
+def test_our_own_clock_goes_on_through_a_ramp_that_is_followed(tmp_path, jitter_ms):
+    """Whoever follows us gets every tick once, smoother than we got them, though some of ours were lost or doubled."""
+    rig = Rig(tmp_path, clock_out=True)
+    song = Song.ramp(90.0, 140.0, 16.0, at_s=4.0)
+    follow(rig, song, 14.0, jitter_ms)
+    words = [word for word in rig.messages_sent() if word[1] == "clock"]
+    assert [word[2] for word in words] == [START] + [TICK] * (len(words) - 1)
+    late_ms = [
+        abs((BEGAN_NS + beat * 0.5e9 - FIRST_NS) / 1e6 - song.seconds_at(k / 24) * 1e3)
+        for k, (beat, *_) in enumerate(words[1:])
+    ]
+    assert len(late_ms) > 550
+    assert sorted(late_ms)[int(0.95 * len(late_ms))] < 0.5 + jitter_ms
