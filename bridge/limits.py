@@ -53,6 +53,7 @@ CLOCK_TICKS_PER_BEAT: Final = 24  # MIDI clock
 MAX_FRAME_BYTES: Final = 1 << 20  # 2,048 notes take about 80 KB of JSON
 MAX_BACKLOG_BYTES: Final = 8 << 20  # unsent bytes to one peer; beyond it the peer is taken for dead
 MAX_MIDI_WAITING: Final = 4096  # received MIDI messages not yet looked at; the oldest give way
+MIDI_PER_TURN: Final = 32  # of them in one turn of the player's loop: 5 ms of clock ticks at the worst
 PLAYED_RECORD_SLOTS: Final = 65536  # messages kept in the player's own record: several minutes at full density
 CONNECT_TIMEOUT_S: Final = 5.0  # a process that has not said who it is by then is sent away
 STOP_TIMEOUT_S: Final = 2.0  # what a process gets to end by itself before it is killed

@@ -190,10 +190,13 @@ class PlayerProcess:
                 self._ending = True
         except BlockingIOError:
             return
-        while self._received:
+        for _ in range(min(len(self._received), limits.MIDI_PER_TURN)):
             stamp_ns, message = self._received.popleft()
             self.performer.midi_in(stamp_ns, message, self.clock.now_ns())
             self.input_count += bool(message)
+        if self._received:  # they are stamped: what is due goes first
+            with contextlib.suppress(OSError):
+                self._wake_writer.send(b"\0")
 
     def _lifeline(self, descriptor: int) -> None:
         if has_ended(descriptor):
