@@ -33,7 +33,7 @@ from bridge.music.notes import Bars
 
 FIGURES_FILE = "figures.json"
 #: Raised whenever what is measured, or how, changes.
-_VERSION = 2
+_VERSION = 3
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
