@@ -92,7 +92,8 @@ def _step(beats: float) -> int:
 
 
 def _cost(engine: Residents) -> Row:
-    bent, plain = [], []
+    bent: list[float] = []
+    plain: list[float] = []
     for seed in range(_TIMED):  # in turn, so that whatever else the machine does falls on both alike
         for bend, times in ((_bound("hard"), bent), ({}, plain)):
             begun = time.perf_counter_ns()

@@ -16,11 +16,12 @@ from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.harmony import ChordLoop
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT
 
-_OUTSIDE_ON_A_BEAT_NATS = -7.0
+_OUTSIDE_ON_A_BEAT_NATS = -5.0
+_INSIDE_ON_A_BEAT_NATS = 2.0  # so that a beat is struck as often as it would be without
 _OUTSIDE_BETWEEN_NATS = -1.2
 _ROOT_NATS = 2.0  # for a bass, where the chord changes
-_TOGETHER_NATS = 4.0
-_APART_NATS = -3.5
+_TOGETHER_NATS = 5.0
+_APART_NATS = -10.0  # a busy line leaves a step alone only for much
 _KICK = 1  # the bit of the kick in a set of drum hits
 
 
@@ -56,9 +57,12 @@ def _towards_harmony(
     before = None
     for step in range(config.steps):
         chord = harmony.at((first_step + step) * STEP_BEATS)
-        nats = _OUTSIDE_ON_A_BEAT_NATS if step % STEPS_PER_BEAT == 0 else _OUTSIDE_BETWEEN_NATS
-        outside = torch.from_numpy(~np.isin(classes, list(chord.classes)))
-        bias[step, :PITCHES] += outside * (nats * amount)
+        inside = torch.from_numpy(np.isin(classes, list(chord.classes)))
+        if step % STEPS_PER_BEAT == 0:
+            nats = torch.where(inside, _INSIDE_ON_A_BEAT_NATS, _OUTSIDE_ON_A_BEAT_NATS)
+        else:
+            nats = torch.where(inside, 0.0, _OUTSIDE_BETWEEN_NATS)
+        bias[step, :PITCHES] += nats * amount
         if config.part == "bass" and chord != before:
             bias[step, :PITCHES] += torch.from_numpy(classes == chord.root) * (_ROOT_NATS * amount)
         before = chord
