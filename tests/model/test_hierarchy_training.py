@@ -53,10 +53,10 @@ def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_pat
         (data / f"long-{seed}.mid").write_bytes(midi_bytes(tune(seed, 20), channels={0: 0}, track_name="melody"))
     run = tmp_path / "melody-16bar"
     how = {"out_dir": run, "device": "cpu", "progress": False, "batch_size": 8}
-    first = training.train("melody-16bar", [data], 0.03, resume=False, **how)
+    first = training.train("melody-16bar", [data], 0.02, resume=False, **how)
     assert (run / "melody-1bar" / "best.safetensors").is_file()
     assert first.steps > 0
-    again = training.train("melody-16bar", [data], 0.05, resume=True, **how)
+    again = training.train("melody-16bar", [data], 0.03, resume=True, **how)
     assert again.steps > first.steps
     models = tmp_path / "models"
     card = exporting.export("melody-16bar", run, [data], models_dir=models)
@@ -76,7 +76,7 @@ def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_pat
 def test_a_trio_is_trained_evaluated_and_plays(small_family, tmp_path):
     data = write_trios(tmp_path / "data")
     run = tmp_path / "trio-16bar"
-    training.train("trio-16bar", [data], 0.06, resume=False, out_dir=run, device="cpu", progress=False, batch_size=8)
+    training.train("trio-16bar", [data], 0.04, resume=False, out_dir=run, device="cpu", progress=False, batch_size=8)
     models = tmp_path / "models"
     exporting.export("trio-16bar", run, [data], models_dir=models)
     scores = evaluate_path(registry.load_model("trio-16bar", models).model, data, 0)
