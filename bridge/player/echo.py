@@ -2,7 +2,7 @@
 
 Whatever leaves a port that is looped back comes in again: every note, in order, after nearly the same time. Somebody
 who plays along matches some notes, early as often as late, and not with the same velocities. So a voice's notes count
-as looped back when the last few have all come back, and no longer when one has not.
+as looped back when a few in a row have all come back, and no longer when a few in a row have not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ LATE_NS: Final = 150_000_000  # two periods of a slow JACK server, or the way th
 SPREAD_NS: Final = 25_000_000  # a period of JACK at 1024 frames: by so much the delay of a loop-back wanders
 IN_A_ROW: Final = 4
 IN_A_ROW_CHANGED: Final = 8  # where velocities come back changed, as after another program's track
+MISSES: Final = 3  # a note or two may be lost on a busy machine
 KEPT: Final = 64
 
 
@@ -43,12 +44,21 @@ class _Streak:
 
     delays_ns: list[int] = dataclasses.field(default_factory=list)
     same_velocity: int = 0
+    misses: int = 0
+    is_loop_back: bool = False
 
-    @property
-    def is_loop_back(self) -> bool:
+    def came_back(self, delay_ns: int, *, same_velocity: bool) -> None:
+        self.misses = 0
+        self.delays_ns = [*self.delays_ns, delay_ns][-IN_A_ROW_CHANGED:]
+        self.same_velocity = self.same_velocity + 1 if same_velocity else 0
         wanted = IN_A_ROW if self.same_velocity >= IN_A_ROW else IN_A_ROW_CHANGED
         last = self.delays_ns[-wanted:]
-        return len(last) == wanted and max(last) - min(last) <= SPREAD_NS
+        self.is_loop_back |= len(last) == wanted and max(last) - min(last) <= SPREAD_NS
+
+    def did_not(self) -> bool:
+        """Whether the suspicion is over."""
+        self.misses += 1
+        return self.misses >= MISSES or not self.is_loop_back
 
 
 class Echo:
@@ -73,8 +83,7 @@ class Echo:
             if sent.pitch == pitch and not sent.came_back and sent.time_ns - EARLY_NS <= time_ns:
                 sent.came_back = True
                 streak = self._streaks.setdefault(sent.owner, _Streak())
-                streak.delays_ns = [*streak.delays_ns, time_ns - sent.time_ns][-IN_A_ROW_CHANGED:]
-                streak.same_velocity = streak.same_velocity + 1 if sent.velocity == velocity else 0
+                streak.came_back(time_ns - sent.time_ns, same_velocity=sent.velocity == velocity)
                 return (Verdict.OURS if streak.is_loop_back else Verdict.PERHAPS_OURS), sent.owner
         return Verdict.PLAYED, ""
 
@@ -82,5 +91,6 @@ class Echo:
         """What has not come back by now will not: that voice is not looped back."""
         while self._sent and now_ns - self._sent[0].time_ns > LATE_NS:
             sent = self._sent.popleft()
-            if not sent.came_back:
-                self._streaks.pop(sent.owner, None)
+            streak = self._streaks.get(sent.owner)
+            if not sent.came_back and streak is not None and streak.did_not():
+                del self._streaks[sent.owner]

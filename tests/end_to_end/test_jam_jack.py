@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from statistics import fmean, median
 
 import pytest
 from jack_room import JackServer
-from whole_bridge import User, eventually, subscribed
+from needs import need
+from whole_bridge import Row, User, eventually, flat, subscribed
 
 from bridge.bench import jam
 from bridge.hosted import HostedBridge
@@ -35,13 +37,20 @@ def server() -> Iterator[JackServer]:
 
 
 @pytest.fixture(scope="module")
-def rounds(server: JackServer, no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> list[jam.Round]:
-    """Eight rounds at 240 BPM: across the line, stopping early and playing nothing are among them."""
+def bridge(server: JackServer, no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
+    """A bridge that listens to its own port, and to a keyboard by part of its name."""
     folder: Path = tmp_path_factory.mktemp("jam")
-    with HostedBridge(folder / "session", jam.SETTINGS) as bridge:
+    settings = [*jam.SETTINGS, f"midi.input={KEYBOARD[8:]}", "voices={melody: {model: melody-2bar}}"]
+    with HostedBridge(folder / "session", settings) as bridge:
         bridge.wait_until_ready()
-        with subscribed(bridge) as user, Hand("jack", "Barline in") as hand:
-            return jam.play_rounds(bridge, user, hand, ROUNDS)
+        yield bridge
+
+
+@pytest.fixture(scope="module")
+def rounds(bridge: HostedBridge) -> list[jam.Round]:
+    """Eight rounds at 240 BPM: across the line, stopping early and playing nothing are among them."""
+    with subscribed(bridge) as user, Hand("jack", "Barline in") as hand:
+        return jam.play_rounds(bridge, user, hand, ROUNDS)
 
 
 def test_every_answer_starts_on_its_bar_line(rounds: list[jam.Round]) -> None:
@@ -68,25 +77,40 @@ def test_key_register_density_and_loudness_are_carried_on(rounds: list[jam.Round
     assert all(abs(each.louder) < 0.25 for each in played), [each.louder for each in played]
 
 
-def test_a_named_keyboard_is_listened_to_whenever_it_is_there(server: JackServer, tmp_path: Path) -> None:
-    settings = ["midi.backend=jack", f"midi.input={KEYBOARD[8:]}", "voices={melody: {model: melody-2bar}}"]
-    with HostedBridge(tmp_path / "session", settings) as bridge:
-        bridge.wait_until_ready()
-        with subscribed(bridge) as user:
-            user.send("/clock/play")
+def test_a_named_keyboard_is_listened_to_whenever_it_is_there(bridge: HostedBridge) -> None:
+    with subscribed(bridge) as user:
+        user.send("/clock/play")
+        user.send("/melody/jam", "respond", 1)
+        for times in (1, 2):  # it is plugged in, pulled out in the middle of a note, and plugged in again
+            with Hand("jack", "", KEYBOARD) as hand:
+                eventually(lambda times=times: _lines(bridge, f"in: {KEYBOARD}:{KEYBOARD}") == times)
+                since = user.mark()
+                now_ns = time.perf_counter_ns()  # it begins to listen at the next bar line
+                hand.play((now_ns + number * 10**9 // 4, (0x90, 60 + number, 90)) for number in range(12))
+                _phase(user, "listen", since)
+            eventually(lambda times=times: _lines(bridge, f"in: {KEYBOARD}:{KEYBOARD} has gone", whole=False) == times)
             user.send("/melody/jam", "respond", 1)
-            for times in (1, 2):  # it is plugged in, pulled out in the middle of a note, and plugged in again
-                with Hand("jack", "", KEYBOARD) as hand:
-                    eventually(lambda times=times: _lines(bridge, f"in: {KEYBOARD}:{KEYBOARD}") == times)
-                    since = user.mark()
-                    hand.play([(time.perf_counter_ns(), (0x90, 60, 90))])
-                    _phase(user, "listen", since)
-                eventually(
-                    lambda times=times: _lines(bridge, f"in: {KEYBOARD}:{KEYBOARD} has gone", whole=False) == times
-                )
-                user.send("/melody/jam", "respond", 1)
-            assert _lines(bridge, f"in: no port called {KEYBOARD[8:]} yet", whole=False) <= 1
-            assert user.errors() == []
+        assert _lines(bridge, f"in: no port called {KEYBOARD[8:]} yet", whole=False) <= 1
+        assert user.errors() == []
+
+
+def test_an_output_that_is_connected_to_the_input_is_noticed_and_not_answered(bridge: HostedBridge) -> None:
+    tune = [Row(60 + beat, float(beat), 0.5, 80 + beat, 0) for beat in range(8)]
+    with subscribed(bridge) as user:
+        user.send("/melody/jam", "off")
+        user.send("/clock/tempo", 400.0)
+        user.send("/clock/play")
+        for slot in ("a", "b"):
+            user.send("/melody/store", slot, 8.0, *flat(tune))
+        user.bars("/melody/morph", 0.0)
+        ports = ("Barline melody:Barline melody", "Barline in:Barline in")
+        subprocess.run([need("jack_connect"), "-s", os.environ["JACK_DEFAULT_SERVER"], *ports], check=True)
+        eventually(lambda: _lines(bridge, "Barline hears itself", whole=False) == 1)
+        since = user.mark()
+        user.send("/melody/jam", "follow", 1)
+        time.sleep(4 * 0.6)  # four bars
+        assert [said for said in user.said(since) if said.address == "/melody/bars/begin"] == []
+        assert _lines(bridge, "Barline hears itself", whole=False) == 1
 
 
 def _lines(bridge: HostedBridge, line: str, *, whole: bool = True) -> int:

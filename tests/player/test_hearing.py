@@ -117,13 +117,15 @@ def test_every_note_that_was_told_is_ended_once(events):
 # -- hearing oneself --------------------------------------------------------------------------------------------------
 
 
-def echoed(count: int, *, velocity_moved: int = 0, miss: int = -1, delay_ms: float = 22.0, jitter_ms: float = 10.0):
+def echoed(
+    count: int, *, velocity_moved: int = 0, miss: tuple[int, ...] = (), delay_ms: float = 22.0, jitter_ms: float = 10.0
+):
     """The verdicts on a voice's notes that come back."""
     dice, echo, verdicts = random.Random(1), Echo(), []
     for number in range(count):
         at_ns = number * 250 * MS
         echo.sent("melody", 60 + number % 7, 80 + number % 5, at_ns)
-        if number != miss:
+        if number not in miss:
             back_ns = at_ns + round((delay_ms + dice.uniform(0, jitter_ms)) * MS)
             verdicts.append(echo.heard(60 + number % 7, 80 + number % 5 + velocity_moved, back_ns)[0])
     return verdicts
@@ -138,8 +140,13 @@ def test_a_loop_back_with_other_velocities_takes_longer():
     assert verdicts.index(Verdict.OURS) == IN_A_ROW_CHANGED - 1
 
 
-def test_a_note_that_does_not_come_back_ends_the_suspicion():
-    verdicts = echoed(12, miss=6)
+def test_a_note_that_does_not_come_back_ends_the_suspicion_but_not_the_certainty():
+    assert Verdict.OURS not in echoed(12, miss=(2, 5, 8, 11))
+    assert echoed(12, miss=(6, 9))[3:] == [Verdict.OURS] * 7
+
+
+def test_a_loop_back_that_is_gone_is_forgotten():
+    verdicts = echoed(16, miss=(6, 7, 8, 9))
     assert verdicts[5] is Verdict.OURS
     assert verdicts[6:9] == [Verdict.PERHAPS_OURS] * 3
 
