@@ -1,9 +1,10 @@
 """What the hierarchy is worth: a flat decoder over all steps of a window against conductor and bottom decoder.
 
 The encoder of the shipped model stays as it is and gives both the same posterior samples of the same windows. Both
-decoders begin with random weights, have about as many of them, and get the same number of updates of the same size,
-teacher-forced. Then both play what held-out songs' points say, from the same noise seeds. Scores only: no weights are
-kept.
+begin with the shipped bottom decoder, which knows bars already, and with random weights above it, about as many: a
+conductor that tells every bar apart, at which the decoder's state starts anew; or two layers that tell it once what all
+256 steps are to be, and no new start. All weights of both learn, teacher-forced, by the same updates. Then both play
+what held-out songs' points say. Scores only: no weights are kept.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bridge.model.comparison import compared
-from bridge.model.config import ModelConfig, config_of
+from bridge.model.config import config_of
 from bridge.model.dataset import load
 from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.long_windows import SingleSource
@@ -34,7 +35,6 @@ from bridge.model.vae import Batch, MusicVae, decode_eagerly, decoding_losses
 
 log = logging.getLogger(__name__)
 
-_FLAT_SIZE = 480  # with which the flat decoder has as many weights as conductor and bottom decoder together
 _DYNAMICS_SHARE = 0.25
 _TEST_PER_GROUP = 60
 _CHUNK = 64
@@ -42,34 +42,54 @@ _WARMS_UP_TIMES_FASTER = 4  # there are few updates
 _TOLD_EVERY_S = 60.0
 
 
+class _Told(nn.Module):
+    """The flat decoder: from z what the bottom decoder is told, and the bottom decoder over all steps."""
+
+    def __init__(self, shipped: HierarchicalVae) -> None:
+        super().__init__()
+        config, bar = shipped.config, shipped.config.bar_models[0]
+        conductor = sum(p.numel() for p in shipped.conductor.parameters())
+        size = conductor // (config.latent_size + bar.latent_size)
+        self.inner, self.out = nn.Linear(config.latent_size, size), nn.Linear(size, bar.latent_size)
+        self.over_all = MusicVae(replace(bar, bars=config.bars, encoder_size=1))
+        known = {name: value for name, value in shipped.bar_model(0).state_dict().items() if "encoder." not in name}
+        known["decoder.places.weight"] = known["decoder.places.weight"].repeat(config.bars, 1)
+        self.over_all.load_state_dict(known, strict=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """What the decoder is told (B, E)."""
+        told: Tensor = self.out(torch.tanh(self.inner(z)))
+        return told
+
+    def to_compute(self, dtype: torch.dtype) -> None:
+        """Put the heavy layers, and only those, into `dtype`."""
+        self.over_all.to_compute(dtype)
+
+
 class _Flat:
     """A decoder over all steps, from z alone."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        bar = config.bar_models[0]
-        self.model = MusicVae(
-            replace(
-                config, encoder_size=1, decoder_size=_FLAT_SIZE, bar_models=(), embedding_size=bar.embedding_size,
-                dynamics_size=bar.dynamics_size,
-            )
-        )  # fmt: skip
+    def __init__(self, shipped: HierarchicalVae) -> None:
+        self.model = _Told(shipped)
 
     def nats(self, batch: Batch, z: Tensor) -> Tensor:
-        tokens, dynamics = decoding_losses(self.model, batch, z, mix=0.0, dropout=DROPOUT)
+        tokens, dynamics = decoding_losses(self.model.over_all, batch, self.model(z), mix=0.0, dropout=DROPOUT)
         return tokens + _DYNAMICS_SHARE * dynamics
 
     def played(self, batch: Batch, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B, T) forced, sampled and likeliest."""
-        hidden = self.model.decoder.states(self.model.shifted(batch.tokens), z, 0.0)
-        forced = (self.model.decoder.logits(hidden) + self.model.allowed).argmax(-1)
-        return forced, *decode_eagerly(self.model, z, noise, 1.0)[:2]
+        model, told = self.model.over_all, self.model(z)
+        hidden = model.decoder.states(model.shifted(batch.tokens), told, 0.0)
+        forced = (model.decoder.logits(hidden) + model.allowed).argmax(-1)
+        return forced, *decode_eagerly(model, told, noise, 1.0)[:2]
 
 
 class _Hierarchical:
     """A conductor and a bottom decoder, its state reset at every bar."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.model = HierarchicalVae(config)
+    def __init__(self, shipped: HierarchicalVae) -> None:
+        self.model = HierarchicalVae(shipped.config)
+        self.model.bars.load_state_dict(shipped.bars.state_dict())
 
     def nats(self, batch: Batch, z: Tensor) -> Tensor:
         told = self.model.conductor(z)[:, :, 0].flatten(0, 1)
@@ -108,7 +128,7 @@ def compare_with_flat(
     assert isinstance(encoder, HierarchicalVae)
     dataset = load(data_paths, config, cache)
     torch.manual_seed(seed)
-    pair: tuple[_Decoder, _Decoder] = (_Hierarchical(config), _Flat(config))
+    pair: tuple[_Decoder, _Decoder] = (_Hierarchical(encoder), _Flat(encoder))
     steps = _train(pair, encoder, SingleSource(dataset, config, seed), minutes * 60.0, batch_size)
     rows = evaluation_rows(dataset, "test", _TEST_PER_GROUP)
     if not len(rows):
@@ -116,12 +136,13 @@ def compare_with_flat(
     hierarchical, flat = _read(pair, encoder, plain_batch(dataset, rows, config), seed)
     songs = np.asarray(dataset.song)[rows]
     found = {
-        "protocol": "both decoders from random weights on posterior samples of the shipped encoder, teacher-forced, "
+        "protocol": "posterior samples of the shipped encoder, held fixed; both from the shipped bottom decoder and "
+        "random weights above it (a conductor; two layers, no new start at the bars), all learnt, teacher-forced, by "
         "the same updates; 'ours' is the hierarchical one, 'theirs' the flat one",
         "updates": steps,
         "windows_seen": steps * batch_size,
         "weights": {"hierarchical": _size(pair[0], ("conductor.", ".decoder.", ".dynamics.")),
-                    "flat": _size(pair[1], ("decoder.", "dynamics."))},
+                    "flat": _size(pair[1], ("inner.", "out.", ".decoder.", ".dynamics."))},
         "teacher_forced": {"ours": _forced(hierarchical), "theirs": _forced(flat)},
         **compared(hierarchical, flat, songs, seed),
     }  # fmt: skip
