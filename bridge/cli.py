@@ -108,6 +108,7 @@ def _number(kind: type[int | float], low: float, high: float) -> Callable[[str],
     return convert
 
 
+_MOST_TEST_WORKERS: Final = 4  # more would only wait for one another: whole bridges and MIDI servers run in them
 _SEED: Final = _number(int, 0, 2**31 - 1)
 _TEMPERATURE: Final = _number(float, 0.05, 2.0)
 
@@ -387,4 +388,5 @@ def _test(arguments: list[str]) -> int:
     import pytest
 
     os.chdir(tests.parent)
-    return int(pytest.main(arguments))
+    workers = str(min(_MOST_TEST_WORKERS, os.cpu_count() or 1))
+    return int(pytest.main(arguments or ["-n", workers, "--dist", "loadfile"]))

@@ -29,7 +29,7 @@ except PortError as fault:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[JackServer]:
-    found = JackServer("loopback")
+    found = JackServer(f"barline-loopback-{os.getpid()}")
     found.start()
     yield found
     found.kill()

@@ -77,7 +77,7 @@ def onsets_s(path: Path) -> list[float]:
 
 def test_what_the_player_does_is_heard_on_a_real_device_and_keeps_its_time(tmp_path: Path) -> None:
     recorder = need("jack_rec")
-    server = JackServer("preview")
+    server = JackServer(f"barline-preview-{os.getpid()}")
     server.start()
     try:
         with preview(None, JACK_DEFAULT_SERVER=server.name) as process:
