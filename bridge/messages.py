@@ -333,7 +333,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generated:
-    """The bars of a job, plain (before the groove); `source`: what they were before attributes moved them, if any did."""
+    """The plain bars of a job, before the groove; `source`: what they were before attributes moved them, if any did."""
 
     job: int
     length_beats: float
