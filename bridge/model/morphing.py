@@ -46,7 +46,7 @@ _WANDER, _MIDDLE_WANDER = 2.5, 1.0
 _STRIKE_NATS = (0.0, 0.6, 1.2)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
 #: longer loops.
-_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 30, "trio": 26}, 6
+_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 34, "trio": 26}, 8
 #: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
 #: more, count as three at least.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
