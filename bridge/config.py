@@ -110,6 +110,10 @@ class Engine(Section):
         "auto, cpu, cuda, cuda:0, mps",
     )  # fmt: skip
     threads: int = Field(1, ge=1, le=64, description="CPU threads; one is steadier than two on a busy machine")
+    own_models: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="a folder of models of your own, one folder each, looked in first; null: none",
+        json_schema_extra={"allowed": "null, or the path of a folder"},
+    )  # fmt: skip
 
 
 class Clock(Section):

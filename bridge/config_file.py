@@ -57,6 +57,10 @@ def _with_voice_defaults(name: str, position: int, given: Mapping[str, Any]) -> 
     return voice
 
 
+#: The settings that are paths: relative ones are relative to where they were written.
+_PATHS = (("session", "folder"), ("engine", "own_models"))
+
+
 class _Reading:
     """One reading of the settings: the layers merged so far, where each value came from, and every fault met."""
 
@@ -107,8 +111,9 @@ class _Reading:
         for key, section in value.items():
             if section is None:
                 continue  # a section whose keys are all commented out is a missing one
-            if key == "session" and isinstance(section, dict) and isinstance(section.get("folder"), str):
-                section["folder"] = _absolute(section["folder"], folder)
+            for place, inside in _PATHS:
+                if key == place and isinstance(section, dict) and isinstance(section.get(inside), str):
+                    section[inside] = _absolute(section[inside], folder)
             if key == "voices" or not isinstance(section, dict) or not isinstance(self.tree.get(key), dict):
                 self.tree[key] = section
             else:
@@ -126,7 +131,7 @@ class _Reading:
             self.faults.extend(f"--set {assignment}: {found.message}" for found in document.faults)
             return
         value = document.value
-        if path == ("session", "folder") and isinstance(value, str):
+        if path in _PATHS and isinstance(value, str):
             value = _absolute(value, self.folder)
         branch = self.tree
         for step in path[:-1]:

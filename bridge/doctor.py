@@ -90,7 +90,9 @@ def _models(settings: Settings) -> list[Check]:
     for name in dict.fromkeys(voice.model for voice in settings.voices.values()):
         voices = ", ".join(voice for voice, its in settings.voices.items() if its.model == name)
         try:
-            loaded = registry.load_model(name, paths.models_folder())
+            loaded = registry.load_model(
+                name, paths.folder_with(name, settings.engine.own_models, paths.models_folder())
+            )
         except ValueError as fault:
             advice = f"voice {voices} answers error 4 until it is there: get the whole repository again, or train it"
             checks.append(Check(f"model {name}", ok=False, value=str(fault), advice=advice))

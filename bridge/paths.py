@@ -26,6 +26,11 @@ def models_folder() -> Path:
     return root / "models" if root else _DATA / "models"
 
 
+def folder_with(model: str, own_models: str | None, others: Path) -> Path:
+    """The folder to take a model from: the user's own where it has one of that name, else `others`."""
+    return Path(own_models) if own_models and (Path(own_models) / model).is_dir() else others
+
+
 def documented_config() -> Path:
     """The config.yaml that documents every setting with its default."""
     root = checkout()

@@ -72,7 +72,9 @@ def test_a_folder_that_is_a_file_is_fatal(tmp_path: Path) -> None:
 def test_a_missing_model_is_told_and_fatal_only_if_it_is_the_only_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_of_two = doctor._models(load(sets=["voices={a: {}, b: {model: trio-16bar}}"], folder=tmp_path))
+    (tmp_path / "own" / "trio-16bar").mkdir(parents=True)
+    sets = ["voices={a: {}, b: {model: trio-16bar}}", "engine.own_models=own"]
+    one_of_two = doctor._models(load(sets=sets, folder=tmp_path))
     assert [found.ok for found in one_of_two] == [True, False]
     assert not any(found.essential for found in one_of_two)
     assert "voice b" in one_of_two[1].advice

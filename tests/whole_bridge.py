@@ -27,8 +27,8 @@ BPM = 400.0
 """The tempo of the tests: a bar of four beats is 0.6 s."""
 BEAT_NS = 60e9 / BPM
 PORTS = ("melody", "bass", "drums")
-#: A voice whose model nobody has trained: it stays, says so, and answers code 4 (contract section 2).
-UNTRAINED = ("voices.bass.model=melody-16bar",)
+#: A model of which there is no more than its name: its voice stays, says so, and answers code 4 (contract section 2).
+MISSING_MODEL = "melody-16bar"
 _SECONDS_1900_TO_1970 = 2208988800
 
 

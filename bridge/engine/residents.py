@@ -22,6 +22,7 @@ from bridge.model.shaping import shaped
 from bridge.model.steering import Steering
 from bridge.music.metre import fitted
 from bridge.music.notes import BEATS_PER_BAR, Bars
+from bridge.paths import folder_with
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,11 @@ class JobError(Exception):
 class Residents:
     """Every model that is loaded and warmed up, on one device."""
 
-    def __init__(self, folder: Path, device: str, threads: int) -> None:
-        """`threads` is for torch; one never stalled a decode here, two on two busy cores did, for seconds."""
-        self._folder = folder
+    def __init__(self, folder: Path, device: str, threads: int, own_models: str | None = None) -> None:
+        """Models are those of `own_models` first, then of `folder`. `threads` is for torch: one never stalled a decode
+        here, two on two busy cores did, for seconds.
+        """
+        self._folder, self._own_models = folder, own_models
         self._device = usable_device(device)
         self._models: dict[str, CompiledModel] = {}
         self._morphs: dict[Any, morphing.Morph] = {}
@@ -66,7 +69,7 @@ class Residents:
     def load(self, name: str) -> tuple[bool, str]:
         """Make a model resident and warm it up; whether it is ready, and what the user should know."""
         try:
-            model = load_compiled(name, self._device, self._folder)
+            model = load_compiled(name, self._device, folder_with(name, self._own_models, self._folder))
         except (ModelFileError, UnknownModelError) as fault:
             return False, str(fault)
         except RuntimeError as fault:  # torch: out of memory, no such device

@@ -31,7 +31,7 @@ class EngineServer:
     def __init__(self, server: socket.socket, init: dict[str, Any]) -> None:
         """`server` listens on loopback; `init` is the supervisor's first line."""
         self._token: str = init["token"]
-        self._residents = Residents(Path(init["models_folder"]), init["device"], init["threads"])
+        self._residents = Residents(Path(init["models_folder"]), init["device"], init["threads"], init["own_models"])
         self._wanted: SimpleQueue[str] = SimpleQueue()
         self._told: SimpleQueue[messages.ModelState] = SimpleQueue()
         self._states: dict[str, messages.ModelState] = {}

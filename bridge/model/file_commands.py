@@ -154,7 +154,7 @@ def train_model(
     if not ranks.is_first():
         return target / model
     export(model, run_dir, data_paths, models_dir=target)
-    log.info("trained: %s", target / model)
+    log.info("trained: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 
 

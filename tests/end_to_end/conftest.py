@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from whole_bridge import ROOT, UNTRAINED, alive
+from whole_bridge import MISSING_MODEL, ROOT, alive
 
 from bridge.hosted import HostedBridge
 
@@ -66,7 +66,9 @@ def no_strays() -> Iterator[None]:
 def bridge(no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
     """One bridge for all tests that can share it: ready, without a MIDI system, every note in the player's record."""
     folder: Path = tmp_path_factory.mktemp("shared")
-    with HostedBridge(folder / "session", ["midi.backend=none", *UNTRAINED]) as hosted:
+    (folder / "own" / MISSING_MODEL).mkdir(parents=True)
+    sets = ["midi.backend=none", f"engine.own_models={folder / 'own'}", f"voices.bass.model={MISSING_MODEL}"]
+    with HostedBridge(folder / "session", sets) as hosted:
         hosted.wait_until_ready()
         yield hosted
 
