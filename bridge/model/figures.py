@@ -32,8 +32,9 @@ from bridge.music.grids import Ints
 from bridge.music.notes import Bars
 
 FIGURES_FILE = "figures.json"
-#: Raised whenever what is measured, or how, changes.
-_VERSION = 3
+#: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
+#: on that have the same form.
+_VERSION, _OLDEST = 3, 2
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
@@ -70,7 +71,7 @@ def figures_of(
     path = models_dir / name / FIGURES_FILE
     card = registry.read_card(name, models_dir)
     known = kept_figures(name, models_dir)
-    if known is not None and known["sha256"] == card["sha256"]:
+    if known is not None and known["sha256"] == card["sha256"] and known["version"] == _VERSION:
         return known
     found = {"version": _VERSION, "sha256": card["sha256"], **measured(name, data_paths, models_dir, seed, sizes)}
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -78,12 +79,12 @@ def figures_of(
 
 
 def kept_figures(name: str, models_dir: Path) -> dict[str, Any] | None:
-    """The figures in a model's folder; None where there are none of this version."""
+    """The figures in a model's folder; None where there are none of a form that is still told."""
     path = models_dir / name / FIGURES_FILE
     if not path.is_file():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found if found.get("version") == _VERSION else None
+    return found if found.get("version", 0) >= _OLDEST else None
 
 
 def measured(

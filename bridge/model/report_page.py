@@ -102,15 +102,16 @@ under the sampled past, which is our *argmax*):
 
 def _comparisons(cards: Sequence[Mapping[str, Any]]) -> str:
     flat = {card["name"]: card["scores"]["flat_baseline"] for card in cards if "flat_baseline" in card["scores"]}
+    how = "\n".join(f"- {name}: {found['protocol']}." for name, found in flat.items())
     return (
         ""
         if not flat
         else f"""\
 ## Hierarchical beside flat
 
-The shipped encoder's z for both, the same data, batches and updates; both decoders from random weights, about as many:
-conductor and bar decoders, or one decoder over all 256 steps. Step accuracy on test songs, T = 1; the interval is a
-bootstrap over songs, seed 0.
+{how}
+
+Step accuracy on test songs, T = 1; the interval is a bootstrap over songs, seed 0.
 
 {tables.flat(flat)}
 """
