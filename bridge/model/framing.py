@@ -241,9 +241,9 @@ def struck_steps(config: ModelConfig) -> Ints:
 
 
 def is_heard(window: WindowTokens, config: ModelConfig, steps: int) -> bool:
-    """Whether anything is struck in the first `steps` of a window."""
+    """Whether anything is struck in the first `steps` of a window; in a trio's, by every part."""
     if config.part == "trio":
-        return any(
+        return all(
             is_heard(part, config.of_part(index), steps) for index, part in enumerate(unstreamed(window, config))
         )
     tokens = window.tokens[:steps]

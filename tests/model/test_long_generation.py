@@ -7,7 +7,7 @@ from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hi
 
 from bridge.model.compiled_hierarchy import CompiledHierarchy
 from bridge.model.decoding import WindowDecode
-from bridge.model.framing import Frame, frame_of, streamed, to_bars, to_windows, unstreamed
+from bridge.model.framing import Frame, frame_of, is_heard, streamed, to_bars, to_windows, unstreamed
 from bridge.model.generation import continue_bars, encode_bars, reconstruct_bars, sample_bars, vary_bars
 from bridge.model.keeping import Lock
 from bridge.model.morphing import interpolated, morph_at, prepare_morph
@@ -144,3 +144,12 @@ def test_the_first_bars_can_be_played_before_the_others_are_decoded(model):
     ]  # an early stroke of the third bar lies at the end of the second
     early.run()
     assert np.array_equal(early.rows()[0].window.tokens, whole.rows()[0].window.tokens)
+
+
+def test_a_trio_is_heard_when_all_of_its_parts_are():
+    config = SMALL_TRIO
+    loop = trio_loop(16)
+    silent = Bars(tuple(note for note in loop.notes if note.part != 0), loop.length)
+    for bars, heard in ((loop, True), (silent, False)):
+        window = to_windows(bars, frame_of(bars, config), config)[0]
+        assert is_heard(window, config, config.steps) is heard
