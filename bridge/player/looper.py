@@ -75,7 +75,9 @@ class Looper:
             self.outbox.append(messages.Beat(int(tempo_map.anchor_beats), tempo_map.tempo_bpm, False))
         elif change.shift is Shift.SLIDE:
             if _grid(old) != _grid(tempo_map) and tempo_map.playing:
-                self._retarget_all(tempo_map.beat_at_ns(now_ns))
+                # a bar line that this change jumps over by a little is not missed by what waits for it
+                self._retarget_all(min(old.beat_at_ns(now_ns), tempo_map.beat_at_ns(now_ns)))
+                out += self.advance(now_ns)  # before the metre is told: who hears of it answers with what sounds then
         else:
             self._move(change, old, now_ns, out)
         return out

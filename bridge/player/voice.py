@@ -137,11 +137,15 @@ class Voice:
     def restore(self, record: messages.RestoreVoice, loop: Loop | None, at_beats: float | None) -> list[Sound]:
         """Everything as the bridge knew it, sounding at once, in place."""
         out: list[Sound] = []
-        self.close(at_beats, out)
+        if loop is None or at_beats is None or not record.playing:
+            self.close(at_beats, out)
         self.pending, self.resume_beats = None, None
         self.playing, self.loop_on, self.muted = record.playing, record.loop, set(record.muted_parts)
+        for part in self.muted:
+            self._close_where(at_beats, out, part)
         self.loop, self.start_beats, self.over, self._announced = loop, record.start_beats, False, True
-        self._begin_pass(at_beats)
+        if loop is not None:  # a note struck on the bar line where the metre changed rings on
+            self._take_over(loop, record.start_beats, at_beats, out)
         return out
 
     def clear(self, at_beats: float | None, out: list[Sound]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from bridge import limits
 from bridge.session.outside import RefusedError, Request
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
+
+_NEARLY: Final = 1e-6
 
 
 class Auto:
@@ -18,6 +21,8 @@ class Auto:
         """`ask_next` is what a click on *next* does, with the launch boundary it is to sound at."""
         self._stage = stage
         self._ask_next = ask_next
+        self._last_beat: int | None = None
+        self._launched: dict[str, float] = {}
 
     def switch(self, voice: Voice, request: Request) -> None:
         """So many bars from the launch of what sounds (where nothing does: at once); 0: no more."""
@@ -25,9 +30,17 @@ class Auto:
         voice.auto_request = request if voice.auto_bars else None
 
     def beat_came(self, beat: int) -> None:
-        """A beat of the song has come: whatever is due within a bar is asked for now."""
+        """A beat of the song has come: whatever is due within a bar is asked for now. Bars are counted as
+        they are played: a song that jumps, or goes round a loop brace, plays them too.
+        """
+        leapt = 0 if self._last_beat is None else beat - self._last_beat - 1
+        self._last_beat = beat
         bar_beats = self._stage.clock.bar_beats
         for voice in self._stage.voices.values():
+            is_new = voice.launched_beats != self._launched.get(voice.name)
+            if not (is_new and beat - 1 < voice.launched_beats <= beat + _NEARLY):  # launched where the song landed
+                voice.launched_beats += leapt
+            self._launched[voice.name] = voice.launched_beats
             request = voice.auto_request
             if request is None or not voice.playing or voice.pending is not None or voice.click_job or voice.queue:
                 continue

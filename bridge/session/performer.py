@@ -18,6 +18,7 @@ from bridge.session.voice import Handed, Voice
 log = logging.getLogger(__name__)
 
 _NEARLY: Final = 1e-6
+_NEAR_LINE_BEATS: Final = 0.1  # a clock that is followed may slide back over the bar line where its metre changed
 
 ALL_PARTS = -1
 """In a request and in the player's records: every part of the voice."""
@@ -36,7 +37,7 @@ class Performer:
     def launch(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int, boundary: str = "") -> None:
         """New bars: they sound at the voice's launch boundary, or at `boundary`, counted from the request's arrival."""
         voice.pending = loop
-        voice.handed[loop.id] = Handed(loop, origin, arrival_ns)
+        voice.handed[loop.id] = Handed(loop, origin, arrival_ns, boundary=boundary)
         voice.gone.pop(loop.id, None)
         voice.replaced.pop(loop.id, None)
         self._stage.player.send(
@@ -235,7 +236,7 @@ class Performer:
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending
             played = self._played(voice, pending)
-            send(messages.Launch(voice.name, pending.id, now_ns, voice.knobs.launch, *played))
+            send(messages.Launch(voice.name, pending.id, now_ns, handed.boundary or voice.knobs.launch, *played))
             handed.arrival_ns = handed.arrival_ns or now_ns
 
     def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
@@ -257,7 +258,8 @@ class Performer:
     def metre_changed(self, old_bar_beats: float) -> None:
         """The song's bars have another length: loops are fitted to it, and the bar that was to come comes now."""
         clock = self._stage.clock
-        line = clock.bar_line_at_or_before(clock.beat_at(self._stage.timers.now_ns()))
+        here = clock.beat_at(self._stage.timers.now_ns())
+        line = clock.bar_line_at_or_before(here + _NEAR_LINE_BEATS)
         for voice in self._stage.voices.values():
             loop = voice.sounding
             if loop is not None and voice.start_beats >= 0:
@@ -267,6 +269,8 @@ class Performer:
                 if voice.start_beats < 0:  # near the beginning of the song: the same place, a round later
                     voice.start_beats += bars * clock.bar_beats
                 self._stage.announce_bars(voice, loop, voice.start_beats, 0.0, None)
+            played = (line - voice.launched_beats) / old_bar_beats
+            voice.launched_beats = line - played * clock.bar_beats
             self._restore(voice)
             self._stage.voice_changed(voice)
 

@@ -104,13 +104,16 @@ class Gesture:
 
 @dataclass
 class Handed:
-    """Bars given to the player that it has not confirmed, or not launched, yet; `start_beats` as it last told."""
+    """Bars given to the player that it has not confirmed, or not launched, yet; `start_beats` as it last told,
+    `boundary` where it is not the voice's own launch.
+    """
 
     loop: Loop
     origin: Origin
     arrival_ns: int
     confirmed: bool = False
     start_beats: float = -1.0
+    boundary: str = ""
 
 
 @dataclass(frozen=True)

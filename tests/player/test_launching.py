@@ -192,3 +192,36 @@ def test_an_hour_of_loops_has_every_note_in_its_place(rig):
     expected = [round(1 / 3 + k * 10 / 3, 4) for k in range(2160)]
     assert [beat for beat, _ in rig.strokes()] == expected
     assert len(rig.of(messages.Beat)) == 7201
+
+
+def report(rig: Rig, beats: float, numerator: int, bar: float, since: float) -> None:
+    rig.send(messages.LiveReport(rig.now_ns, True, 120.0, beats, numerator, 4, bar, since))
+
+
+def test_a_note_struck_on_the_bar_line_where_the_metre_changes_rings_on(rig):
+    report(rig, 0.0, 4, 1.0, 0.0)
+    rig.launch(1, [(60, 0.0, 2.0, 100, 0), (64, 3.0, 0.5, 100, 0)])
+    rig.to_beat(4.1)
+    rig.send(messages.RestoreVoice("melody", 1, 4.0, 3.0, [(60, 0.0, 2.0, 100, 0)], True, True, []))
+    rig.to_beat(9.5)
+    assert [note for note in rig.heard() if note.pitch == 60] == [
+        Note(0.0, 2.0, 60),
+        Note(4.0, 6.0, 60),
+        Note(7.0, 9.0, 60),
+    ]
+
+
+def test_bars_for_a_line_that_a_new_metre_brings_with_a_small_slide_are_not_put_off(rig):
+    report(rig, 0.0, 4, 1.0, 0.0)
+    rig.launch(1, QUARTERS)
+    rig.to_beat(2.0)
+    report(rig, 2.0, 4, 1.0, 2.0)
+    rig.launch(2, [(80, 0.0, 0.5, 100, 0)])
+    rig.to_beat(3.99)
+    report(rig, 4.005, 3, 2.0, 0.005)  # the song was a little further than thought, and over the line
+    rig.to_beat(6.0)
+    assert [(event.id, event.beat) for event in rig.of(messages.Launched)] == [(1, 0.0), (2, 4.0)]
+    launched = rig.events.index(rig.of(messages.Launched)[-1])
+    assert launched < next(
+        k for k, e in enumerate(rig.events) if isinstance(e, messages.ClockState) and e.numerator == 3
+    )

@@ -96,3 +96,16 @@ def test_the_metre_a_loop_was_made_in_outlives_a_restart(tmp_path: Path) -> None
     again = Room(tmp_path, token="another run")
     again.ask("recall", id=loop_id)
     assert again.player.take(messages.Launch)[-1].length_beats == 8.0
+
+
+def test_bars_with_a_boundary_of_their_own_keep_it_through_a_change_of_metre(room: Room) -> None:
+    """What goes on by itself is launched on a bar line, whatever the voice's own launch is."""
+    scale(room)
+    room.ask("launch", when="now")
+    room.ask("auto", bars=2)
+    room.time.run((9.0 - room.session.stage.clock.beat_at(room.time.ns)) / 2)
+    room.session.from_player(messages.Beat(9, 120.0, True))
+    room.answer(*[float(beat) for beat in range(8)])
+    assert room.player.take(messages.Launch)[-1].launch == "bar"
+    metre(room, 3, 4, 12.0)
+    assert room.player.take(messages.Launch)[-1].launch == "bar"
