@@ -139,8 +139,12 @@ class Voice:
         out: list[Sound] = []
         if loop is None or at_beats is None or not record.playing:
             self.close(at_beats, out)
-        self.pending, self.resume_beats = None, None
-        self.playing, self.loop_on, self.muted = record.playing, record.loop, set(record.muted_parts)
+        self.pending, self.resume_beats = (
+            None,
+            self.resume_beats if record.playing else None,
+        )  # it resumes when it would
+        self.playing = record.playing and self.resume_beats is None
+        self.loop_on, self.muted = record.loop, set(record.muted_parts)
         for part in self.muted:
             self._close_where(at_beats, out, part)
         self.loop, self.start_beats, self.over, self._announced = loop, record.start_beats, False, True

@@ -225,3 +225,20 @@ def test_bars_for_a_line_that_a_new_metre_brings_with_a_small_slide_are_not_put_
     assert launched < next(
         k for k, e in enumerate(rig.events) if isinstance(e, messages.ClockState) and e.numerator == 3
     )
+
+
+def test_a_voice_that_is_to_play_again_at_the_bar_does_so_there_though_the_metre_changes_before(rig):
+    report(rig, 0.0, 4, 1.0, 0.0)
+    rig.launch(1, ONE)
+    rig.to_beat(0.6)
+    rig.send(messages.StopVoice("melody"))
+    rig.to_beat(1.5)
+    report(rig, 1.5, 4, 1.0, 1.5)
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "bar"))
+    rig.to_beat(1.6)
+    report(rig, 1.6, 3, 1.0, 1.6)
+    rig.send(
+        messages.RestoreVoice("melody", 1, 0.0, 3.0, [(60, k / 2, 0.25, 100, 0) for k in range(6)], True, True, [])
+    )
+    rig.to_beat(4.2)
+    assert rig.strokes() == [(0.0, 60), (3.0, 60), (3.5, 60), (4.0, 60)]
