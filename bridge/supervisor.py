@@ -328,7 +328,8 @@ class Supervisor:
         """Tell in run.json what runs, once everything has been started; null stands for what is between two starts."""
         if self._session is None or self._osc is None or not all(child.generation for child in self._children.values()):
             return
-        pids = {f"bridge.{name}": child.pid for name, child in self._children.items()}
+        order: tuple[Name, ...] = ("player", "engine", "main", "preview")
+        pids = {f"bridge.{name}": self._children[name].pid for name in order if name in self._children}
         self._session.write({"supervisor": os.getpid(), **pids, "osc": self._osc, "panel": self._panel})
 
     def _end(self) -> None:

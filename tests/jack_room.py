@@ -57,23 +57,18 @@ class Heard(NamedTuple):
 class JackServer:
     """`jackd` with the dummy driver, under a name of its own; at 1024 frames a cycle nothing is lost."""
 
-    def __init__(self, name: str, *, real_time: bool = False) -> None:
-        """Not yet started.
-
-        Args:
-            name: that clients ask for.
-            real_time: take real-time scheduling where that may be had: on a busy machine a server without it stands now
-                and then, and its clock with it.
+    def __init__(self, name: str) -> None:
+        """Not yet started; `name` is what clients ask for. It takes real-time scheduling where that may be had: on a
+        busy machine a server without it stands now and then, and clients miss cycles, with their messages.
         """
         self.name = name
-        self._scheduling = "-R" if real_time else "-r"
         self._programs = need("jackd"), need("jack_lsp")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
-            [self._programs[0], "-n", self.name, self._scheduling, "-d", "dummy", "-r", "48000", "-p", "1024"],
+            [self._programs[0], "-n", self.name, "-R", "-d", "dummy", "-r", "48000", "-p", "1024"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

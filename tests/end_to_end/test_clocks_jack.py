@@ -31,7 +31,7 @@ MASTER = "jack_midi_clock:mclk_out"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[JackServer]:
-    server = JackServer(f"barline-clocks-{os.getpid()}", real_time=True)
+    server = JackServer(f"barline-clocks-{os.getpid()}")
     server.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JACK_DEFAULT_SERVER", server.name)

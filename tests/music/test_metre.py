@@ -54,7 +54,8 @@ def test_a_note_held_over_the_bar_line_stays_one_note_when_bars_get_shorter() ->
 def test_whatever_the_metre_bars_land_on_bars_and_every_note_is_sound(
     notes: list[tuple[int, int, int]], to_bar_beats: float
 ) -> None:
-    bars = loop(*{(pitch, start): (pitch, start / 4, min(length, 32 - start) / 4) for pitch, start, length in notes}.values())
+    sound = {(pitch, start): (pitch, start / 4, min(length, 32 - start) / 4) for pitch, start, length in notes}
+    bars = loop(*sound.values())
     made = fitted(bars, 4.0, to_bar_beats)
     assert made.length == 2 * to_bar_beats
     assert bars_fault(made) is None
