@@ -174,8 +174,6 @@ def test_each_process_is_told_what_it_needs(start: Callable[..., Running]) -> No
     assert player["midi"].items() >= midi.items()
     clock = {"source": "auto", "tempo": 120.0, "beats_per_bar": 4, "offset_ms": 0.0}
     assert player["clock"].items() >= clock.items()
-        "source": "auto", "tempo": 120.0, "beats_per_bar": 4, "offset_ms": 0.0, "link": False,
-    }  # fmt: skip
     assert engine["models"] == ["melody-2bar", "bass-2bar", "drums-2bar"]
     assert Path(engine["models_folder"]).is_absolute()
     assert (engine["device"], engine["threads"]) == ("auto", 1)
