@@ -139,10 +139,8 @@ class Voice:
         out: list[Sound] = []
         if loop is None or at_beats is None or not record.playing:
             self.close(at_beats, out)
-        self.pending, self.resume_beats = (
-            None,
-            self.resume_beats if record.playing else None,
-        )  # it resumes when it would
+        self.pending = None
+        self.resume_beats = self.resume_beats if record.playing else None  # it resumes when it would have
         self.playing = record.playing and self.resume_beats is None
         self.loop_on, self.muted = record.loop, set(record.muted_parts)
         for part in self.muted:
