@@ -23,6 +23,7 @@ def lead_rows(client: OscClient) -> list[Row]:
 
     The baseline of the shortest lead is what a click takes by itself (request to hand-over, p50, the same requests).
     """
+    client.ask("/bridge/subscribe", answer="/bridge/welcome")  # anew: silence ends a subscription
     client.send("/clock/tempo", _BPM)
     client.send("/melody/clear")
     client.send("/clock/play")
