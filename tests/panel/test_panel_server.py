@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from page_client import PATIENCE_S, PageClient, get
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import WebSocketException, InvalidStatus
 from websockets.sync.client import connect
 from whole_bridge import eventually, subscribed, user_of
 
@@ -211,7 +211,7 @@ def test_after_a_restart_of_the_bridge_process_it_is_back_where_it_was(bridge: H
     def again() -> PageClient | None:
         try:
             return PageClient(panel)
-        except (OSError, InvalidHandshake):
+        except (OSError, WebSocketException):  # refused, or let go in the middle of the greeting
             return None
 
     with eventually(again) as page:
