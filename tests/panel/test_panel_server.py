@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from page_client import PATIENCE_S, PageClient, get
-from websockets.exceptions import WebSocketException, InvalidStatus
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 from whole_bridge import eventually, subscribed, user_of
 
