@@ -166,6 +166,7 @@ def phase() -> dict[str, Any]:
     for tempo_bpm in (113.0, 171.0):
         first.set_tempo(tempo_bpm)
         ours.look_until(lambda bpm=tempo_bpm: abs(ours.link.map.tempo_bpm - bpm) < 0.01, "the tempo is not followed")
+        until(lambda bpm=tempo_bpm: abs(second.beat_at(time.perf_counter_ns())[1] - bpm) < 0.01, "a peer is behind")
         for _ in range(40):
             time.sleep(0.01)
             ours.look()

@@ -15,8 +15,7 @@ def test_three_peers_share_a_phase_and_a_start() -> None:
     assert found["joined_bpms"] == pytest.approx([113.0, 113.0], abs=0.001)
     assert found["start_ms"] < 3.0
     assert len(found["apart_ms"]) == 160
-    apart_ms = sorted(found["apart_ms"])
-    assert apart_ms[round(0.95 * (len(apart_ms) - 1))] < 3.0  # a reading is off where the machine paused in its middle
+    assert max(found["apart_ms"]) < 3.0
     assert found["error_ms"] < 3.0
 
 
