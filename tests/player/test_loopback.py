@@ -32,7 +32,7 @@ def server() -> Iterator[JackServer]:
     found = JackServer(f"barline-loopback-{os.getpid()}")
     found.start()
     yield found
-    found.kill()
+    found.stop()
 
 
 def start(server: JackServer, connect_within_s: float, *names: str) -> subprocess.Popen[str]:

@@ -102,7 +102,7 @@ def test_what_the_player_does_is_heard_on_a_real_device_and_keeps_its_time(tmp_p
             assert recording.wait(20.0) == 0
             assert process.end() == 0
     finally:
-        server.kill()
+        server.stop()
     heard = onsets_s(path)
     assert len(heard) == 8
     assert np.diff(heard) == pytest.approx(0.25, abs=0.003)
