@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from jack_room import JackServer
 from whole_bridge import MISSING_MODEL, ROOT, alive
 
 from bridge.hosted import HostedBridge
@@ -71,6 +72,18 @@ def bridge(no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with HostedBridge(folder / "session", sets) as hosted:
         hosted.wait_until_ready()
         yield hosted
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[JackServer]:
+    """A JACK server of the module's own; what it starts finds that one."""
+    server = JackServer(f"barline-e2e-{os.getpid()}")
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JACK_DEFAULT_SERVER", server.name)
+        patch.setenv("JACK_NO_START_SERVER", "1")
+        yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

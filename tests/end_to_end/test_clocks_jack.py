@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import statistics
 import subprocess
@@ -27,17 +26,6 @@ BPM = 150.0
 TICK_NS = 60e9 / BPM / 24
 LOWEST = 48
 MASTER = "jack_midi_clock:mclk_out"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[JackServer]:
-    server = JackServer(f"barline-clocks-{os.getpid()}")
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JACK_DEFAULT_SERVER", server.name)
-        patch.setenv("JACK_NO_START_SERVER", "1")
-        yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

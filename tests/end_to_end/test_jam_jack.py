@@ -26,17 +26,6 @@ KEYBOARD = "barline test keys"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[JackServer]:
-    server = JackServer(f"barline-jam-{os.getpid()}")
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JACK_DEFAULT_SERVER", server.name)
-        patch.setenv("JACK_NO_START_SERVER", "1")
-        yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def bridge(server: JackServer, no_strays: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
     """A bridge that listens to its own port, and to a keyboard by part of its name."""
     folder: Path = tmp_path_factory.mktemp("jam")

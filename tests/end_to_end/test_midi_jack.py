@@ -27,17 +27,6 @@ BEATS = tuple(Row(36 + step % 4, float(step), 0.75, 100 + step, 0) for step in r
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[JackServer]:
-    server = JackServer(f"barline-e2e-{os.getpid()}")
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JACK_DEFAULT_SERVER", server.name)
-        patch.setenv("JACK_NO_START_SERVER", "1")
-        yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def bridge(server: JackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedBridge]:
     folder: Path = tmp_path_factory.mktemp("jack")
     with HostedBridge(folder / "session", ["midi.backend=jack"]) as hosted:
