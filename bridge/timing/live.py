@@ -94,8 +94,7 @@ class LiveFollower(Passive):
             return self._stand(report, before)
         if before is None or not before.playing:
             self._anchor(report, report.beats, before)
-            stood_at = report.beats if before is None else before.anchor_beats
-            return Change(Shift.START, self._landing(report, stood_at))
+            return Change(Shift.START, self._beginning(report, None if before is None else before.anchor_beats))
         return self._follow(report, before, last_beats, interval_ns)
 
     def _stand(self, report: LiveReport, before: TempoMap | None) -> Change | None:
@@ -157,17 +156,21 @@ class LiveFollower(Passive):
         else:
             self._anchor(report, report.beats, self.map)
             self._brace = Brace()
-        return Change(Shift.LEAP, self._landing(report, report.beats))
-
-    def _landing(self, report: LiveReport, stood_at: float) -> float:
-        """Where the song began to run, or landed: told so late that the line before it must still be played."""
         assert self.map is not None
         here = self.map.anchor_beats
-        reach = LANDING_MS * report.tempo_bpm / 60_000
-        if 0.0 <= here - stood_at <= reach:
-            here = stood_at
+        late = 0.0 <= here - report.beats <= LANDING_MS * report.tempo_bpm / 60_000
+        return Change(Shift.LEAP, self._landing(report, report.beats if late else here))
+
+    def _beginning(self, report: LiveReport, stood_at: float | None) -> float:
+        """Where the song began to run: where it stood, if we know and it has come no further than a report is late."""
+        if stood_at is not None and 0.0 <= report.beats - stood_at <= LANDING_MS * report.tempo_bpm / 60_000:
+            return stood_at
+        return self._landing(report, report.beats)
+
+    def _landing(self, report: LiveReport, here: float) -> float:
+        """Where the song landed that is heard of `here`: told so late that the line before it must still be played."""
         line = math.floor(here + PUNCTUAL_MS * report.tempo_bpm / 60_000)
-        return float(line) if here - line <= reach else here
+        return float(line) if here - line <= LANDING_MS * report.tempo_bpm / 60_000 else here
 
     def _anchor(self, report: LiveReport, beats: float, before: TempoMap | None) -> None:
         self._residuals.clear()

@@ -6,7 +6,7 @@ import itertools
 import pathlib
 import tempfile
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from player_rig import Rig
 
@@ -91,6 +91,7 @@ class Band:
 
 @settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(st.tuples(st.integers(0, 2500), acts), min_size=3, max_size=12))
+@example([(0, ("ask", "bar", 54)), (23, ("tempo", 240, 0)), (62, ("jump", 140, 0)), (305, ("stop", 0, 0))])
 def test_every_launch_is_made_once_on_its_line_and_nothing_bursts(score):
     with tempfile.TemporaryDirectory() as folder:
         band = Band(pathlib.Path(folder))

@@ -159,6 +159,13 @@ def test_start_is_told_from_where_live_stood():
     assert change == Change(Shift.START, 16.0)
 
 
+def test_a_song_that_stood_within_a_beat_goes_on_from_there_not_from_the_line_before():
+    follower = LiveFollower()
+    follower.report(LiveReport(BEGAN_NS, False, 240.0, 141.22, 4, 4, -1.0, -1.0))
+    change = follower.report(LiveReport(BEGAN_NS + SECOND_NS, True, 240.0, 141.25, 4, 4, -1.0, -1.0))
+    assert change == Change(Shift.START, 141.22)
+
+
 def test_stop_keeps_the_position_live_tells():
     follower = LiveFollower()
     follow(follower, steady(120.0), 2.0)
