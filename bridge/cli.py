@@ -183,6 +183,9 @@ def _add_model_commands(command: Callable[..., _Parser]) -> None:
     train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     train.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
+    train.add_argument(
+        "--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model"
+    )
     train.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
@@ -361,6 +364,9 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     if given.leave_out:
         minutes = given.minutes or file_commands.DEFAULT_MINUTES
         return _wrote([file_commands.train_without(given.model, given.leave_out, given.data, minutes, given.seed)])
+    if given.beside_flat:
+        minutes = given.minutes or file_commands.DEFAULT_MINUTES
+        return _wrote([file_commands.train_beside_flat(given.model, given.data, minutes, given.batch, given.seed)])
     made = file_commands.train_model(
         given.model, given.data, given.minutes, resume=given.resume, fine_tune=given.fine_tune, device=given.device,
         batch_size=given.batch, seed=given.seed,

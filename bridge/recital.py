@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.model import registry
-from bridge.model.config import Part
-from bridge.model.figures import TEMPERATURES
+from bridge.model.config import TEMPERATURES, Part
 from bridge.model.showcase import Shown, continuations, morphs, samples
 from bridge.music.midi_files import write_midi
 from bridge.music.notes import Bars, join

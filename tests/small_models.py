@@ -30,7 +30,7 @@ def small_flow(size: int, ways: int) -> Flow:
             if name.endswith("rotation"):
                 parameter.copy_(torch.linalg.qr(torch.randn_like(parameter))[0])
             else:
-                parameter.add_(0.1 * torch.randn_like(parameter))
+                parameter.add_(0.05 * torch.randn_like(parameter))
     flow.set_space(torch.randn(size), torch.eye(size) + 0.3 * torch.randn(size, size))
     return flow.eval()
 

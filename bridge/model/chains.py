@@ -84,7 +84,7 @@ def chains_of(dataset: Dataset, rows: Ints, config: ModelConfig, posteriors: Pos
     means, spreads = (torch.cat(part).float().cpu() for part in zip(*found, strict=True))
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
-    chances = group_chances(dataset.groups, sizes, config.part)[group] / np.maximum(1, sizes[group])
+    chances = group_chances(dataset.groups, sizes, config.part, loops=True)[group] / np.maximum(1, sizes[group])
     chances /= chances.sum()
     return Chains(means, SPREAD_KEPT * spreads, index[:, :MEMORY], index[:, MEMORY], rows, moved, chances)
 

@@ -11,6 +11,8 @@ from bridge.music.notes import STEPS_PER_BAR
 Part = Literal["melody", "bass", "drums", "trio"]
 #: The parts of a trio, in the order of `Note.part`.
 TRIO_PARTS: tuple[Part, ...] = ("melody", "bass", "drums")
+#: The temperatures at which voices play by default (bridge/config.py): they are what is heard.
+TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,10 @@ CONFIGS: dict[str, ModelConfig] = {
     for config in (
         ModelConfig("melody-2bar", "melody", 2, 128, 384, 512, free_nats=55.0, lowest=48, highest=88),
         ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=50.0, lowest=28, highest=55),
-        ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=85.0),
+        ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=110.0),
         ModelConfig("melody-16bar", "melody", 16, 256, 256, 320, 180.0, 48, 88, bar_models=(_MELODY_BAR,)),
         ModelConfig("drums-16bar", "drums", 16, 256, 224, 320, 200.0, bar_models=(_DRUMS_BAR,)),
-        ModelConfig("trio-16bar", "trio", 16, 256, 224, 320, 280.0, bar_models=(_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)),
+        ModelConfig("trio-16bar", "trio", 16, 256, 224, 320, 320.0, bar_models=(_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)),
     )
 }
 

@@ -60,21 +60,22 @@ def reciprocal_ranks(
     flow: Flow, posteriors: Posteriors, dataset: Dataset, chains: Chains, config: ModelConfig, count: int, seed: int
 ) -> Floats:
     """Where the true next window stands among 64 (n,), as one over its rank, 1 the best: the other 63 are other windows
-    of the same source among the chains' own split, lines moved to its key and to the octave nearest to it. Windows are
-    ranked by how much likelier what came before makes them. Chains of sources with fewer windows are left out.
+    of the same source among the chains' own split that share no bar with it, lines moved to its key and to the octave
+    nearest to it. Windows are ranked by how much likelier what came before makes them. Chains of sources with fewer
+    windows are left out.
     """
     rng = np.random.default_rng(seed)
     split, group = np.asarray(dataset.split), np.asarray(dataset.group)
     inside = np.flatnonzero(split == split[chains.rows[0]])
-    going_on = [
-        i for i in chains.followed().tolist() if (group[inside] == group[chains.rows[i]]).sum() > CANDIDATES + 4
-    ]
+    enough = CANDIDATES + MEMORY + 2 * config.bars
+    going_on = [i for i in chains.followed().tolist() if (group[inside] == group[chains.rows[i]]).sum() > enough]
     chosen = rng.permutation(going_on)[:count]
     found = []
     for chain in chosen.tolist():
         row = int(chains.rows[chain])
         truth = int(dataset.follows[row])
-        near = {row, truth, *np.asarray(dataset.precedes[row]).tolist()}
+        near = {row, *np.asarray(dataset.precedes[row]).tolist()}
+        near |= set(range(truth - config.bars + 1, truth + config.bars))  # windows begin at every bar, in order
         others = np.array([x for x in inside[group[inside] == group[row]].tolist() if x not in near])
         rows = np.concatenate([[truth], rng.choice(others, CANDIDATES - 1, replace=False)])
         moved = _beside_truth(dataset, rows, int(chains.moved[chain, MEMORY]), config)

@@ -30,7 +30,7 @@ from bridge.model.vae import MusicVae
 from bridge.music.grids import Ints
 
 #: How many windows the prior is fitted on, with those before and after them, and how many the maps.
-_CHAINS, _LONG_CHAINS, _POINTS = 24_000, 6_000, 20_000
+_CHAINS, _LONG_CHAINS, _POINTS = 60_000, 12_000, 20_000
 PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
 _LONG_SCORED = 320
@@ -57,7 +57,7 @@ def drawn_chains(model: MusicVae | HierarchicalVae, dataset: Dataset, split: str
         rows = whole_rows(dataset)
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
-    weights = group_chances(dataset.groups, sizes, part)[group] / np.maximum(1, sizes[group])
+    weights = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
     possible = int((weights > 0.0).sum())
     rng = np.random.default_rng(seed)
     drawn = rng.choice(rows, min(count, possible), replace=False, p=weights / weights.sum())
@@ -95,9 +95,16 @@ def _as_shipped(
         long.load_shipped(weights)
         return long.eval(), weights
     model = MusicVae(config)
-    weights = {key: value.half().float() for key, value in found.items()}
+    weights = from_eight_bits(in_eight_bits(found))
     model.load_state_dict(weights)
     return model.eval(), weights
+
+
+def _scores(model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int) -> dict[str, Any]:
+    """What the card says the weights score: on test songs, or on all there are where none were held out."""
+    held_out = len(dataset.indices("test")) > 0
+    few = _LONG_SCORED if isinstance(model, HierarchicalVae) else None
+    return {"songs_held_out": held_out, **evaluate_split(model, dataset, "test" if held_out else "train", seed, few)}
 
 
 def export(
@@ -126,13 +133,10 @@ def export(
         facts = file.metadata() or {}
         found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
     model, weights = _as_shipped(config, found)
-    long = isinstance(model, HierarchicalVae)
     dataset = load(data_paths, config, cache or run_dir / "index")
     sources = {group.split(" ")[0] for group in dataset.groups}
     collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
     flow, maps, worth = fit_latent(model, dataset, seed)
-    has_test = len(dataset.indices("test")) > 0
-    scores = evaluate_split(model, dataset, "test" if has_test else "train", seed, _LONG_SCORED if long else None)
     full = {
         "trained_on": "cpu",
         "steps": int(facts.get("steps", 0)),
@@ -140,7 +144,7 @@ def export(
         "windows_seen": int(facts.get("windows", 0)),
         "data": sorted(f"{c.source}: {c.licence}" for c in collections),
         "licence": "what its data allows: see data",
-        "scores": {"songs_held_out": has_test, **scores},
+        "scores": _scores(model, dataset, seed),
         "curves": curves_of(run_dir),
         "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth},
         **(card or {}),
@@ -151,16 +155,18 @@ def export(
 def refit(
     name: str, data_paths: Sequence[Path], *, models_dir: Path | None = None, cache: Path, seed: int = 0
 ) -> dict[str, Any]:
-    """Fit the prior and the maps of models/NAME anew to the weights that are there; returns the card, which keeps its
-    scores.
+    """Fit the prior and the maps of models/NAME anew to the weights that are there, and score those again; returns the
+    card, which keeps all else.
 
     Raises:
         ModelFileError: no such model here.
     """
-    model, card = stored_model(name, models_dir)
-    weights = model.shipped(model.state_dict()) if isinstance(model, HierarchicalVae) else model.state_dict()
+    stored, card = stored_model(name, models_dir)
+    own = stored.shipped(stored.state_dict()) if isinstance(stored, HierarchicalVae) else stored.state_dict()
+    model, weights = _as_shipped(config_of(name), own)
     dataset = load(data_paths, config_of(name), cache)
     flow, maps, worth = fit_latent(model, dataset, seed)
     kept = {key: value for key, value in card.items() if key != "sha256"}
-    full = {**kept, "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth}}
+    scores = {**kept["scores"], **_scores(model, dataset, seed)}
+    full = {**kept, "scores": scores, "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth}}
     return write_model(name, weights, flow, maps, full, models_dir)

@@ -18,7 +18,7 @@ import torch
 from bridge.model import registry
 from bridge.model.attribute_matrix import attribute_matrix
 from bridge.model.compiled import CompiledModel
-from bridge.model.config import ModelConfig, Part, config_of
+from bridge.model.config import TEMPERATURES, ModelConfig, Part, config_of
 from bridge.model.continuation import continuation_figures
 from bridge.model.dataset import Dataset, load
 from bridge.model.generation import sample_bars
@@ -34,7 +34,7 @@ from bridge.music.notes import Bars
 FIGURES_FILE = "figures.json"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 3, 2
+_VERSION, _OLDEST = 4, 2
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
@@ -56,8 +56,6 @@ class Sizes:
 
 #: What fits into a minute or two of one CPU core each: long windows take longer, and trios longest.
 SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 300, 60), Sizes(400, 100, 20, 0, 200, 40)
-#: The temperatures at which voices play by default (config.py): they are what is heard.
-TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 
 
 def figures_of(

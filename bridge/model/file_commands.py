@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from bridge.model import evaluation, left_out, ranks, registry
+from bridge.model import evaluation, flat_baseline, left_out, ranks, registry
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig, Part, config_of
 from bridge.model.exporting import export
@@ -165,6 +165,22 @@ def train_without(model: str, source: str, data_paths: Sequence[Path], minutes: 
         ValueError: one of this module's, with the reason.
     """
     return left_out.train_without(model, source, data_paths, minutes, models_folder(), seed)
+
+
+def train_beside_flat(
+    model: str, data_paths: Sequence[Path], minutes: float, batch_size: int | None, seed: int
+) -> Path:
+    """Train a flat decoder and the hierarchy's beside one another and score both; returns the card with the scores.
+
+    Raises:
+        ValueError: one of this module's, with the reason.
+    """
+    models = models_folder()
+    flat_baseline.compare_with_flat(
+        model, data_paths, minutes, models_dir=models, cache=models / ".cache", seed=seed,
+        batch_size=batch_size or flat_baseline.FLAT_BATCH,
+    )  # fmt: skip
+    return models / model / registry.CARD_FILE
 
 
 def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:

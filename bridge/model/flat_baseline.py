@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from bridge.model.comparison import compared
 from bridge.model.config import config_of
+from bridge.model.corpus import CorpusError
 from bridge.model.dataset import load
 from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.long_windows import SingleSource
@@ -40,6 +41,7 @@ _TEST_PER_GROUP = 60
 _CHUNK = 64
 _WARMS_UP_TIMES_FASTER = 4  # there are few updates
 _TOLD_EVERY_S = 60.0
+FLAT_BATCH = 32
 
 
 class _Told(nn.Module):
@@ -111,19 +113,19 @@ _Decoder = _Flat | _Hierarchical
 
 
 def compare_with_flat(
-    name: str, data_paths: Sequence[Path], minutes: float, *, models_dir: Path, cache: Path, batch_size: int = 32,
-    seed: int = 0,
+    name: str, data_paths: Sequence[Path], minutes: float, *, models_dir: Path, cache: Path,
+    batch_size: int = FLAT_BATCH, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Train both decoders side by side for `minutes` on the CPU, score them on test songs, and write the result into
     the model's card, `scores.flat_baseline`; returns it.
 
     Raises:
-        UnknownModelError, ModelFileError, CorpusError: no such model, not trained here, or no data.
-        ValueError: a model that is not hierarchical, or has several parts.
+        UnknownModelError, ModelFileError: no such model, or not trained here.
+        CorpusError: no data; a model that is not hierarchical, or has several parts.
     """
     config = config_of(name)
     if len(config.bar_models) != 1:
-        raise ValueError(f"{name}: expected a hierarchical model of one part")
+        raise CorpusError(f"--beside-flat: expected a hierarchical model of one part, {name} is none")
     encoder = load_model(name, models_dir).model
     assert isinstance(encoder, HierarchicalVae)
     dataset = load(data_paths, config, cache)

@@ -13,14 +13,14 @@ from bridge.model.chains import Chains
 from bridge.model.flow import LAYERS, MEMORY, Flow
 
 #: Steps there are at most, and those for a corpus of no size; with so many windows a step more.
-STEPS, _FEWEST_STEPS, _WINDOWS_A_STEP = 1500, 60, 12
+STEPS, _FEWEST_STEPS, _WINDOWS_A_STEP = 4000, 60, 8
 _BATCH, _FEWEST_A_BATCH = 384, 32
-_LEARNING_RATE = 2e-3
+_LEARNING_RATE = 1.5e-3
 _WEIGHT_DECAY = 0.05
 _WARM_STEPS = 100
 _EMA = 0.995
 _CLIP = 5.0
-_DROPOUT = 0.1
+_DROPOUT = 0.2
 #: How often a window is learnt without what came before it.
 _ALONE = 0.35
 #: Of those with a past, how often all of it is told; else a part of it.
@@ -29,7 +29,7 @@ _CHECKS = 12
 _SPACE_POINTS = 20_000
 #: Ways in which the posterior's noise is more than this share of all there is say nothing.
 _LEAST_SIGNAL = 0.03
-_MOST_WAYS = 96
+_MOST_WAYS = 192
 
 
 def fit_flow(train: Chains, held_out: Chains, seed: int, steps: int | None = None) -> Flow:

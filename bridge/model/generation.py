@@ -41,13 +41,16 @@ from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
 _VARY_BONUS_NATS = 4.0
+#: A line with nothing before it is drawn with so many times the noise: what is fitted to many songs lies nearer to the
+#: middle of them than any one does, and plays thinner. (Beside one half of the training songs, under a 5-gram of the
+#: other: cost and density of melodies 1.10, .88 without and 1.14, .90 with it, of bass .98, .79 and 1.04, .87.)
+_WARMTH_ALONE = np.float32(1.05)
+#: How a new line is held to the key it turned out to be in: melodies of the prior have .936 of their notes within a
+#: scale, those of songs .968.
+_FIRST_KEY_NATS = -1.0
 #: Where bars are looked for again when there is not one note in them, by the path of their noise.
 _ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
 _ENCODED_KEPT = 64
-#: The temperature of the prior for windows with nothing before them, by model (else 1): the hottest at which the median
-#: n-gram cost of 1000 windows is about 1.15 of test songs', for the cooler it is the thinner they are (density of
-#: melodies: .86 of songs' at 1, .90 at 1.1).
-_WARMTH_ALONE = {"melody-2bar": 1.11, "bass-2bar": 0.96, "drums-2bar": 1.05}
 #: The share of a loop that may lie outside the session's key before it is moved: bars to go on from, bars to vary.
 _STAY, _STAY_NEAR = 0.15, 0.25
 
@@ -96,7 +99,7 @@ def prior_point(model: CompiledModel, seed: int, before: Tensor | None = None) -
 
 def _white(model: CompiledModel, seed: int, before: Tensor | None) -> noise.Floats:
     white = noise.normal(seed, noise.LATENT, model.config.latent_size)
-    return white if before is not None else np.float32(_WARMTH_ALONE.get(model.config.name, 1.0)) * white
+    return white if before is not None or model.config.part == "drums" else _WARMTH_ALONE * white
 
 
 def _points(model: CompiledModel, seed: int, before: Tensor | None, steering: Steering) -> Iterable[Tensor]:
@@ -148,8 +151,8 @@ def _first_window(
 ) -> tuple[Frame, WindowTokens]:
     """A first window and its frame. In what key it comes lies in its point; so it is decoded freely, moved by the
     nearest way to the key that binds it, and only where some of it is then outside, or it has a harmony to lean on,
-    decoded again with the same noise and the masks. Where no key binds, a short line is held to its own, as loosely as
-    bars that go on are (1000 melodies: .936 of the notes lay within a scale, .968 of songs' do, with this .969).
+    decoded again with the same noise and the masks. Where no key binds, a short line is held to its own,
+    loosely.
     """
     config, kept = model.config, steering.lock
     frame = Frame() if kept is None else frame_of(kept.bars, config).bare
@@ -171,7 +174,8 @@ def _first_window(
     inside = best_scale(weights, "major") if heard else classes
     outside = inside is not None and any(weights[(c + frame.shift) % 12] for c in range(12) if c not in inside)
     if outside or steering.lean != free.lean:
-        bias = steered_bias(replace(steering, pitch_classes=classes), heard, config, frame)
+        bound = replace(steering, pitch_classes=classes)
+        bias = steered_bias(bound, heard, config, frame, own_key_nats=_FIRST_KEY_NATS)
         window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
     return frame, window
 

@@ -29,7 +29,7 @@ def _by_diet(dataset: Dataset, split: str, count: int, part: Part, rng: np.rando
     rows = dataset.indices(split)
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
-    chances = group_chances(dataset.groups, sizes, part)[group] / np.maximum(1, sizes[group])
+    chances = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
     possible = int((chances > 0.0).sum())
     drawn: Ints = rng.choice(rows, min(count, possible), replace=False, p=chances / chances.sum())
     return drawn

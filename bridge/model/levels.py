@@ -7,6 +7,7 @@ level to level the attribute never goes back.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,10 @@ _REACH = {"density": 1.5, "syncopation": 4.0, "interval": 1.25, "diatonic": 4.0,
 _BEST, _ORDERS, _MOST_STAGES = 6, 2, 16
 _SIDE_COST, _LOSS_COST, _STEP_COST, _STILL_COST = 0.4, 8.0, 1.0, 0.5
 _LOSS_AT_REST, _LOSS_A_TURN = 0.1, 0.75
+#: Amounts nearer than this, in standard deviations, are one; so few are taken one by one.
+_SAME, _FEW_RUNGS = 1e-6, 8
+#: What the end of a knob may cost beyond the cheapest window for it, to lead further.
+_SLACK = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +55,42 @@ def chosen_levels(
     tokens = tokens_of(pool.units, config)
     away = (measure(tokens, config) - start) / spreads
     lost = _lost(pool.units, config)
+    more = sign * away[:, column]
+    whole = _costs(away, lost, sign * _REACH[attribute], column, 1.0)
+    rungs = _rungs(more, min(_REACH[attribute], float(more[whole <= whole.min() + _SLACK].max())))
     levels, reached, pick = [base], 0.0, 0
     for level in range(1, LEVELS + 1):
         turn = level / LEVELS
-        cost = _costs(away, lost, sign * _REACH[attribute] * turn, column, turn)
+        asked = _asked(rungs, turn)
+        cost = _costs(away, lost, sign * asked, column, turn)
         cost = cost + _STEP_COST * (tokens != tokens[pick]).mean(1)  # what is near the level before
-        cost = np.where(sign * away[:, column] >= reached - 1e-9, cost, np.inf)
-        pick = int(np.argmin(cost))
-        reached = max(0.0, sign * float(away[pick, column]))
+        allowed = more >= reached - _SAME
+        if len(rungs) <= _FEW_RUNGS:
+            allowed &= np.abs(more - asked) <= _SAME
+        pick = int(np.argmin(np.where(allowed, cost, np.inf)))
+        reached = max(0.0, float(more[pick]))
         levels.append(_window(pool, pick, config))
     return levels
+
+
+def _rungs(more: Floats, reach: float) -> Floats:
+    """The different amounts (m,), more of the attribute than there is, that windows can be had with, up to `reach`; the
+    least of all where none is so small.
+    """
+    amounts = np.sort(more[more > _SAME])
+    amounts = amounts[np.diff(amounts, prepend=0.0) > _SAME]
+    return amounts[: max(1, int((amounts <= reach + _SAME).sum()))]
+
+
+def _asked(rungs: Floats, turn: float) -> float:
+    """How much more is asked for. A loop with few notes has few amounts: each of them gets its share of the turn, or
+    the smaller ones would be skipped; where there are many it grows evenly.
+    """
+    if not len(rungs):
+        return 0.0
+    if len(rungs) <= _FEW_RUNGS:
+        return float(rungs[math.ceil(turn * len(rungs) - _SAME) - 1])
+    return float(rungs[-1]) * turn
 
 
 def _costs(away: Floats, lost: Floats, asked: float, column: int, turn: float) -> Floats:

@@ -29,6 +29,8 @@ from bridge.paths import models_folder
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 #: What is in a weights file besides the weights of the model.
 _BESIDE_THE_MODEL = ("prior.", "maps.")
+#: What of the prior has to fit its own inverse, or its neighbours: it is kept in sixteen bits.
+_FINE = (".rotation", ".whitening")
 _MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
 
 
@@ -159,15 +161,12 @@ def write_model(
     card: Mapping[str, Any],
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Write weights (fp16; a hierarchical model's matrices in int8) and card atomically, weights first; returns the
-    card as written, with sizes and hash.
+    """Write weights (matrices in int8, the rest in fp16) and card atomically, weights first; returns the card as
+    written, with sizes and hash.
     """
     config = config_of(name)
     parameters = sum(value.numel() for value in weights.values())
-    tensors = in_eight_bits(weights) if config.bar_models else {key: _half(value) for key, value in weights.items()}
-    tensors |= {key: _half(value) for key, value in tensors_of(flow).items()}
-    tensors |= in_eight_bits(maps.tensors()) if config.bar_models else {k: _half(v) for k, v in maps.tensors().items()}
-    data = save(tensors)
+    data = save(in_eight_bits({**weights, **tensors_of(flow), **maps.tensors()}, _FINE))
     full = {
         "name": name,
         "parts": list(config.parts),
@@ -183,10 +182,6 @@ def write_model(
     _replace(where / WEIGHTS_FILE, data)
     _replace(where / CARD_FILE, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
     return full
-
-
-def _half(value: Tensor) -> Tensor:
-    return value.detach().half().contiguous().cpu()
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from bridge.model import registry
 from bridge.model.compiled import CompiledModel
+from bridge.model.config import TEMPERATURES
 from bridge.model.curves import draw_run
-from bridge.model.figures import TEMPERATURES, figures_of, kept_figures
+from bridge.model.figures import figures_of, kept_figures
 from bridge.model.left_out import LEFT_OUT_FILE
 from bridge.model.report_page import page
 from bridge.model.showcase import Shown, continuations, morphs, samples

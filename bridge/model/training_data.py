@@ -17,8 +17,8 @@ from bridge.model.vae import Batch
 from bridge.music.grids import DrumGrid, Ints
 from bridge.music.notes import STEPS_PER_BAR
 
-#: The share of each style in the diet, in per cent; sources of one style share it by size. Model.md's mixture, but for
-#: fills and drum machine patterns, which are few (388 and 160 windows) and would be learnt by heart at a tenth each.
+#: The share of each style in the diet, in per cent; sources of one style share it by size. Drum
+#: machine patterns are few (160 windows) and would be learnt by heart at a tenth.
 DIETS: dict[str, dict[tuple[str, ...], float]] = {
     "melody": {
         ("freedoom", "freedoom-history", "easyrpg"): 30,
@@ -38,14 +38,15 @@ DIETS: dict[str, dict[tuple[str, ...], float]] = {
         ("freedoom", "freedoom-history", "easyrpg"): 100,
     },
     "drums": {
-        ("gmd beat",): 53,
-        ("gmd fill",): 6,
+        ("gmd beat",): 50,
+        ("gmd fill",): 10,
         ("freedoom", "freedoom-history", "easyrpg"): 35,
-        ("drumpat-dmp",): 6,
+        ("drumpat-dmp",): 5,
     },
 }
 #: What a collection that is in no diet (a user's own files) counts for.
 _OWN_SHARE = 40.0
+_FILLS = " fill"
 _VALIDATION_PER_GROUP = 160
 _LONG_VALIDATION_PER_GROUP = 40
 _BARS_OF_A_WINDOW = 4
@@ -56,11 +57,13 @@ _EVERY_BARS = 15
 Array = np.ndarray[Any, Any]
 
 
-def group_chances(groups: Sequence[str], sizes: Array, part: str) -> Array:
+def group_chances(groups: Sequence[str], sizes: Array, part: str, *, loops: bool = False) -> Array:
     """The chance that a window is drawn from each group (g,), given how many windows each has; windows of a trio that
-    lack a part only where there are no others.
+    lack a part only where there are no others, and likewise, of `loops`, fills: played to end something, they end in
+    silence.
     """
-    whole = np.array([not name.endswith(PAIRS) for name in groups])
+    apart = (PAIRS, _FILLS) if loops else (PAIRS,)
+    whole = np.array([not name.endswith(apart) for name in groups])
     if (sizes[whole] > 0).any():
         sizes = np.where(whole, sizes, 0)
     chances = np.zeros(len(groups))

@@ -1,4 +1,4 @@
-"""A collection left out of a training: what is trained on, what is scored, and what is said of a wrong name."""
+"""Trainings that leave scores and no model: without a collection, and beside a flat decoder."""
 
 import json
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from tests_model_songs import write_songs
 
+from bridge import cli
 from bridge.model import left_out
 from bridge.model.corpus import CorpusError
 
@@ -24,6 +25,13 @@ def test_one_source_is_outside_and_all_others_inside(two_sources):
             left_out.divided(paths, wrong)
     with pytest.raises(CorpusError, match="melody-16bar stands on others"):
         left_out.train_without("melody-16bar", "theirs", two_sources, 1.0, two_sources[0])
+
+
+def test_a_flat_decoder_stands_beside_one_conductor_alone(two_sources, capsys):
+    for name in ("melody-2bar", "trio-16bar"):
+        assert cli.main(["train", name, "--data", str(two_sources[0]), "--beside-flat"]) == 2
+        told = f"--beside-flat: expected a hierarchical model of one part, {name} is none"
+        assert capsys.readouterr().err == f"barline: {told}\n"
 
 
 def test_the_scores_are_those_of_the_source_left_out(two_sources, tmp_path, monkeypatch):

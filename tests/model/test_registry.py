@@ -9,6 +9,7 @@ from small_models import SMALL_LINE, small_model
 from bridge.model import registry
 from bridge.model.config import UnknownModelError
 from bridge.model.hierarchy import HierarchicalVae
+from bridge.model.quantising import from_eight_bits, in_eight_bits
 from bridge.model.registry import ModelFileError
 
 
@@ -21,12 +22,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_written_is_loaded_rounded_to_half(folder):
+def test_what_is_written_is_loaded_as_coarse_as_the_file(folder):
     model, flow, maps = small_model(SMALL_LINE)
     loaded = registry.load_model("melody-2bar", folder)
-    for key, value in model.state_dict().items():
-        assert torch.equal(loaded.model.state_dict()[key], value.half().float())
-    assert torch.equal(loaded.flow.expected.weight, flow.expected.weight.half().float())
+    for ours, theirs in ((loaded.model, model), (loaded.flow, flow)):
+        for key, value in from_eight_bits(in_eight_bits(theirs.state_dict())).items():
+            if key != "unwhitening":  # that follows from the whitening
+                assert torch.allclose(ours.state_dict()[key], value, rtol=1e-6), key
     assert torch.equal(loaded.maps.attributes, maps.attributes.half().float())
     assert loaded.card["steps"] == 7
     assert loaded.card["parameters"] == sum(p.numel() for p in model.parameters())

@@ -69,11 +69,9 @@ def test_samples_are_music_to_first_order(melody):
 def test_weights_are_finite_and_no_finer_than_in_their_file():
     for name in RECORDED:
         weights = registry.load_model(name).model.state_dict()
-        coarse = from_eight_bits(in_eight_bits(weights)) if CONFIGS[name].bar_models else None
-        for key, value in weights.items():
-            assert torch.isfinite(value).all()
-            again = value.half().float() if coarse is None else coarse[key]
-            assert torch.allclose(value, again, rtol=1e-3, atol=0.0 if coarse is None else 1e-4)
+        for key, again in from_eight_bits(in_eight_bits(weights)).items():
+            assert torch.isfinite(weights[key]).all()
+            assert torch.allclose(weights[key], again, rtol=1e-3, atol=1e-4)
 
 
 def test_all_weights_together_are_under_40_mb():

@@ -12,9 +12,11 @@ from bridge.engine.bending import kept_exactly
 from bridge.model.candidates import chosen
 from bridge.model.compiled import CompiledModel
 from bridge.model.decoding import WindowDecode
+from bridge.model.framing import Frame, to_windows
 from bridge.model.generation import continue_bars, prior_point, sample_bars, vary_bars
 from bridge.model.keeping import Hold, Lock
-from bridge.model.steering import Steering
+from bridge.model.steering import Steering, steered_bias
+from bridge.music.grids import LOWEST_PITCH
 from bridge.music.harmony import MODES, scale_of
 from bridge.music.notes import Bars, Note, in_order
 
@@ -46,6 +48,19 @@ def test_hard_leaves_no_note_outside(made: Bars, scale: frozenset[int], kind: st
     out = kept_exactly(made, Steering(scale, "hard"), kind, verbatim=False)
     assert all(note.pitch % 12 in scale for note in out.notes)
     assert [note.start for note in out.notes] == [note.start for note in made.notes]
+
+
+def test_a_key_binds_as_far_as_the_bars_before_kept_to_it() -> None:
+    """Ten notes of C major, then nine of ten, then eight: how dear what lies outside is to what follows."""
+    scale, outside = [60, 62, 64, 65, 67, 69, 71, 72, 74, 76], [61, 63]
+    frame, bent = Frame(), []
+    for strange in range(3):
+        pitches = scale[: 10 - strange] + outside[:strange]
+        bars = Bars(in_order([Note(p, 0.5 * i, 0.5, 90) for i, p in enumerate(pitches)]), 8.0)
+        bias = steered_bias(Steering(), to_windows(bars, frame, SMALL_LINE), SMALL_LINE, frame)
+        bent.append(bias[0, 66 - LOWEST_PITCH].item())
+    assert bent[0] < -2.0
+    assert bent[1] == bent[2] == 0.0
 
 
 @given(loops())

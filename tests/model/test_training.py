@@ -95,6 +95,15 @@ def test_the_diet_is_by_style_and_one_s_own_files_count():
     assert group_chances(("mine",), torch.tensor([5]).numpy(), "drums").tolist() == [1.0]
 
 
+def test_fills_are_learnt_but_are_no_loops():
+    groups, sizes = ("gmd beat", "gmd fill", "easyrpg"), torch.tensor([90, 30, 40]).numpy()
+    assert group_chances(groups, sizes, "drums")[1] > 0
+    loops = group_chances(groups, sizes, "drums", loops=True)
+    assert loops[1] == 0
+    assert loops.sum() == pytest.approx(1.0)
+    assert group_chances(("mine fill",), torch.tensor([5]).numpy(), "drums", loops=True).tolist() == [1.0]
+
+
 def test_losses_are_those_of_a_plain_decode(tmp_path):
     """The parallel pass scores a window as the step-by-step decoder does, fed with the truth."""
     torch.manual_seed(0)
