@@ -18,6 +18,7 @@ from bridge.model.training_data import group_chances
 from bridge.music.grids import NO_EVENT, PITCHES, Ints
 
 _CHUNK = 512
+_SHORT_BARS = 2
 #: Of the posterior's spread so much is kept. With all of it the points of different windows run into one another, and
 #: what is drawn lies between them (melody, 600 samples: 1.15 times the n-gram cost of held-out windows, not 1.08).
 SPREAD_KEPT = 0.4
@@ -33,7 +34,7 @@ class Chains:
     window and of the three before it, the nearest first, and `after` (n,) is the point of the one that comes next; -1
     where there is none. `rows` (n,) are the windows in the dataset, `moved` (n, 5) by how many semitones each (those
     before, then the one after) was brought into the model's range, all by the octaves that suit the windows before;
-    `chances` (n,) is the diet.
+    `chances` (n,) is the diet. `long` windows overlap their neighbours by most of their bars.
     """
 
     means: Tensor
@@ -43,6 +44,7 @@ class Chains:
     rows: Ints
     moved: Ints
     chances: np.ndarray[Any, np.dtype[np.float64]]
+    long: bool = False
 
     def context(self, which: Tensor, longest: Tensor | int = MEMORY) -> tuple[Tensor, Tensor]:
         """What comes before the next window of some chains (m,): means (m, 4, Z), and 1 where there is one (m, 4); of
@@ -86,7 +88,16 @@ def chains_of(dataset: Dataset, rows: Ints, config: ModelConfig, posteriors: Pos
     sizes = np.bincount(group, minlength=len(dataset.groups))
     chances = group_chances(dataset.groups, sizes, config.part, loops=True)[group] / np.maximum(1, sizes[group])
     chances /= chances.sum()
-    return Chains(means, SPREAD_KEPT * spreads, index[:, :MEMORY], index[:, MEMORY], rows, moved, chances)
+    return Chains(
+        means,
+        SPREAD_KEPT * spreads,
+        index[:, :MEMORY],
+        index[:, MEMORY],
+        rows,
+        moved,
+        chances,
+        config.bars > _SHORT_BARS,
+    )
 
 
 def _octaves(dataset: Dataset, windows: Ints, moved: Ints, config: ModelConfig) -> Ints:

@@ -137,7 +137,7 @@ def _realism(figures: Figures) -> str:
     return f"""\
 ## Realism
 
-Samples of the prior beside test songs, both drawn by the same diet; seed 0. *n-gram cost*: nats a window under a 5-gram
+Samples of the prior beside test songs, both drawn by the same diet (fills, which are no loops, apart); seed 0. *n-gram cost*: nats a window under a 5-gram
 (interpolated Kneser-Ney over steps, lines by intervals) fitted on training songs. *AUC*: how well a logistic regression
 on some features of a window (52, drums 90) tells samples from songs, cross-validated, songs kept together; 0.5 is not
 at all. *Longest shared run*: notes in a row, as (interval, duration), that a window shares with any training song
