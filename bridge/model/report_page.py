@@ -137,11 +137,12 @@ def _realism(figures: Figures) -> str:
     return f"""\
 ## Realism
 
-Samples of the prior beside test songs, both drawn by the same diet (fills, which are no loops, apart); seed 0. *n-gram cost*: nats a window under a 5-gram
-(interpolated Kneser-Ney over steps, lines by intervals) fitted on training songs. *AUC*: how well a logistic regression
-on some features of a window (52, drums 90) tells samples from songs, cross-validated, songs kept together; 0.5 is not
-at all. *Longest shared run*: notes in a row, as (interval, duration), that a window shares with any training song
-(drums: hits and the steps between them). *Key share*: notes within the window's best diatonic set.
+Samples of the prior beside test songs, both drawn by the same diet (fills, which are no loops, apart); seed 0.
+*n-gram cost*: nats a window under a 5-gram (interpolated Kneser-Ney over steps, lines by intervals) fitted on
+training songs. *AUC*: how well a logistic regression on some features of a window (52, drums 90) tells samples from
+songs, cross-validated, songs kept together; 0.5 is not at all. *Longest shared run*: notes in a row, as (interval,
+duration), that a window shares with any training song (drums: hits and the steps between them). *Key share*: notes
+within the window's best diatonic set.
 
 {tables.realism(figures)}
 """
