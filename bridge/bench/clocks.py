@@ -136,7 +136,8 @@ def note_errors_ms(ticks: list[tuple[int, list[int]]], struck: list[tuple[int, i
     """
     began_ns = next(ns for ns, said in ticks if said[0] == _START)
     moments = np.array([ns for ns, said in ticks if said[0] == _TICK and ns >= began_ns], dtype=np.float64)
-    steps = np.concatenate([[moments[0] - began_ns], np.diff(moments)]) / 1e6 / _TICK_MS
+    tick_ns = float(np.median(np.diff(moments)))  # with jitter jack_midi_clock is faster than it was asked to be
+    steps = np.concatenate([[moments[0] - began_ns], np.diff(moments)]) / tick_ns
     steps[1:] = np.maximum(1.0, np.round(steps[1:]))  # where ticks were lost on the way to the listener
     numbers = np.cumsum(np.round(steps))
     bar = _STEPS * _STEP_TICKS
@@ -146,5 +147,5 @@ def note_errors_ms(ticks: list[tuple[int, list[int]]], struck: list[tuple[int, i
             continue
         count = float(np.interp(ns, moments, numbers))  # ticks of the master's, as it sent them, at the note's moment
         apart = (count - (pitch - _LOWEST) * _STEP_TICKS + bar / 2) % bar - bar / 2
-        errors.append(abs(apart) * _TICK_MS)
+        errors.append(abs(apart) * tick_ns / 1e6)
     return errors
