@@ -25,9 +25,6 @@ _SUMMARY_HIDDEN = 160
 _STRETCH_BOUND = 1.5
 #: How likely a return to a window before is held before anything is learnt, as a logarithm beside "new" at 0.
 _RETURN_LOGIT = -2.0
-#: So much of what is told of the windows before is left out in training: songs are few, and what they do next was
-#: learnt by heart (melody-16bar: being told is worth 6 nats a window without it, 9 with it, on songs not trained on).
-_TOLD_DROPOUT = 0.8
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -136,13 +133,17 @@ class Flow(nn.Module):
         whole = torch.cat([y, noise[:, self.ways :]], dim=1)
         return self.centre + torch.matmul(whole, self.unwhitening.t())
 
-    def log_density(self, z: Tensor, context: Tensor, present: Tensor, dropout: float = 0.0) -> Tensor:
-        """Log density (B,) in nats of points (B, Z); `dropout` is for training."""
+    def log_density(
+        self, z: Tensor, context: Tensor, present: Tensor, dropout: float = 0.0, told_dropout: float = 0.0
+    ) -> Tensor:
+        """Log density (B,) in nats of points (B, Z). For training: `dropout` of what is inside, and `told_dropout` of
+        what is told of the windows before.
+        """
         y = self.white(z)
         rest = -0.5 * y[:, self.ways :].square().sum(1) - (y.shape[1] - self.ways) * _LOG_ROOT_TWO_PI
         y = y[:, : self.ways]
         before, told = self._told(context, present)
-        told = functional.dropout(told, _TOLD_DROPOUT, dropout > 0.0)
+        told = functional.dropout(told, told_dropout, told_dropout > 0.0)
         hidden = functional.dropout(functional.silu(self.told(told)), dropout, dropout > 0.0)
         summary = functional.silu(self.summary(hidden))
         scale = _bounded(self.scale(summary))

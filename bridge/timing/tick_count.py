@@ -3,6 +3,10 @@
 With 10 ms of jitter on ticks 21 ms apart a lost tick, a late one and a slower tempo look alike for a moment, so the
 question is kept open: a few guesses live side by side, each a small Kalman filter (time of the tick, period) that
 counted in its own way, and what comes next decides between them. As long as ticks come as expected there is one guess.
+
+There are two kinds of uneven clock. With jitter every tick is off its own place in an even row, and a long interval is
+followed by a short one; a clock that wanders sends each tick a while after the one before, more or less, and what is
+off adds up. How alike neighbouring intervals are tells how much there is of either.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ SHORTEST_MS: Final = 60_000 / (limits.MAX_TEMPO_BPM * limits.CLOCK_TICKS_PER_BEA
 """Between two ticks; two that are handed over in one moment are of no faster clock than that."""
 QUIETEST_MS: Final = 0.05  # no clock's stamps are better than this here
 FIRST_JITTER_MS: Final = 3.0  # supposed before enough ticks have come to see it
+WALK_TICKS: Final = 128  # over so many a guess averages how alike neighbouring intervals are
+SURELY: Final = 0.5  # of what even jitter would make them unlike: with less than this the clock is known to wander
 OPEN_TICKS: Final = 16  # how far back the numbering may still change
 FEWEST_LOST, MOST_LOST = 0.01, 0.25  # the share of ticks that are lost, as a guess has seen it
 LOST_GAIN: Final = 1 / 96
@@ -51,6 +57,7 @@ class _Guess:
     period_variance: float
     cost: float
     jitter_variance: float
+    alike_variance: float
     lost: float
     ticks: int
 
@@ -87,7 +94,11 @@ class TickCount:
         """A tick has come."""
         self._arrivals.append(at_ms)
         if not self._guesses:
-            self._guesses = [_Guess((0,), at_ms, 0.0, 0.0, 0.0, 0.0, 0.0, self._first_variance, FEWEST_LOST, 0)]
+            self._guesses = [
+                _Guess(
+                    (0,), at_ms, 0.0, 0.0, 0.0, 0.0, 0.0, self._first_variance, -self._first_variance, FEWEST_LOST, 0
+                )
+            ]
             return
         first = self._guesses[0]
         if first.period_ms == 0.0:
@@ -118,6 +129,27 @@ class TickCount:
         gain = 1 / min(guess.ticks + FIRST_JITTER_TICKS, JITTER_TICKS)
         return max(before + gain * (seen - before), self._least_variance)
 
+    def _alike_seen(self, guess: _Guess, step: int, jitter_variance: float) -> float:
+        """How alike the intervals on either side of a tick are, as a covariance. Where every tick is off its place by
+        itself it is minus the jitter's variance (a late one makes a long interval, and then a short one); where each
+        is where the one before would have it, give or take, it is nothing.
+        """
+        numbers = guess.numbers
+        if len(numbers) < 2 or numbers[-1] == numbers[-2]:
+            return guess.alike_variance
+        first, middle, last = self._arrivals
+        one = middle - first - (numbers[-1] - numbers[-2]) * guess.period_ms
+        other = last - middle - step * guess.period_ms
+        most = LARGEST_DEVIATION * jitter_variance
+        seen = min(max(one * other, -most), most)
+        return guess.alike_variance + (seen - guess.alike_variance) / min(guess.ticks + FIRST_JITTER_TICKS, WALK_TICKS)
+
+    @staticmethod
+    def _walk(guess: _Guess) -> float:
+        """The variance by which each tick wanders off from where the one before would have it."""
+        apart = min(1.0, max(0.0, -guess.alike_variance / guess.jitter_variance))
+        return 3.0 * guess.jitter_variance * max(0.0, 1.0 - apart / SURELY)
+
     def _second(self, first: _Guess, at_ms: float) -> None:
         """A first period; the tick between may have been lost."""
         noise = self._first_variance
@@ -126,7 +158,7 @@ class TickCount:
             period_ms = max((at_ms - first.at_ms) / step, SHORTEST_MS)
             spread = 2 * noise / step**2 + (JUMPS[0][0] * period_ms) ** 2
             self._guesses.append(
-                _Guess((0, step), at_ms, period_ms, noise, noise / step, spread, cost, noise, FEWEST_LOST, 1)
+                _Guess((0, step), at_ms, period_ms, noise, noise / step, spread, cost, noise, -noise, FEWEST_LOST, 1)
             )
 
     def _as_expected(self, guess: _Guess, at_ms: float) -> bool:
@@ -152,17 +184,19 @@ class TickCount:
 
     def _counted(self, guess: _Guess, at_ms: float, step: int, jump: float = 0.0, cost: float = 0.0) -> _Guess:
         """The guess, if this tick is the one `step` further."""
-        noise = guess.jitter_variance
+        walk = self._walk(guess)
+        noise = max(guess.jitter_variance - walk / 3.0, self._least_variance)
         quiet = min(1.0, QUIET_SHARE * guess.period_ms / math.sqrt(noise))
         wander = (WANDER_SHARE * quiet * guess.period_ms) ** 2
         period_variance = guess.period_variance + step * wander + (jump * guess.period_ms) ** 2
         covariance = guess.covariance + step * period_variance
-        at_variance = guess.at_variance + 2 * step * guess.covariance + step * step * period_variance
+        at_variance = guess.at_variance + 2 * step * guess.covariance + step * step * period_variance + step * walk
         spread = at_variance + noise
         off_ms = at_ms - guess.at_ms - step * guess.period_ms
         at_gain, period_gain = at_variance / spread, covariance / spread
         cost += min(-math.log(guess.lost) * (step - 1), MOST_LOST_COST) - math.log(1.0 - guess.lost)
         lost = guess.lost + LOST_GAIN * (step - 1 - step * guess.lost)
+        jitter_variance = self._jitter_seen(guess, step)
         beyond_ms = max(0.0, abs(off_ms) - self._within_ms)
         inexact = spread + (INEXACT_SHARE * guess.period_ms) ** 2
         return _Guess(
@@ -173,7 +207,8 @@ class TickCount:
             covariance - at_gain * covariance,
             period_variance - period_gain * covariance,
             guess.cost + cost + beyond_ms * beyond_ms / (2 * inexact) + 0.5 * math.log(inexact),
-            self._jitter_seen(guess, step),
+            jitter_variance,
+            self._alike_seen(guess, step, jitter_variance),
             min(max(lost, FEWEST_LOST), MOST_LOST),
             guess.ticks + 1,
         )

@@ -9,6 +9,7 @@ import pytest
 from bridge.timing.changes import Change, Shift
 from bridge.timing.midi_clock import CONTINUE, FORGET_NS, LOST_NS, SONG_POSITION, START, STOP, TICK, MidiFollower
 from bridge.timing.tempo_map import TempoMap
+from bridge.timing.tick_count import TickCount
 from bridge.timing.twins import Song, tick_stamps
 
 S = 1_000_000_000
@@ -247,6 +248,21 @@ def test_ticks_that_are_stamped_once_a_cycle_of_the_server_keep_their_tempo(peri
     assert follower.map is not None
     assert follower.map.tempo_bpm == pytest.approx(tempo, rel=0.02)
     assert all(-1.3 * period_ms <= error <= 0.3 * period_ms for error in errors)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_clock_that_wanders_from_tick_to_tick_is_counted_to_the_end(seed):
+    """As `jack_midi_clock -J 20` does, on a server with cycles of 2.7 ms: no tick is tied to any place, so what is off
+    adds up, and three long intervals in a row are no lost tick.
+    """
+    rng, count, at_ms = random.Random(seed), TickCount(2.667), 0.0
+    ahead = set()
+    for number in range(1500):
+        at_ms += rng.choice((13.33, 16.0, 16.0, 18.67, 18.67, 21.33))
+        count.arrived(at_ms)
+        if number >= 128:  # until then it may still be taken for jitter
+            ahead.add(count.numbers[-1] - number)
+    assert len(ahead) == 1
 
 
 @pytest.mark.parametrize("lost", [0.1, 0.3])
