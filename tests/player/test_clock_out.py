@@ -116,11 +116,14 @@ def test_whatever_happens_a_device_is_where_the_song_is(tmp_path_factory, data):
     for _ in range(data.draw(st.integers(1, 8))):
         songs.append((rig.now_ns, rig.now_ns, rig.performer.looper.map))
         kind = data.draw(st.sampled_from(["tempo", "play", "stop", "continue", "nudge", "stall"]))
+        ahead_ns = 0
         match kind:
             case "tempo":
                 rig.send(messages.SetClock(tempo_bpm=data.draw(st.sampled_from([20.0, 93.7, 120.0, 999.0]))))
             case "nudge":
-                rig.send(messages.SetClock(nudge_ms=data.draw(st.sampled_from([-400.0, -3.0, 5.0, 600.0]))))
+                nudge_ms = data.draw(st.sampled_from([-400.0, -3.0, 5.0, 600.0]))
+                ahead_ns = int(max(0.0, -nudge_ms) * 1e6)  # ticks of the part that is passed over were due before now
+                rig.send(messages.SetClock(nudge_ms=nudge_ms))
             case "stall":
                 songs.append((rig.now_ns, rig.now_ns + 2_000_000_000, rig.performer.looper.map))
                 rig.clock.move_to(rig.now_ns + data.draw(st.integers(0, 2_000_000_000)))
@@ -128,7 +131,7 @@ def test_whatever_happens_a_device_is_where_the_song_is(tmp_path_factory, data):
             case _:
                 rig.send(messages.MoveTransport(kind))
         until_ns = rig.now_ns + data.draw(st.integers(0, 900_000_000))
-        songs.append((rig.now_ns, until_ns, rig.performer.looper.map))
+        songs.append((rig.now_ns - ahead_ns, until_ns, rig.performer.looper.map))
         rig.player.run_to(until_ns)
     for at, place in Device(sent(rig)).heard:
         at_ns = BEGAN_NS + at * BEAT_NS
