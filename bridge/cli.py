@@ -183,9 +183,7 @@ def _add_model_commands(command: Callable[..., _Parser]) -> None:
     train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     train.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
-    train.add_argument(
-        "--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model"
-    )
+    train.add_argument("--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model")
     train.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")

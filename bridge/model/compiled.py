@@ -119,6 +119,12 @@ class _Resident(nn.Module):
         return z
 
     @exported
+    def odds(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of points (B, Z): see `Flow.odds`."""
+        odds: Tensor = self.flow.odds(z)
+        return odds
+
+    @exported
     def start(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The state before step 0, from z (B, Z)."""
         both = torch.tanh(torch.addmm(self.first_bias, z, self.first_weight))
@@ -172,7 +178,7 @@ class _Resident(nn.Module):
         return torch.stack([scores[..., :8].argmax(3), scores[..., 8:].argmax(3)], dim=3)
 
 
-_METHODS = ["encode_features", "prior", "start", "decode", "dynamics"]
+_METHODS = ["encode_features", "prior", "odds", "start", "decode", "dynamics"]
 
 
 class CompiledModel:
@@ -191,7 +197,7 @@ class CompiledModel:
         self.device = device
         self.maps = maps
         self.int8 = int8_works(device) if int8 is None else int8
-        self.prior_mean = flow.centre.detach().cpu()
+        self.prior_mean, self.has_critic = flow.centre.detach().cpu(), flow.has_critic
         model = model.to(device).float()
         self._module = scripted(_Resident(model, flow.to(device).float(), self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}
@@ -225,6 +231,12 @@ class CompiledModel:
         before, present = before.expand(rows, -1, -1), present.expand(rows, -1)
         z: Tensor = self._module.prior(*(x.to(device) for x in (choice, noise, before, present)))
         return z
+
+    @torch.inference_mode()
+    def odds(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of draws (B, Z) of the prior, with nothing before them, to be music: see `Flow.odds`."""
+        odds: Tensor = self._module.odds(z.to(self.device))
+        return odds
 
     @torch.inference_mode()
     def start(self, z: Tensor) -> DecodeState:

@@ -81,6 +81,12 @@ class _Upper(nn.Module):
         z: Tensor = self.flow(choice, noise, context, present)
         return z
 
+    @exported
+    def odds(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of points (B, Z): see `Flow.odds`."""
+        odds: Tensor = self.flow.odds(z)
+        return odds
+
 
 class CompiledHierarchy(CompiledModel):
     """A hierarchical model, compiled and resident on a device. Stateless, as every compiled model is."""
@@ -103,10 +109,10 @@ class CompiledHierarchy(CompiledModel):
         ]
         self.config: ModelConfig = config
         self.device, self.maps, self.int8 = device, maps, self.bars[0].int8
-        self.prior_mean = flow.centre.detach().cpu()
+        self.prior_mean, self.has_critic = flow.centre.detach().cpu(), flow.has_critic
         model = model.to(device).float()
         upper = _Upper(model, flow.to(device).float())
-        self._module: Any = scripted(upper, ["read", "conduct", "prior"])
+        self._module: Any = scripted(upper, ["read", "conduct", "prior", "odds"])
 
     @torch.inference_mode()
     def encode(

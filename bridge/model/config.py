@@ -90,10 +90,10 @@ BAR_CONFIGS: dict[str, ModelConfig] = {config.name: config for config in (_MELOD
 CONFIGS: dict[str, ModelConfig] = {
     config.name: config
     for config in (
-        ModelConfig("melody-2bar", "melody", 2, 128, 384, 512, free_nats=55.0, lowest=48, highest=88),
-        ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=50.0, lowest=28, highest=55),
+        ModelConfig("melody-2bar", "melody", 2, 128, 384, 512, free_nats=63.0, lowest=48, highest=88),
+        ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=58.0, lowest=28, highest=55),
         ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=110.0),
-        ModelConfig("melody-16bar", "melody", 16, 256, 256, 320, 180.0, 48, 88, bar_models=(_MELODY_BAR,)),
+        ModelConfig("melody-16bar", "melody", 16, 256, 256, 320, 280.0, 48, 88, bar_models=(_MELODY_BAR,)),
         ModelConfig("drums-16bar", "drums", 16, 256, 224, 320, 200.0, bar_models=(_DRUMS_BAR,)),
         ModelConfig("trio-16bar", "trio", 16, 256, 224, 320, 320.0, bar_models=(_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)),
     )

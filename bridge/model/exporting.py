@@ -15,6 +15,7 @@ from bridge.model.attributes import measure
 from bridge.model.chains import Chains, Posteriors, chains_of
 from bridge.model.config import ModelConfig, config_of
 from bridge.model.corpus import open_collections
+from bridge.model.critic_training import fit_critic
 from bridge.model.curves import curves_of
 from bridge.model.dataset import Dataset, load
 from bridge.model.evaluation import evaluate_split
@@ -31,9 +32,15 @@ from bridge.music.grids import Ints
 
 #: How many windows the prior is fitted on, with those before and after them, and how many the maps.
 _CHAINS, _LONG_CHAINS, _POINTS = 60_000, 12_000, 20_000
-PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
+_PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
+_RESAMPLED = "; of its draws with nothing before them one is taken by the odds that a critic gives them"
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
 _LONG_SCORED = 320
+
+
+def prior_kind(flow: Flow) -> str:
+    """What a card says about a prior."""
+    return _PRIOR_KIND + (_RESAMPLED if flow.has_critic else "")
 
 
 def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
@@ -73,6 +80,8 @@ def fit_latent(
     train = drawn_chains(model, dataset, "train", most, seed)
     held_out = drawn_chains(model, dataset, "validation", most // 16, seed)
     flow = fit_flow(train, held_out, seed)
+    if not train.long:  # of a few hundred songs it learns what they are, not what music is: samples came out thinner
+        fit_critic(flow, train, held_out, seed)
     own = train.drawn_by_diet(_POINTS, seed)
     measured = torch.zeros(len(own), 0)
     if config.attributes:
@@ -146,7 +155,7 @@ def export(
         "licence": "what its data allows: see data",
         "scores": _scores(model, dataset, seed),
         "curves": curves_of(run_dir),
-        "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth},
+        "prior": {"kind": prior_kind(flow), "ways": flow.ways, **worth},
         **(card or {}),
     }
     return write_model(name, weights, flow, maps, full, models_dir)
@@ -168,5 +177,5 @@ def refit(
     flow, maps, worth = fit_latent(model, dataset, seed)
     kept = {key: value for key, value in card.items() if key != "sha256"}
     scores = {**kept["scores"], **_scores(model, dataset, seed)}
-    full = {**kept, "scores": scores, "prior": {"kind": PRIOR_KIND, "ways": flow.ways, **worth}}
+    full = {**kept, "scores": scores, "prior": {"kind": prior_kind(flow), "ways": flow.ways, **worth}}
     return write_model(name, weights, flow, maps, full, models_dir)

@@ -5,6 +5,10 @@ some chance a window comes back to one of up to four before it, as real music do
 normalising flow of affine couplings (Dinh et al. 2017, arXiv 1605.08803), told of the windows before, says where it
 lies. It works in coordinates in which posterior samples are white and the ways that tell windows apart come first;
 ways that tell nothing stay N(0, 1). Whatever is drawn comes from noise that is given: nothing in here is random.
+
+A smooth flow leaves mass between the places where music is. A critic says of a point how much likelier it is to be
+music than to be such a draw; of many draws one is taken by those odds (importance resampling; Grover et al. 2019,
+arXiv 1906.09531).
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ LAYERS = 10
 _HIDDEN = 256
 _SUMMARY = 96
 _SUMMARY_HIDDEN = 160
+_CRITIC_HIDDEN = 256
 #: No layer stretches by more than e to this power, so that no point runs away.
 _STRETCH_BOUND = 1.5
 #: How likely a return to a window before is held before anything is learnt, as a logarithm beside "new" at 0.
@@ -68,11 +73,37 @@ class _Coupling(nn.Module):
         return torch.cat([kept, (other - move) * torch.exp(-stretch)], dim=1), -stretch.sum(1)
 
 
+class Critic(nn.Module):
+    """How much likelier a point of N ways is to be music than to be a draw of the flow, as a logarithm; of all points
+    nothing, before it has learnt.
+    """
+
+    def __init__(self, ways: int) -> None:
+        super().__init__()
+        self.into = nn.Linear(ways, _CRITIC_HIDDEN)
+        self.inner = nn.Linear(_CRITIC_HIDDEN, _CRITIC_HIDDEN)
+        self.out = nn.Linear(_CRITIC_HIDDEN, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, y: Tensor, dropout: float = 0.0) -> Tensor:
+        """Log odds (B,) of points (B, N) in the flow's coordinates."""
+        y = functional.silu(self.into(y))
+        if dropout > 0.0:
+            y = functional.dropout(y, dropout)
+        y = functional.silu(self.inner(y))
+        if dropout > 0.0:
+            y = functional.dropout(y, dropout)
+        odds: Tensor = self.out(y).squeeze(1)
+        return odds
+
+
 class Flow(nn.Module):
     """p(z | up to four windows before) over latents of size Z, of which N `ways` tell windows apart.
 
     Context is (B, 4, Z): posterior means of the windows before, the nearest first; `present` (B, 4) is 1 where there
-    is one, else 0. With none present it is the prior of a window alone.
+    is one, else 0. With none present it is the prior of a window alone; of that alone the critic speaks (`odds`), which
+    counts neither in `forward` nor in the density.
     """
 
     def __init__(self, latent_size: int, ways: int) -> None:
@@ -89,6 +120,7 @@ class Flow(nn.Module):
         self.layers = nn.ModuleList(_Coupling(ways) for _ in range(LAYERS))
         self.choice = nn.Linear(_SUMMARY, 1 + MEMORY)
         self.return_scale = nn.Parameter(torch.full((MEMORY, ways), -1.0))
+        self.critic = Critic(ways)
         with torch.no_grad():
             self.choice.bias.copy_(torch.tensor([0.0] + [_RETURN_LOGIT] * MEMORY))
             last = [getattr(layer, "out") for layer in self.layers]  # noqa: B009 - typed as any module
@@ -132,6 +164,16 @@ class Flow(nn.Module):
         y = kinds.gather(1, taken.view(-1, 1, 1).expand(-1, 1, self.ways)).squeeze(1)
         whole = torch.cat([y, noise[:, self.ways :]], dim=1)
         return self.centre + torch.matmul(whole, self.unwhitening.t())
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether the critic says anything."""
+        return bool(self.critic.out.weight.any())
+
+    def odds(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of points (B, Z) to be music rather than draws with nothing before."""
+        odds: Tensor = self.critic(self.white(z)[:, : self.ways])
+        return odds
 
     def log_density(
         self, z: Tensor, context: Tensor, present: Tensor, dropout: float = 0.0, told_dropout: float = 0.0

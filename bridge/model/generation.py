@@ -41,10 +41,11 @@ from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
 _VARY_BONUS_NATS = 4.0
-#: A line with nothing before it is drawn with so many times the noise: what is fitted to many songs lies nearer to the
-#: middle of them than any one does, and plays thinner. (Beside one half of the training songs, under a 5-gram of the
-#: other: cost and density of melodies 1.10, .88 without and 1.14, .90 with it, of bass .98, .79 and 1.04, .87.)
-_WARMTH_ALONE = np.float32(1.05)
+#: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
+#: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
+_DRAWS, _ODDS_WEIGHT = 32, 1.5
+#: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
+_NOISE_ALONE = {"melody-2bar": 0.98, "bass-2bar": 0.96, "drums-2bar": 0.95, "melody-16bar": 0.9, "drums-16bar": 0.95}
 #: How a new line is held to the key it turned out to be in: melodies of the prior have .936 of their notes within a
 #: scale, those of songs .968.
 _FIRST_KEY_NATS = -1.0
@@ -93,23 +94,36 @@ def prior_point(model: CompiledModel, seed: int, before: Tensor | None = None) -
     """A point (Z,) of the fitted prior, for a window that comes after those with posterior means `before` (n, Z), the
     nearest first; without them for a window alone.
     """
-    choice = torch.tensor([noise.uniform(seed, noise.MIXTURE)])
-    return model.prior(choice, torch.from_numpy(_white(model, seed, before))[None], before)[0].cpu()
-
-
-def _white(model: CompiledModel, seed: int, before: Tensor | None) -> noise.Floats:
-    white = noise.normal(seed, noise.LATENT, model.config.latent_size)
-    return white if before is not None or model.config.part == "drums" else _WARMTH_ALONE * white
+    return next(iter(_points(model, seed, before, PLAIN)))
 
 
 def _points(model: CompiledModel, seed: int, before: Tensor | None, steering: Steering) -> Iterable[Tensor]:
     """The points (Z,) that a window is looked for at, in order: of candidates all at once, else as they are needed."""
+    if before is None:
+        return _alone(model, seed)[: len(_ANEW)]
     seeds = [noise.derived(seed, *again) if again else seed for again in _ANEW]
     if steering.surprise is None:
-        return (prior_point(model, each, before) for each in seeds)
+        return (_drawn(model, [each], before)[0] for each in seeds)
+    return _drawn(model, seeds, before)
+
+
+def _drawn(model: CompiledModel, seeds: Sequence[int], before: Tensor) -> Tensor:
+    """Draws (n, Z) of the flow, one a seed."""
     choice = torch.tensor([noise.uniform(each, noise.MIXTURE) for each in seeds])
-    white = torch.from_numpy(np.stack([_white(model, each, before) for each in seeds]))
-    return model.prior(choice, white, before).cpu()
+    white = np.stack([noise.normal(each, noise.LATENT, model.config.latent_size) for each in seeds])
+    return model.prior(choice, torch.from_numpy(white), before).cpu()
+
+
+def _alone(model: CompiledModel, seed: int) -> Tensor:
+    """Draws (n, Z) for a window with nothing before it, put in order by chance and by their odds to be music: the first
+    few are a sample of the prior without replacement.
+    """
+    config, count = model.config, _DRAWS if model.has_critic else len(_ANEW)
+    white = torch.from_numpy(noise.normal(seed, noise.LATENT, count * config.latent_size)).view(count, -1)
+    draws = model.prior(torch.full((count,), 0.5), _NOISE_ALONE.get(config.name, 1.0) * white)
+    chance = torch.from_numpy(noise.gumbel(seed, noise.DRAWS, 0, 1, count)[0].copy())
+    scores = _ODDS_WEIGHT * model.odds(draws).cpu() + chance
+    return draws.cpu()[scores.argsort(descending=True)]
 
 
 def towards_prior(model: CompiledModel, point: Tensor, keep: float, seed: int) -> Tensor:

@@ -41,12 +41,12 @@ from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bar
 
 _ANCHOR_NATS = 4.0
 #: Windows on the way are looked for this many posterior spreads around it; those in the middle nearer to it.
-_WANDER, _MIDDLE_WANDER = 2.5, 1.0
+_WANDER, _MIDDLE_WANDER = 2.5, 2.0
 #: At low temperatures the model leaves notes out; windows are decoded with as many nats more for striking one, in turn.
-_STRIKE_NATS = (0.0, 0.6, 1.2)
+_STRIKE_NATS = (0.0, 0.3, 0.6)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
 #: longer loops.
-_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 34, "trio": 26}, 8
+_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 34, "trio": 26}, 12
 #: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
 #: more, count as three at least.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))

@@ -19,7 +19,7 @@ _LEAST_CHANGES, _MOST_CHANGES = 56.0, 76.0
 _MIDDLE = 0.5
 # What a window costs: too few or too many changes from the one before, going back towards the beginning or away from
 # the end, lying where the knob is not, having more or fewer notes than the ends, and, in the middle, being unlikely.
-_UNEVEN, _BACKWARDS, _ASTRAY, _THIN, _UNLIKELY = 3.0, 2.0, 12.0, 40.0, 1.5
+_UNEVEN, _BACKWARDS, _ASTRAY, _THIN, _UNLIKELY = 3.0, 2.0, 12.0, 40.0, 3.0
 _ASTRAY_FREE, _THIN_FREE, _MIDDLE_COUNTS = 0.15, 0.05, 4.0
 
 

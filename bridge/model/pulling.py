@@ -18,8 +18,8 @@ from bridge.model.steering import diatonic_set
 from bridge.music.grids import DRUM_CLASSES, HIT_SETS, LOWEST_PITCH, PITCHES, Floats, Ints, tokens_line
 from bridge.music.notes import STEPS_PER_BAR
 
-_STRIKE_NATS, _REST_NATS, _WEAK_NATS, _OUTSIDE_NATS = 4.0, 5.0, 6.0, 9.0
-_AIM_NATS, _NEAR_NATS, _STRAY_NATS, _KEY_NATS = 2.0, 0.3, 0.15, 5.0
+_STRIKE_NATS, _REST_NATS, _WEAK_NATS, _OUTSIDE_NATS = 4.0, 5.0, 8.0, 18.0
+_AIM_NATS, _NEAR_NATS, _STRAY_NATS, _KEY_NATS = 5.0, 0.3, 0.15, 5.0
 _HIT_NATS, _FILL_NATS, _OFF_BEAT_NATS = 1.5, 4.0, 3.0
 _GOLDEN, _TURNS, _WISH_NATS = 0.618, 7.0, 2.0
 _STRETCH, _ZIGZAG_SEMITONES = 1.5, 4.0

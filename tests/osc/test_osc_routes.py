@@ -29,8 +29,11 @@ VALID = [
     ("/bridge/load", ("verse",), {"name": "verse"}),
     *(("/bridge/key", (-1, mode), {"tonic": -1, "mode": mode}) for mode in MODES.split()),
     ("/bridge/chords", (), {"length": None, "chords": None}),
-    ("/bridge/chords", (8.0, 0.0, 9, "min", 4, 5, "maj"),
-     {"length": 8.0, "chords": [(0.0, 9, "min"), (4.0, 5, "maj")]}),
+    (
+        "/bridge/chords",
+        (8.0, 0.0, 9, "min", 4, 5, "maj"),
+        {"length": 8.0, "chords": [(0.0, 9, "min"), (4.0, 5, "maj")]},
+    ),
     *(("/bridge/chords", (4.0, 0.0, 0, q), {"length": 4.0, "chords": [(0.0, 0, q)]}) for q in QUALITIES),
     ("/clock/source", ("auto",), {"source": "auto"}),
     ("/clock/source", ("internal",), {"source": "internal"}),
