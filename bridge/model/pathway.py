@@ -14,8 +14,9 @@ import numpy as np
 
 from bridge.music.grids import Floats, Ints
 
-#: How many units are to change on the whole way: fifty moves of 2 %, one or two changes each.
-_LEAST_CHANGES, _MOST_CHANGES = 56.0, 76.0
+#: How many units are to change on the whole way: fifty moves of 2 %, one or two changes each, with some to spare for
+#: those that do not strike.
+_LEAST_CHANGES, _MOST_CHANGES = 68.0, 88.0
 _MIDDLE = 0.5
 # What a window costs: too few or too many changes from the one before, going back towards the beginning or away from
 # the end, lying where the knob is not, having more or fewer notes than the ends, and, in the middle, being unlikely.
