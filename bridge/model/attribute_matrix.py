@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.model.attributes import measure
+from bridge.model.attributes import least_diatonic_share, measure
 from bridge.model.config import ModelConfig
 from bridge.model.held_out import grid_tokens
 from bridge.model.realism import Flags, Floats
@@ -24,7 +24,8 @@ Turned = Callable[[int, str, float], Bars]
 AMOUNTS = tuple(np.linspace(-1.0, 1.0, 9).tolist())
 _REST, _DOWN, _UP, _HALVES = 4, 0, 8, (2, 6)
 _CLEARLY = 0.9
-#: A loop is at the end of an attribute's range where fewer than one in fifty held-out windows have more (or less).
+#: A loop is at the end of an attribute's range where fewer than one in fifty held-out windows have more (or less), and
+#: where its few notes cannot be less diatonic than they are.
 _EDGE = 0.02
 
 
@@ -48,6 +49,9 @@ def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelCo
         matrix.append((found[:, _UP] - found[:, _DOWN]).mean(0) / spread)
         own = found[:, :, column]
         bottom, top = own[:, _REST] <= low[column] + 1e-9, own[:, _REST] >= high[column] - 1e-9
+        if name == "diatonic":
+            notes = (tokens[:, _REST] < PITCHES).sum(1)
+            bottom |= own[:, _REST] <= np.array([least_diatonic_share(n) for n in notes.tolist()]) + 1e-9
         knobs[name] = _knob(own, bottom, top) | {"kept": round(_kept(tokens, config), 4)}
     changes = np.stack(matrix)
     return {

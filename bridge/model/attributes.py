@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from bridge.music.notes import STEPS_PER_BAR
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 _MAJOR = (0, 2, 4, 5, 7, 9, 11)
+_FEW_NOTES = 6
 #: Kick, snare, hats and ride carry the beat; toms and crash are what a fill is made of.
 _FILL_CLASSES = (4, 5, 6, 7)
 _BEAT_CLASSES = (0, 1)
@@ -82,6 +85,17 @@ def _diatonic_share(tokens: Ints) -> Floats:
     scales = np.array([[(tonic + degree) % 12 for degree in _MAJOR] for tonic in range(12)])
     best: Floats = classes[:, scales].sum(2).max(1) / np.maximum(1.0, classes.sum(1))
     return best
+
+
+@lru_cache(maxsize=32)
+def least_diatonic_share(notes: int) -> float:
+    """How little of so many notes the major scale that holds most of them can hold: of one or two all, of three two, of
+    four three. 0 where there are more than `_FEW_NOTES`: those can go lower than anybody asks for.
+    """
+    if notes > _FEW_NOTES:
+        return 0.0
+    tokens = np.array(list(combinations_with_replacement(range(12), max(1, notes))))
+    return float(_diatonic_share(tokens).min())
 
 
 def _of_drums(tokens: Ints) -> Floats:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bridge.model.attribute_matrix import AMOUNTS, attribute_matrix
+from bridge.model.attributes import least_diatonic_share
 from bridge.model.config import CONFIGS
 from bridge.music.grids import NO_EVENT, decode_drums, decode_line, drum_grid_of, note_arrays
 from bridge.music.notes import Bars, Note
@@ -65,6 +66,16 @@ def test_a_loop_at_the_end_of_the_range_is_not_counted_against_the_knob():
     assert found["knobs"]["diatonic"]["up"] is None
     assert found["knobs"]["diatonic"]["down"] == 0.0
     assert found["knobs"]["interval"]["down"] is None
+
+
+def test_few_notes_cannot_all_be_outside_of_every_scale():
+    shares = [least_diatonic_share(notes) for notes in (1, 2, 3, 4, 5, 6, 7)]
+    assert shares == pytest.approx([1.0, 1.0, 2 / 3, 3 / 4, 3 / 5, 2 / 3, 0.0])
+    cluster = [decode_line(np.array([39, 40, 41, 42] + [NO_EVENT] * 28), lambda _: 80)] * 5
+    held_out = np.stack([walk(seed) for seed in range(100, 300)])
+    found = attribute_matrix(lambda i, *_: cluster[i], 5, held_out, LINE)
+    assert found["knobs"]["diatonic"]["down"] is None
+    assert found["knobs"]["diatonic"]["up"] == 0.0
 
 
 def test_drums_are_measured_too():
