@@ -88,16 +88,9 @@ def chains_of(dataset: Dataset, rows: Ints, config: ModelConfig, posteriors: Pos
     sizes = np.bincount(group, minlength=len(dataset.groups))
     chances = group_chances(dataset.groups, sizes, config.part, loops=True)[group] / np.maximum(1, sizes[group])
     chances /= chances.sum()
-    return Chains(
-        means,
-        SPREAD_KEPT * spreads,
-        index[:, :MEMORY],
-        index[:, MEMORY],
-        rows,
-        moved,
-        chances,
-        config.bars > _SHORT_BARS,
-    )
+    before, after = index[:, :MEMORY], index[:, MEMORY]
+    long = config.bars > _SHORT_BARS
+    return Chains(means, SPREAD_KEPT * spreads, before, after, rows, moved, chances, long)
 
 
 def _octaves(dataset: Dataset, windows: Ints, moved: Ints, config: ModelConfig) -> Ints:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,15 +39,7 @@ def gain_figures(flow: Flow, chains: Chains, seed: int) -> dict[str, Any]:
     """Nats a window that knowing what came before is worth to the flow: on the narrowed posterior samples that it was
     fitted to, and on whole ones.
     """
-    whole = Chains(
-        chains.means,
-        chains.spreads / SPREAD_KEPT,
-        chains.before,
-        chains.after,
-        chains.rows,
-        chains.moved,
-        chains.chances,
-    )
+    whole = replace(chains, spreads=chains.spreads / SPREAD_KEPT)
     gains = context_gains(flow, chains, seed)
     return {
         "windows": len(gains),

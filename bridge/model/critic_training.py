@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from bridge.model.chains import Chains
 from bridge.model.flow import MEMORY, Critic, Flow
+from bridge.model.flow_training import follow
 
 #: Steps there are at most, those for a corpus of no size, and with so many windows a step more.
 STEPS, _FEWEST_STEPS, _WINDOWS_A_STEP = 6000, 60, 10
@@ -19,7 +20,6 @@ _BATCH = 256
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 0.05
 _DROPOUT = 0.3
-_EMA = 0.995
 _CHECKS = 12
 _CHECKED_ON = 4000
 #: The flow's draws are made so many at a time, for as many batches as they are enough for.
@@ -65,7 +65,7 @@ class _Teaching:
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            self._follow(min(_EMA, (step + 1) / (step + 10)))
+            follow(self._average, self._critic, step)
             if (step + 1) % every == 0:
                 with torch.no_grad():
                     found = _loss(self._average, *self._checked, 0.0).item()
@@ -87,11 +87,6 @@ class _Teaching:
         noise = torch.randn(count, size, generator=self._generator)
         z = self._flow(torch.full((count,), 0.5), noise, torch.zeros(count, MEMORY, size), torch.zeros(count, MEMORY))
         return self._flow.white(z)[:, : self._flow.ways]
-
-    @torch.no_grad()
-    def _follow(self, keep: float) -> None:
-        for mean, value in zip(self._average.parameters(), self._critic.parameters(), strict=True):
-            mean.lerp_(value, 1.0 - keep)
 
 
 def _loss(critic: Critic, songs: Tensor, draws: Tensor, dropout: float) -> Tensor:

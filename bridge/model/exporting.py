@@ -38,7 +38,7 @@ _RESAMPLED = "; of its draws with nothing before them one is taken by the odds t
 _LONG_SCORED = 320
 
 
-def prior_kind(flow: Flow) -> str:
+def _kind_of_prior(flow: Flow) -> str:
     """What a card says about a prior."""
     return _PRIOR_KIND + (_RESAMPLED if flow.has_critic else "")
 
@@ -155,7 +155,7 @@ def export(
         "licence": "what its data allows: see data",
         "scores": _scores(model, dataset, seed),
         "curves": curves_of(run_dir),
-        "prior": {"kind": prior_kind(flow), "ways": flow.ways, **worth},
+        "prior": {"kind": _kind_of_prior(flow), "ways": flow.ways, **worth},
         **(card or {}),
     }
     return write_model(name, weights, flow, maps, full, models_dir)
@@ -177,5 +177,5 @@ def refit(
     flow, maps, worth = fit_latent(model, dataset, seed)
     kept = {key: value for key, value in card.items() if key != "sha256"}
     scores = {**kept["scores"], **_scores(model, dataset, seed)}
-    full = {**kept, "scores": scores, "prior": {"kind": prior_kind(flow), "ways": flow.ways, **worth}}
+    full = {**kept, "scores": scores, "prior": {"kind": _kind_of_prior(flow), "ways": flow.ways, **worth}}
     return write_model(name, weights, flow, maps, full, models_dir)

@@ -25,7 +25,7 @@ LAYERS = 10
 _HIDDEN = 256
 _SUMMARY = 96
 _SUMMARY_HIDDEN = 160
-_CRITIC_HIDDEN = 256
+_CRITIC, _CRITIC_HIDDEN = "critic.", 256
 #: No layer stretches by more than e to this power, so that no point runs away.
 _STRETCH_BOUND = 1.5
 #: How likely a return to a window before is held before anything is learnt, as a logarithm beside "new" at 0.
@@ -208,8 +208,11 @@ def _bounded(stretch: Tensor, bound: float = _STRETCH_BOUND) -> Tensor:
 
 
 def tensors_of(flow: Flow) -> dict[str, Tensor]:
-    """A flow by name, for the weights file; what follows from the rest is left out."""
-    return {f"prior.{name}": value for name, value in flow.state_dict().items() if name != "unwhitening"}
+    """A flow by name, for the weights file; what follows from the rest is left out, and so is a critic that says
+    nothing.
+    """
+    left_out = ("unwhitening",) if flow.has_critic else ("unwhitening", _CRITIC)
+    return {f"prior.{name}": value for name, value in flow.state_dict().items() if not name.startswith(left_out)}
 
 
 def flow_from(tensors: dict[str, Tensor]) -> Flow:
@@ -220,6 +223,9 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
     """
     own = {name.removeprefix("prior."): tensors.pop(name) for name in list(tensors) if name.startswith("prior.")}
     flow = Flow(len(own["centre"]), len(own["return_scale"][0]))
-    flow.load_state_dict(own | {"unwhitening": flow.unwhitening})
+    own["unwhitening"] = flow.unwhitening
+    if not any(name.startswith(_CRITIC) for name in own):
+        own |= {name: value for name, value in flow.state_dict().items() if name.startswith(_CRITIC)}
+    flow.load_state_dict(own)
     flow.set_space(own["centre"], own["whitening"])
     return flow.eval()

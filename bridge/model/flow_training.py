@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bridge.model.chains import Chains
 from bridge.model.flow import LAYERS, MEMORY, Flow
@@ -100,7 +100,7 @@ class _Fit:
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(learnt, _CLIP)
             optimiser.step()
-            self._follow(min(_EMA, (step + 1) / (step + 10)))
+            follow(self._average, self._flow, step)
             if (step + 1) % every == 0:
                 score = sum(densities(self._average, self._held_out, 0))
                 if score > best_score:
@@ -117,11 +117,14 @@ class _Fit:
         target = torch.where(alone, train.before[which, 0], train.after[which])
         return train.drawn(target, self._generator), *train.context(which, torch.where(alone, 0, told))
 
-    @torch.no_grad()
-    def _follow(self, keep: float) -> None:
-        for mean, value in zip(self._average.parameters(), self._flow.parameters(), strict=True):
-            if value.requires_grad:
-                mean.lerp_(value, 1.0 - keep)
+
+@torch.no_grad()
+def follow(average: nn.Module, live: nn.Module, step: int) -> None:
+    """Bring the moving average of what is learnt up to date after a step, the sooner the fewer there were."""
+    keep = min(_EMA, (step + 1) / (step + 10))
+    for mean, value in zip(average.parameters(), live.parameters(), strict=True):
+        if value.requires_grad:
+            mean.lerp_(value, 1.0 - keep)
 
 
 @torch.no_grad()

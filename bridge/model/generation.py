@@ -43,7 +43,7 @@ MORPH_TEMPERATURE = 0.4
 _VARY_BONUS_NATS = 4.0
 #: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
-_DRAWS, _ODDS_WEIGHT = 32, 1.5
+DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
 #: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
 _NOISE_ALONE = {"melody-2bar": 0.98, "bass-2bar": 0.96, "drums-2bar": 0.95, "melody-16bar": 0.9, "drums-16bar": 0.95}
 #: How a new line is held to the key it turned out to be in: melodies of the prior have .936 of their notes within a
@@ -118,7 +118,7 @@ def _alone(model: CompiledModel, seed: int) -> Tensor:
     """Draws (n, Z) for a window with nothing before it, put in order by chance and by their odds to be music: the first
     few are a sample of the prior without replacement.
     """
-    config, count = model.config, _DRAWS if model.has_critic else len(_ANEW)
+    config, count = model.config, DRAWS_ALONE if model.has_critic else len(_ANEW)
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, count * config.latent_size)).view(count, -1)
     draws = model.prior(torch.full((count,), 0.5), _NOISE_ALONE.get(config.name, 1.0) * white)
     chance = torch.from_numpy(noise.gumbel(seed, noise.DRAWS, 0, 1, count)[0].copy())

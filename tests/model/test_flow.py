@@ -62,6 +62,16 @@ def test_stored_and_read_again_it_is_the_same(flow):
         assert torch.allclose(value, again.state_dict()[name], atol=1e-6)
 
 
+def test_a_critic_that_says_nothing_is_not_stored():
+    quiet = small_flow(SIZE, 4)
+    quiet.critic.load_state_dict({name: torch.zeros_like(x) for name, x in quiet.critic.state_dict().items()})
+    tensors = tensors_of(quiet)
+    assert not [name for name in tensors if "critic" in name]
+    again = flow_from(dict(tensors))
+    assert not again.has_critic
+    assert (again.odds(torch.randn(9, SIZE)) == 0.0).all()
+
+
 def walk(count, seed):
     """Chains of a made-up music: each window is near the one before, or comes back to the one before that."""
     rng = np.random.default_rng(seed)

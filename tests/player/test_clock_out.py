@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from player_rig import BEAT_NS, BEGAN_NS, Rig
 
 from bridge import messages
+from bridge.player.clock_out import LATEST_NS
 
 TICK, START, CONTINUE, STOP, POSITION = 0xF8, 0xFA, 0xFB, 0xFC, 0xF2
 
@@ -122,7 +123,8 @@ def test_whatever_happens_a_device_is_where_the_song_is(tmp_path_factory, data):
                 rig.send(messages.SetClock(tempo_bpm=data.draw(st.sampled_from([20.0, 93.7, 120.0, 999.0]))))
             case "nudge":
                 nudge_ms = data.draw(st.sampled_from([-400.0, -3.0, 5.0, 600.0]))
-                ahead_ns = int(max(0.0, -nudge_ms) * 1e6)  # ticks of the part that is passed over were due before now
+                # ticks of a part that is passed over were due before now; where it is long they are not sent
+                ahead_ns = round(-1e6 * nudge_ms) if -LATEST_NS < 1e6 * nudge_ms < 0 else 0
                 rig.send(messages.SetClock(nudge_ms=nudge_ms))
             case "stall":
                 songs.append((rig.now_ns, rig.now_ns + 2_000_000_000, rig.performer.looper.map))
