@@ -6,6 +6,7 @@ writes and tells, and its clock is everybody's.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -51,8 +52,10 @@ def joined(device: str) -> Iterator[torch.device]:
     distributed.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
     try:
         yield chosen
+        distributed.barrier()  # nobody leaves while another still waits for a word from it
     finally:
         distributed.destroy_process_group()
+        gc.collect()  # a group that a cycle keeps alive is taken down with the interpreter, and its threads abort that
 
 
 def first_alone(work: Callable[[], Result]) -> Result:

@@ -59,6 +59,9 @@ class TempoMap:
     def first_boundary(self, kind: str, at_beats: float, loop: tuple[float, float] | None) -> float:
         """The first boundary of launch `kind` at or after `at_beats` (contract 3.4).
 
+        Beats (quarter notes) and steps are counted from the bar's line, and every bar line is one: after a bar of 7/8
+        they begin anew half a beat early, wherever the song was entered.
+
         Args:
             kind: one of `LAUNCH_KINDS`.
             at_beats: song position from which to look.
@@ -70,13 +73,15 @@ class TempoMap:
         if kind == "now":
             return at_beats
         if kind == "loop" and loop is not None:
-            origin, step = loop
-        elif kind in ("bar", "loop"):
-            origin, step = self.bar_origin_beats, self.bar_beats
-        elif kind == "beat":
-            origin, step = self.bar_origin_beats, 1.0
-        elif kind == "step":
-            origin, step = self.bar_origin_beats, STEP_BEATS
-        else:
+            return _next(at_beats, *loop)
+        if kind in ("bar", "loop"):
+            return _next(at_beats, self.bar_origin_beats, self.bar_beats)
+        if kind not in ("beat", "step"):
             raise ValueError(f"launch {kind!r}: one of {', '.join(LAUNCH_KINDS)}")
-        return origin + math.ceil((at_beats - origin) / step - NEARLY_BEATS) * step
+        line = self.bar_line_at_or_before(at_beats)
+        return min(_next(at_beats, line, 1.0 if kind == "beat" else STEP_BEATS), line + self.bar_beats)
+
+
+def _next(at_beats: float, origin_beats: float, step_beats: float) -> float:
+    """The first of the lines `step_beats` apart, one of which is the origin, at or after a position."""
+    return origin_beats + math.ceil((at_beats - origin_beats) / step_beats - NEARLY_BEATS) * step_beats
