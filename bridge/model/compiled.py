@@ -67,11 +67,37 @@ class _Int8Product(nn.Module):
         return gates + product
 
 
-class _Resident(nn.Module):
+class Scripted(nn.Module):
+    """What every scripted module does with the prior."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    @exported
+    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
+        """Points (B, Z) of the prior: see `Flow.forward`."""
+        z: Tensor = self.flow(choice, noise, context, present)
+        return z
+
+    @exported
+    def odds(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of points (B, Z): see `Flow.odds`."""
+        odds: Tensor = self.flow.odds(z)
+        return odds
+
+    @exported
+    def verdict(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of points (B, Z): see `Flow.verdict`."""
+        odds: Tensor = self.flow.verdict(z)
+        return odds
+
+
+class _Resident(Scripted):
     """The scripted module; everything in float32 but the recurrent product."""
 
     def __init__(self, model: MusicVae, flow: Flow, int8: bool) -> None:
-        super().__init__()
+        super().__init__(flow)
         config, decoder, lstm = model.config, model.decoder, weights_of(model.decoder.lstm)
         wide = config.embedding_size
         token_weights, latent_weights = lstm.input[:, :wide], lstm.input[:, wide:]
@@ -85,7 +111,6 @@ class _Resident(nn.Module):
         self.first_weight, self.first_bias = kept(decoder.first_state.weight.T), kept(decoder.first_state.bias)
         self.out_weight = kept(decoder.out.weight.T)
         self.out_bias = kept(decoder.out.bias + allowed_bias(config).to(decoder.out.bias.device))
-        self.flow = flow
         self.features = model.encoder.features
         self.encoder = model.encoder.lstm
         self.mean, self.spread = model.encoder.mean, model.encoder.spread
@@ -111,18 +136,6 @@ class _Resident(nn.Module):
         last = self.encoder(self.features(features))[1][0]
         state = torch.cat([last[0], last[1]], dim=-1)
         return self.mean(state), torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
-
-    @exported
-    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
-        """Points (B, Z) of the prior: see `Flow.forward`."""
-        z: Tensor = self.flow(choice, noise, context, present)
-        return z
-
-    @exported
-    def odds(self, z: Tensor) -> Tensor:
-        """Log odds (B,) of points (B, Z): see `Flow.odds`."""
-        odds: Tensor = self.flow.odds(z)
-        return odds
 
     @exported
     def start(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -178,7 +191,8 @@ class _Resident(nn.Module):
         return torch.stack([scores[..., :8].argmax(3), scores[..., 8:].argmax(3)], dim=3)
 
 
-_METHODS = ["encode_features", "prior", "odds", "start", "decode", "dynamics"]
+PRIOR_METHODS = ["prior", "odds", "verdict"]
+_METHODS = ["encode_features", *PRIOR_METHODS, "start", "decode", "dynamics"]
 
 
 class CompiledModel:
@@ -197,7 +211,8 @@ class CompiledModel:
         self.device = device
         self.maps = maps
         self.int8 = int8_works(device) if int8 is None else int8
-        self.prior_mean, self.has_critic = flow.centre.detach().cpu(), flow.has_critic
+        self.prior_mean = flow.centre.detach().cpu()
+        self.has_critic, self.has_judge = flow.critic.speaks, flow.judge.speaks
         model = model.to(device).float()
         self._module = scripted(_Resident(model, flow.to(device).float(), self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}
@@ -236,6 +251,12 @@ class CompiledModel:
     def odds(self, z: Tensor) -> Tensor:
         """Log odds (B,) of draws (B, Z) of the prior, with nothing before them, to be music: see `Flow.odds`."""
         odds: Tensor = self._module.odds(z.to(self.device))
+        return odds
+
+    @torch.inference_mode()
+    def verdict(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of what was played and read again as means (B, Z) to be music: see `Flow.verdict`."""
+        odds: Tensor = self._module.verdict(z.to(self.device))
         return odds
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bridge.model.compiled import WARM_UP_RUNS, CompiledModel, DecodeState
+from bridge.model.compiled import PRIOR_METHODS, WARM_UP_RUNS, CompiledModel, DecodeState, Scripted
 from bridge.model.config import ModelConfig
 from bridge.model.flow import Flow
 from bridge.model.hierarchy import HierarchicalVae
@@ -40,29 +40,31 @@ class LongState(NamedTuple):
     step: int
 
 
-class _Upper(nn.Module):
+class _Upper(Scripted):
     """The scripted upper levels: the encoder over bars, the conductor, and the prior of z."""
 
     def __init__(self, model: HierarchicalVae, flow: Flow) -> None:
-        super().__init__()
+        super().__init__(flow)
         config = model.config
         self.joins: bool = model.upper.join is not None
         self.join: nn.Module = nn.Identity() if model.upper.join is None else model.upper.join
         self.encoder, self.mean, self.spread = model.upper.lstm, model.upper.mean, model.upper.spread
+        self.narrow, self.read_straight = model.upper.narrow, model.upper.straight
         self.places, self.first_state = model.conductor.places.weight, model.conductor.first_state
         self.conductor, self.out = model.conductor.lstm, model.conductor.out
+        self.told_straight, self.widen = model.conductor.straight, model.conductor.widen
         self.parts: int = len(config.bar_models)
-        self.flow = flow
 
     @exported
     def read(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread (B, Z) from embeddings (B, U, P, E)."""
         x = embedded.flatten(2)
+        straight = self.read_straight(self.narrow(x).flatten(1))
         if self.joins:
             x = torch.tanh(self.join(x))
         last = self.encoder(x)[1][0]
         state = torch.cat([last[0], last[1]], dim=-1)
-        return self.mean(state), torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
+        return self.mean(state) + straight, torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
 
     @exported
     def conduct(self, z: Tensor) -> Tensor:
@@ -71,21 +73,10 @@ class _Upper(nn.Module):
         half = both.size(1) // 2
         first = (both[:, :half].unsqueeze(0).contiguous(), both[:, half:].unsqueeze(0).contiguous())
         hidden = self.conductor(z.unsqueeze(1) + self.places.unsqueeze(0), first)[0]
-        out = self.out(hidden)
+        straight = self.told_straight(z).view(z.size(0), hidden.size(1), -1)
+        out = self.out(hidden) + self.widen(straight)
         embeddings: Tensor = out.view(out.size(0), out.size(1), self.parts, -1)
         return embeddings
-
-    @exported
-    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
-        """Points (B, Z) of the prior: see `Flow.forward`."""
-        z: Tensor = self.flow(choice, noise, context, present)
-        return z
-
-    @exported
-    def odds(self, z: Tensor) -> Tensor:
-        """Log odds (B,) of points (B, Z): see `Flow.odds`."""
-        odds: Tensor = self.flow.odds(z)
-        return odds
 
 
 class CompiledHierarchy(CompiledModel):
@@ -109,10 +100,11 @@ class CompiledHierarchy(CompiledModel):
         ]
         self.config: ModelConfig = config
         self.device, self.maps, self.int8 = device, maps, self.bars[0].int8
-        self.prior_mean, self.has_critic = flow.centre.detach().cpu(), flow.has_critic
+        self.prior_mean = flow.centre.detach().cpu()
+        self.has_critic, self.has_judge = flow.critic.speaks, flow.judge.speaks
         model = model.to(device).float()
         upper = _Upper(model, flow.to(device).float())
-        self._module: Any = scripted(upper, ["read", "conduct", "prior", "odds"])
+        self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])
 
     @torch.inference_mode()
     def encode(

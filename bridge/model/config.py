@@ -94,8 +94,8 @@ CONFIGS: dict[str, ModelConfig] = {
         ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=58.0, lowest=28, highest=55),
         ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=110.0),
         ModelConfig("melody-16bar", "melody", 16, 256, 256, 320, 280.0, 48, 88, bar_models=(_MELODY_BAR,)),
-        ModelConfig("drums-16bar", "drums", 16, 256, 224, 320, 200.0, bar_models=(_DRUMS_BAR,)),
-        ModelConfig("trio-16bar", "trio", 16, 256, 224, 320, 320.0, bar_models=(_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)),
+        ModelConfig("drums-16bar", "drums", 16, 256, 224, 320, 270.0, bar_models=(_DRUMS_BAR,)),
+        ModelConfig("trio-16bar", "trio", 16, 256, 224, 320, 400.0, bar_models=(_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)),
     )
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.model.chains import SPREAD_KEPT, Chains, Posteriors
+from bridge.model.chains import Chains, Posteriors
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import Dataset
@@ -39,7 +39,7 @@ def gain_figures(flow: Flow, chains: Chains, seed: int) -> dict[str, Any]:
     """Nats a window that knowing what came before is worth to the flow: on the narrowed posterior samples that it was
     fitted to, and on whole ones.
     """
-    whole = replace(chains, spreads=chains.spreads / SPREAD_KEPT)
+    whole = replace(chains, spreads=chains.spreads / chains.spread_kept)
     gains = context_gains(flow, chains, seed)
     return {
         "windows": len(gains),

@@ -1,9 +1,12 @@
-"""Teaching the critic of a fitted flow: posterior samples of training songs against the flow's own draws."""
+"""Teaching the critics of a fitted flow what music is and what only this model makes: of points, posterior samples of
+training songs against the flow's own draws; of what is played at those, songs read against it read again.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,74 +25,95 @@ _WEIGHT_DECAY = 0.05
 _DROPOUT = 0.3
 _CHECKS = 12
 _CHECKED_ON = 4000
-#: The flow's draws are made so many at a time, for as many batches as they are enough for.
+#: What is learnt from is drawn so many at a time, for as many batches as they are enough for.
 _POOL = 20 * _BATCH
+#: So many points (n, N), in the flow's coordinates.
+_Points = Callable[[int], Tensor]
 
 
 def fit_critic(flow: Flow, train: Chains, held_out: Chains, seed: int) -> None:
     """Teach `flow.critic`, as it was when it was best on held-out songs; where it never was better than saying nothing,
     it says nothing. Deterministic.
     """
-    steps = min(STEPS, _FEWEST_STEPS + len(train.rows) // _WINDOWS_A_STEP)
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+
+    def songs(chains: Chains, count: int) -> Tensor:
+        chosen = torch.from_numpy(rng.choice(len(chains.rows), count, p=chains.chances))
+        return chains.drawn(chains.before[chosen, 0], generator)
+
+    def draws(count: int) -> Tensor:
+        size = len(flow.centre)
+        noise = torch.randn(count, size, generator=generator)
+        z: Tensor = flow(torch.full((count,), 0.5), noise, torch.zeros(count, MEMORY, size), torch.zeros(count, MEMORY))
+        return z
+
+    with torch.no_grad():
+        checked = _seen(flow, songs(held_out, _CHECKED_ON)), _seen(flow, draws(_CHECKED_ON))
+    taught = _taught(
+        flow.ways, lambda n: _seen(flow, songs(train, n)), lambda n: _seen(flow, draws(n)), checked,
+        _steps(train), seed,
+    )  # fmt: skip
+    flow.critic.load_state_dict(taught.state_dict())
+
+
+def fit_judge(flow: Flow, train: Chains, held_out: Chains, played: Tensor, played_besides: Tensor, seed: int) -> None:
+    """Teach `flow.judge`, in the same way, by the posterior means (n, Z) of what the model plays at its own draws; and
+    (m, Z) of more of it, to check with.
+    """
+    rng = np.random.default_rng(seed)
+
+    def songs(chains: Chains, count: int) -> Tensor:
+        chosen = torch.from_numpy(rng.choice(len(chains.rows), count, p=chains.chances))
+        return _seen(flow, chains.means[chains.before[chosen, 0]])
+
+    def made(count: int) -> Tensor:
+        return _seen(flow, played[torch.from_numpy(rng.integers(0, len(played), count))])
+
+    checked = songs(held_out, _CHECKED_ON), _seen(flow, played_besides)
+    taught = _taught(flow.ways, lambda n: songs(train, n), made, checked, _steps(train), seed)
+    flow.judge.load_state_dict(taught.state_dict())
+
+
+def _seen(flow: Flow, z: Tensor) -> Tensor:
+    return flow.white(z)[:, : flow.ways]
+
+
+def _steps(train: Chains) -> int:
+    return min(STEPS, _FEWEST_STEPS + len(train.rows) // _WINDOWS_A_STEP)
+
+
+def _taught(ways: int, songs: _Points, made: _Points, checked: tuple[Tensor, Tensor], steps: int, seed: int) -> Critic:
+    """A critic that has learnt to tell songs from what was made: the best there was on the pair it was checked with."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        flow.critic.load_state_dict(_Teaching(flow, train, held_out, seed, steps).run().state_dict())
-
-
-class _Teaching:
-    """One critic under way."""
-
-    def __init__(self, flow: Flow, train: Chains, held_out: Chains, seed: int, steps: int) -> None:
-        self._flow, self._train, self._steps = flow, train, steps
-        self._rng = np.random.default_rng(seed)
-        self._generator = torch.Generator().manual_seed(seed)
-        self._critic = Critic(flow.ways)
-        self._average = copy.deepcopy(self._critic)
-        self._checked = self._songs(held_out, _CHECKED_ON), self._draws(_CHECKED_ON)
-
-    def run(self) -> Critic:
-        """Teach, and return the best there was."""
-        learnt = list(self._critic.parameters())
+        critic = Critic(ways)
+        average, best, least = copy.deepcopy(critic), copy.deepcopy(critic), 2.0 * math.log(2.0)
+        learnt = list(critic.parameters())
         optimiser = torch.optim.AdamW(learnt, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-        best, least = copy.deepcopy(self._average), 2.0 * math.log(2.0)
-        songs = draws = torch.zeros(0, self._flow.ways)
-        every = max(1, self._steps // _CHECKS)
-        for step in range(self._steps):
+        every = max(1, steps // _CHECKS)
+        of_songs = of_made = torch.zeros(0, ways)
+        for step in range(steps):
             for group in optimiser.param_groups:
-                group["lr"] = _LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * step / self._steps))
+                group["lr"] = _LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * step / steps))
             place = step * _BATCH % _POOL
             if place == 0:
-                songs, draws = self._songs(self._train, _POOL), self._draws(_POOL)
+                with torch.no_grad():
+                    of_songs, of_made = songs(_POOL), made(_POOL)
             batch = slice(place, place + _BATCH)
-            loss = _loss(self._critic, songs[batch], draws[batch], _DROPOUT)
+            loss = _loss(critic, of_songs[batch], of_made[batch], _DROPOUT)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            follow(self._average, self._critic, step)
+            follow(average, critic, step)
             if (step + 1) % every == 0:
                 with torch.no_grad():
-                    found = _loss(self._average, *self._checked, 0.0).item()
+                    found = _loss(average, *checked, 0.0).item()
                 if found < least:
-                    best, least = copy.deepcopy(self._average), found
+                    best, least = copy.deepcopy(average), found
         return best
 
-    @torch.no_grad()
-    def _songs(self, chains: Chains, count: int) -> Tensor:
-        """Posterior samples (n, N) of windows drawn by the diet, in the flow's coordinates."""
-        chosen = torch.from_numpy(self._rng.choice(len(chains.rows), count, p=chains.chances))
-        z = chains.drawn(chains.before[chosen, 0], self._generator)
-        return self._flow.white(z)[:, : self._flow.ways]
 
-    @torch.no_grad()
-    def _draws(self, count: int) -> Tensor:
-        """Draws (n, N) of the flow with nothing before them, in its coordinates."""
-        size = len(self._flow.centre)
-        noise = torch.randn(count, size, generator=self._generator)
-        z = self._flow(torch.full((count,), 0.5), noise, torch.zeros(count, MEMORY, size), torch.zeros(count, MEMORY))
-        return self._flow.white(z)[:, : self._flow.ways]
-
-
-def _loss(critic: Critic, songs: Tensor, draws: Tensor, dropout: float) -> Tensor:
-    """Cross-entropy, in nats, of telling songs from draws, both counted whole."""
-    of_songs, of_draws = critic(songs, dropout), critic(draws, dropout)
-    return functional.softplus(-of_songs).mean() + functional.softplus(of_draws).mean()
+def _loss(critic: Critic, songs: Tensor, made: Tensor, dropout: float) -> Tensor:
+    """Cross-entropy, in nats, of telling songs from what was made, both counted whole."""
+    of_songs, of_made = critic(songs, dropout), critic(made, dropout)
+    return functional.softplus(-of_songs).mean() + functional.softplus(of_made).mean()

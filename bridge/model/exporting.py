@@ -13,34 +13,39 @@ from torch import Tensor
 
 from bridge.model.attributes import measure
 from bridge.model.chains import Chains, Posteriors, chains_of
-from bridge.model.config import ModelConfig, config_of
+from bridge.model.config import TEMPERATURES, ModelConfig, config_of
 from bridge.model.corpus import open_collections
-from bridge.model.critic_training import fit_critic
+from bridge.model.critic_training import fit_critic, fit_judge
 from bridge.model.curves import curves_of
 from bridge.model.dataset import Dataset, load
 from bridge.model.evaluation import evaluate_split
 from bridge.model.flow import Flow
 from bridge.model.flow_training import context_gains, fit_flow
+from bridge.model.generation import played_again
 from bridge.model.hierarchy import HierarchicalVae
 from bridge.model.latent_maps import LatentMaps, fit_maps
 from bridge.model.long_windows import plain_parts, whole_rows
+from bridge.model.noise import derived
 from bridge.model.quantising import from_eight_bits, in_eight_bits
-from bridge.model.registry import ModelFileError, stored_model, write_model
+from bridge.model.registry import Loaded, ModelFileError, compiled_from, stored_model, write_model
 from bridge.model.training_data import group_chances
 from bridge.model.vae import MusicVae
 from bridge.music.grids import Ints
 
 #: How many windows the prior is fitted on, with those before and after them, and how many the maps.
-_CHAINS, _LONG_CHAINS, _POINTS = 60_000, 12_000, 20_000
+_CHAINS, _LONG_CHAINS, _POINTS = 60_000, 36_000, 20_000
 _PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
 _RESAMPLED = "; of its draws with nothing before them one is taken by the odds that a critic gives them"
+_JUDGED = "; of what is played at four of them one is taken by the odds that a judge gives it"
+#: How many windows played by the model the judge learns from, and how many more it is checked with.
+_PLAYED, _CHECKED = 12_000, 2_000
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
 _LONG_SCORED = 320
 
 
 def _kind_of_prior(flow: Flow) -> str:
     """What a card says about a prior."""
-    return _PRIOR_KIND + (_RESAMPLED if flow.has_critic else "")
+    return _PRIOR_KIND + (_RESAMPLED if flow.critic.speaks else "") + (_JUDGED if flow.judge.speaks else "")
 
 
 def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
@@ -88,6 +93,12 @@ def fit_latent(
         plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
         measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
     maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured)
+    if not train.long and config.part != "drums":  # the others it made no better
+        resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
+        heat, windows = TEMPERATURES[config.part], len(train.rows)
+        played = played_again(resident, min(_PLAYED, windows), derived(seed, 0), heat)
+        besides = played_again(resident, min(_CHECKED, windows), derived(seed, 1), heat)
+        fit_judge(flow, train, held_out, played, besides, seed)
     worth = {}
     if len(held_out.followed()):
         worth["context_gain_nats"] = round(float(context_gains(flow, held_out, seed).mean()), 2)

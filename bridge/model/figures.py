@@ -34,7 +34,7 @@ from bridge.music.notes import Bars
 FIGURES_FILE = "figures.json"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 4, 2
+_VERSION, _OLDEST = 5, 2
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
@@ -54,8 +54,8 @@ class Sizes:
     continued: int = 300
 
 
-#: What fits into a minute or two of one CPU core each: long windows take longer, and trios longest.
-SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 300, 60), Sizes(400, 100, 20, 0, 200, 40)
+#: What fits into some minutes of one CPU core: long windows take longer, and trios longest.
+SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 600, 160), Sizes(400, 100, 20, 0, 400, 300)
 
 
 def figures_of(

@@ -8,7 +8,8 @@ ways that tell nothing stay N(0, 1). Whatever is drawn comes from noise that is 
 
 A smooth flow leaves mass between the places where music is. A critic says of a point how much likelier it is to be
 music than to be such a draw; of many draws one is taken by those odds (importance resampling; Grover et al. 2019,
-arXiv 1906.09531).
+arXiv 1906.09531). What is played at such a point can still go wrong, and that does not show in the point: a second
+critic, the judge, says it of bars that were played and read again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ LAYERS = 10
 _HIDDEN = 256
 _SUMMARY = 96
 _SUMMARY_HIDDEN = 160
-_CRITIC, _CRITIC_HIDDEN = "critic.", 256
+_CRITIC_HIDDEN = 256
 #: No layer stretches by more than e to this power, so that no point runs away.
 _STRETCH_BOUND = 1.5
 #: How likely a return to a window before is held before anything is learnt, as a logarithm beside "new" at 0.
@@ -74,7 +75,7 @@ class _Coupling(nn.Module):
 
 
 class Critic(nn.Module):
-    """How much likelier a point of N ways is to be music than to be a draw of the flow, as a logarithm; of all points
+    """How much likelier a point of N ways is to be music than to be made by the model, as a logarithm; of all points
     nothing, before it has learnt.
     """
 
@@ -97,13 +98,19 @@ class Critic(nn.Module):
         odds: Tensor = self.out(y).squeeze(1)
         return odds
 
+    @property
+    def speaks(self) -> bool:
+        """Whether it says anything."""
+        return bool(self.out.weight.any())
+
 
 class Flow(nn.Module):
     """p(z | up to four windows before) over latents of size Z, of which N `ways` tell windows apart.
 
     Context is (B, 4, Z): posterior means of the windows before, the nearest first; `present` (B, 4) is 1 where there
-    is one, else 0. With none present it is the prior of a window alone; of that alone the critic speaks (`odds`), which
-    counts neither in `forward` nor in the density.
+    is one, else 0. With none present it is the prior of a window alone; of that alone speak the critic, of draws
+    (`odds`), and the judge, of the posterior means of what was played at them (`verdict`). Neither counts in `forward`
+    or in the density.
     """
 
     def __init__(self, latent_size: int, ways: int) -> None:
@@ -121,6 +128,7 @@ class Flow(nn.Module):
         self.choice = nn.Linear(_SUMMARY, 1 + MEMORY)
         self.return_scale = nn.Parameter(torch.full((MEMORY, ways), -1.0))
         self.critic = Critic(ways)
+        self.judge = Critic(ways)
         with torch.no_grad():
             self.choice.bias.copy_(torch.tensor([0.0] + [_RETURN_LOGIT] * MEMORY))
             last = [getattr(layer, "out") for layer in self.layers]  # noqa: B009 - typed as any module
@@ -165,14 +173,14 @@ class Flow(nn.Module):
         whole = torch.cat([y, noise[:, self.ways :]], dim=1)
         return self.centre + torch.matmul(whole, self.unwhitening.t())
 
-    @property
-    def has_critic(self) -> bool:
-        """Whether the critic says anything."""
-        return bool(self.critic.out.weight.any())
-
     def odds(self, z: Tensor) -> Tensor:
         """Log odds (B,) of points (B, Z) to be music rather than draws with nothing before."""
         odds: Tensor = self.critic(self.white(z)[:, : self.ways])
+        return odds
+
+    def verdict(self, z: Tensor) -> Tensor:
+        """Log odds (B,) of windows read at points (B, Z) to be music rather than played by the model."""
+        odds: Tensor = self.judge(self.white(z)[:, : self.ways])
         return odds
 
     def log_density(
@@ -211,7 +219,8 @@ def tensors_of(flow: Flow) -> dict[str, Tensor]:
     """A flow by name, for the weights file; what follows from the rest is left out, and so is a critic that says
     nothing.
     """
-    left_out = ("unwhitening",) if flow.has_critic else ("unwhitening", _CRITIC)
+    silent = tuple(f"{name}." for name, critic in (("critic", flow.critic), ("judge", flow.judge)) if not critic.speaks)
+    left_out = ("unwhitening", *silent)
     return {f"prior.{name}": value for name, value in flow.state_dict().items() if not name.startswith(left_out)}
 
 
@@ -224,8 +233,9 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
     own = {name.removeprefix("prior."): tensors.pop(name) for name in list(tensors) if name.startswith("prior.")}
     flow = Flow(len(own["centre"]), len(own["return_scale"][0]))
     own["unwhitening"] = flow.unwhitening
-    if not any(name.startswith(_CRITIC) for name in own):
-        own |= {name: value for name, value in flow.state_dict().items() if name.startswith(_CRITIC)}
+    for critic in ("critic.", "judge."):
+        if not any(name.startswith(critic) for name in own):
+            own |= {name: value for name, value in flow.state_dict().items() if name.startswith(critic)}
     flow.load_state_dict(own)
     flow.set_space(own["centre"], own["whitening"])
     return flow.eval()

@@ -44,8 +44,10 @@ _VARY_BONUS_NATS = 4.0
 #: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
 DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
+#: How much the judge's odds count for what is played at `CANDIDATES` of those.
+_VERDICT_WEIGHT = 2.0
 #: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
-_NOISE_ALONE = {"melody-2bar": 0.98, "bass-2bar": 0.96, "drums-2bar": 0.95, "melody-16bar": 0.9, "drums-16bar": 0.95}
+_NOISE_ALONE = {"melody-2bar": 0.98, "bass-2bar": 0.96, "drums-2bar": 0.95, "melody-16bar": 0.88, "drums-16bar": 0.95}
 #: How a new line is held to the key it turned out to be in: melodies of the prior have .936 of their notes within a
 #: scale, those of songs .968.
 _FIRST_KEY_NATS = -1.0
@@ -126,6 +128,19 @@ def _alone(model: CompiledModel, seed: int) -> Tensor:
     return draws.cpu()[scores.argsort(descending=True)]
 
 
+def played_again(model: CompiledModel, count: int, seed: int, temperature: float) -> Tensor:
+    """Posterior means (count, Z) of windows as they are played with nothing before them, unjudged: for the judge to
+    learn from.
+    """
+    means = []
+    for number in range(-(-count // CANDIDATES)):
+        own = noise.derived(seed, number)
+        seeds = [noise.derived(own, 1, row) for row in range(CANDIDATES)]
+        rows = WindowDecode(model, _alone(model, own)[:CANDIDATES], seeds, temperature).run()
+        means.append(_means_of(model, [row.window for row in rows]))
+    return torch.cat(means)[:count]
+
+
 def towards_prior(model: CompiledModel, point: Tensor, keep: float, seed: int) -> Tensor:
     """A point (Z,) that keeps a share `keep` of where `point` is and takes the rest from the prior; the spread of the
     prior is kept whatever the share.
@@ -153,7 +168,7 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     frame, first = _first_window(model, points, steering, noise.derived(seed, 0, 1), temperature, steps)
     windows, means = [first], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
-        means = torch.cat([_mean_of(model, windows[-1]), means])
+        means = torch.cat([_means_of(model, windows[-1:]), means])
         steps = _steps_left(length, len(windows), config)
         step_seed = noise.derived(seed, len(windows))
         windows += _following(model, means, (), windows, frame, step_seed, temperature, steering, steps)
@@ -165,14 +180,13 @@ def _first_window(
 ) -> tuple[Frame, WindowTokens]:
     """A first window and its frame. In what key it comes lies in its point; so it is decoded freely, moved by the
     nearest way to the key that binds it, and only where some of it is then outside, or it has a harmony to lean on,
-    decoded again with the same noise and the masks. Where no key binds, a short line is held to its own,
-    loosely.
+    decoded again with the same noise and the masks. Where no key binds, a line is held to its own, loosely.
     """
     config, kept = model.config, steering.lock
     frame = Frame() if kept is None else frame_of(kept.bars, config).bare
     free = replace(steering, binding="off", lean=steering.rhythm_alone) if steering.may_transpose else steering
     bias = steered_bias(free, (), config, frame)
-    point, row_seed, window = _best_of(model, points, free, seed, temperature, bias, steps)
+    point, row_seed, window = _best_of(model, points, free, seed, temperature, bias, steps, judged=model.has_judge)
     if config.part == "drums" or free is steering:
         return frame, window
     if config.part == "trio":
@@ -184,7 +198,7 @@ def _first_window(
         classes = best_scale(weights, steering.mode)
     if classes is not None:
         frame = Frame(-nearest_shift(weights, classes, stay=0.0))
-    heard = [window] if classes is None and not config.bar_models and any(weights) else []
+    heard = [window] if classes is None and config.part != "trio" and any(weights) else []
     inside = best_scale(weights, "major") if heard else classes
     outside = inside is not None and any(weights[(c + frame.shift) % 12] for c in range(12) if c not in inside)
     if outside or steering.lean != free.lean:
@@ -207,7 +221,7 @@ def continue_bars(
     windows: list[WindowTokens] = []
     while len(windows) < windows_needed(length, config):
         if windows:
-            means = torch.cat([_mean_of(model, windows[-1]), means])
+            means = torch.cat([_means_of(model, windows[-1:]), means])
         step_seed = noise.derived(seed, len(windows))
         steps = _steps_left(length, len(windows), config)
         frame = source.frame
@@ -259,17 +273,20 @@ def _best_of(
     bias: Tensor,
     steps: int,
     first_step: int = 0,
+    *,
+    judged: bool = False,
 ) -> tuple[Tensor, int, WindowTokens]:
-    """One window at one of the points (Z,), with that point and the seed of its noise. Without `surprise` it is the
-    first at which the first `steps` have a note (the last one if none has); with it, the candidate that the knob takes.
+    """One window at one of the points (Z,), with that point and the seed of its noise. With `surprise`, or `judged`, it
+    is one of the candidates; else the first at which the first `steps` have a note (the last one if none has).
     """
     seeds = (noise.derived(seed, attempt) for attempt in range(len(_ANEW)))
-    if steering.surprise is not None:
+    if steering.surprise is not None or judged:
         few, row_seeds = list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES))
         z = torch.stack([_offset(point, steering) for point in few])
         rows = WindowDecode(model, z, row_seeds, temperature, bias).run()
         onsets = onsets_wanted(steering.hold, first_step, min(steps, model.config.steps))
-        best = chosen(rows, steering.surprise, model.config, steps, onsets)
+        odds = _chances_to_be_taken(model, [row.window for row in rows], seed) if judged else None
+        best = chosen(rows, steering.surprise, model.config, steps, onsets, odds)
         return few[best], row_seeds[best], rows[best].window
     for point, row_seed in zip(points, seeds, strict=False):
         window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
@@ -278,9 +295,16 @@ def _best_of(
     return point, row_seed, window
 
 
-def _mean_of(model: CompiledModel, window: WindowTokens) -> Tensor:
-    """The posterior mean (1, Z) of a window."""
-    return model.encode(*as_tensors([window]))[0].cpu()
+def _chances_to_be_taken(model: CompiledModel, windows: Sequence[WindowTokens], seed: int) -> list[float]:
+    """By chance and the judge's odds, so that the greatest is a draw by those."""
+    chance = noise.gumbel(seed, noise.DRAWS, 0, 1, len(windows))[0]
+    odds: list[float] = (_VERDICT_WEIGHT * model.verdict(_means_of(model, windows)).cpu().numpy() + chance).tolist()
+    return odds
+
+
+def _means_of(model: CompiledModel, windows: Sequence[WindowTokens]) -> Tensor:
+    """The posterior means (n, Z) of windows."""
+    return model.encode(*as_tensors(windows))[0].cpu()
 
 
 def vary_bars(

@@ -27,8 +27,14 @@ _SOFT_KEY_NATS = -2.5
 #: much where all are. (900 continuations of validation songs: melodies of every source within .03 of what really came
 #: next; with one strength for all, lieder and quartets were .03 to .07 too tame.)
 _OWN_KEY_FROM, _OWN_KEY_NATS = 0.9, -3.0
+#: The same of sixteen bars, in which there is more room to leave a key (200 continuations of validation songs: every
+#: source within .03 of what really came next; as for short ones, up to .09 off).
+_LONG_OWN_KEY_FROM, _LONG_OWN_KEY_NATS = 0.85, -8.0
 _REGISTER_ROOM = 5
 _REGISTER_NATS_A_SEMITONE = -0.4
+#: Sixteen bars wander: they are drawn towards the middle of the window before, by so much a squared semitone (200
+#: continuations of validation songs end up 3.5 semitones from it, without it 4.3; what really came next is 2.9 away).
+_LONG_REGISTER_NATS = -0.012
 Binding = Literal["off", "soft", "hard"]
 
 
@@ -74,14 +80,15 @@ def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[i
     return _own_key(windows, shift)[0]
 
 
-def _own_key(windows: Sequence[WindowTokens], shift: int) -> tuple[frozenset[int] | None, float]:
+def _own_key(windows: Sequence[WindowTokens], shift: int, *, long: bool = False) -> tuple[frozenset[int] | None, float]:
     """Their `diatonic_set`, and how many nats it is to bind what goes on from them."""
     weights = held_classes(windows, shift)
     if not any(weights):
         return None, 0.0
     classes = best_scale(weights, "major")
     inside = sum(weights[c] for c in classes) / sum(weights)
-    return classes, _OWN_KEY_NATS * max(0.0, inside - _OWN_KEY_FROM) / (1.0 - _OWN_KEY_FROM)
+    least, nats = (_LONG_OWN_KEY_FROM, _LONG_OWN_KEY_NATS) if long else (_OWN_KEY_FROM, _OWN_KEY_NATS)
+    return classes, nats * max(0.0, inside - least) / (1.0 - least)
 
 
 def held_classes(windows: Sequence[WindowTokens], shift: int = 0) -> list[float]:
@@ -121,7 +128,9 @@ def key_bias(
 
 
 def register_bias(windows: Sequence[WindowTokens], config: ModelConfig) -> Tensor:
-    """A bias (T, C) against pitches more than a fourth below or above those of `windows`."""
+    """A bias (T, C) against pitches more than a fourth below or above those of `windows`; for long windows also against
+    those far from the middle of the last one.
+    """
     bias = torch.zeros(config.classes)
     struck = np.concatenate([w.tokens[w.tokens < PITCHES] for w in windows]) if config.part != "drums" else np.zeros(0)
     if len(struck):
@@ -129,6 +138,9 @@ def register_bias(windows: Sequence[WindowTokens], config: ModelConfig) -> Tenso
         below = (int(struck.min()) - _REGISTER_ROOM - index).clamp_min(0)
         above = (index - int(struck.max()) - _REGISTER_ROOM).clamp_min(0)
         bias[:PITCHES] = (below + above) * _REGISTER_NATS_A_SEMITONE
+        last = windows[-1].tokens[windows[-1].tokens < PITCHES]
+        if config.bar_models and len(last):
+            bias[:PITCHES] += _LONG_REGISTER_NATS * (index - float(last.mean())).square()
     return bias.expand(config.steps, -1)
 
 
@@ -187,7 +199,7 @@ def steered_bias(
         return _steered_trio(steering, windows, config, frame, first_step)
     classes, soft_nats = steering.pitch_classes, _SOFT_KEY_NATS
     if classes is None and windows and config.part != "drums":
-        classes, own_nats = _own_key(windows, frame.shift)
+        classes, own_nats = _own_key(windows, frame.shift, long=bool(config.bar_models))
         soft_nats = own_nats if own_key_nats is None else own_key_nats
     bias = torch.zeros(config.steps, config.classes)
     if classes is not None:

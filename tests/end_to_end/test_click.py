@@ -510,7 +510,7 @@ def test_launch_now_takes_over_from_that_moment(user: User, record: Recorder) ->
     assert beat < Song(user, since).beat_at(time.perf_counter_ns())
     user.beat_heard(int(beat) + 6, since)
     song = Song(user, since)
-    from_beat = math.ceil((beat + 0.35) * 4) / 4 - 0.125  # midway between steps: a stroke is in or out, never at an edge
+    from_beat = math.ceil((beat + 0.35) * 4) / 4 - 0.125  # midway between steps: no stroke lies at an edge
     played = [s for s in song.ons(record.played(), "melody") if from_beat <= s.beat < from_beat + 4.5]
     assert_same_strokes(played, expected_ons(heard.notes, 8.0, 0.0, from_beat, from_beat + 4.5))
 

@@ -1,5 +1,5 @@
-"""The critic learns where the flow leaves mass and songs do not, says nothing where it has learnt nothing, and what is
-drawn heeds it.
+"""The critic learns where the flow leaves mass and songs do not, the judge what the model plays and songs do not; they
+say nothing where they have learnt nothing, and what is drawn and played heeds them.
 """
 
 import numpy as np
@@ -7,12 +7,16 @@ import pytest
 import torch
 from small_models import SMALL_LINE, small_model
 
-from bridge.model import noise
+from bridge.model import generation, noise
+from bridge.model.candidates import chosen
 from bridge.model.chains import Chains
 from bridge.model.compiled import CompiledModel
-from bridge.model.critic_training import fit_critic
+from bridge.model.critic_training import fit_critic, fit_judge
+from bridge.model.decoding import Decoded
 from bridge.model.flow import Flow
-from bridge.model.generation import prior_point
+from bridge.model.framing import Frame, WindowTokens, to_bars
+from bridge.model.generation import prior_point, sample_bars
+from bridge.music.grids import NO_EVENT
 
 
 def windows_at(means):
@@ -52,14 +56,33 @@ def test_what_held_out_songs_do_not_bear_out_is_not_said():
     assert (flow.odds(torch.randn(50, 2)) == 0.0).all()
 
 
-def test_a_point_for_a_window_alone_is_the_draw_with_the_best_odds():
-    model, flow, maps = small_model(SMALL_LINE)
-    with torch.no_grad():  # odds that grow steeply along the first way
-        for name, value in flow.critic.named_parameters():
+def test_the_judge_learns_what_only_the_model_plays():
+    flow = Flow(2, 2).eval()
+    generator = torch.Generator().manual_seed(7)
+    played, besides = (0.5 * torch.randn(count, 2, generator=generator) for count in (3000, 500))
+    fit_judge(flow, ring(4000, 1), ring(500, 2), played, besides, 3)
+    with torch.inference_mode():
+        assert (flow.verdict(ring(200, 8).means) > 2.0).all()
+        assert flow.verdict(torch.zeros(1, 2)) < -2.0
+    assert not flow.critic.speaks
+    fit_judge(flow, ring(4000, 1), ring(500, 2), ring(3000, 3).means, ring(500, 4).means, 3)
+    with torch.inference_mode():
+        assert (flow.verdict(ring(200, 8).means).abs() < 0.3).all(), "what it plays is what songs are"
+
+
+def steep(critic):
+    """Odds that grow steeply along the first way."""
+    with torch.no_grad():
+        for name, value in critic.named_parameters():
             value.zero_()
             if name != "out.bias":
                 value[(0,) * value.ndim] = 10.0 if name.endswith("bias") else 1.0
-        flow.critic.out.weight[0, 0] = 1000.0
+        critic.out.weight[0, 0] = 1000.0
+
+
+def test_a_point_for_a_window_alone_is_the_draw_with_the_best_odds():
+    model, flow, maps = small_model(SMALL_LINE)
+    steep(flow.critic)
     compiled = CompiledModel(model, flow, torch.device("cpu"), maps=maps)
     size = SMALL_LINE.latent_size
     for seed in range(5):
@@ -68,3 +91,42 @@ def test_a_point_for_a_window_alone_is_the_draw_with_the_best_odds():
         best = draws[flow.white(draws)[:, 0].argmax()]
         assert torch.equal(prior_point(compiled, seed), best)
         assert not torch.equal(prior_point(compiled, seed + 100), best)
+
+
+def test_of_what_is_played_at_the_draws_the_one_with_the_best_odds_is_taken(monkeypatch):
+    model, flow, maps = small_model(SMALL_LINE)
+    steep(flow.judge)
+    monkeypatch.setattr(generation, "_FIRST_KEY_NATS", 0.0)  # no second decode in a key
+    compiled = CompiledModel(model, flow, torch.device("cpu"), maps=maps)
+    read = []
+    means_of = generation._means_of
+
+    def noted(model, windows):
+        read.append((windows, means_of(model, windows)))
+        return read[-1][1]
+
+    monkeypatch.setattr(generation, "_means_of", noted)
+    taken = []
+    for seed in range(8):
+        made = sample_bars(compiled, 2, seed, 1.0)
+        windows, means = read[-1]
+        assert len(windows) == 4
+        taken.append(int(flow.white(means)[:, 0].argmax()))
+        assert made == to_bars([windows[taken[-1]]], Frame(), SMALL_LINE, 8.0)
+        assert made == sample_bars(compiled, 2, seed, 1.0)
+    assert len(set(taken)) > 1
+
+
+def test_the_judge_decides_between_the_two_candidates_that_the_surprise_knob_stands_between():
+    nats = [1.0, 2.0, 3.0, 4.0]  # a note each, the less likely the later
+    tokens = np.full(32, NO_EVENT)
+    tokens[0] = 40
+    rows = [Decoded(WindowTokens(tokens), np.full(32, -n / 32, dtype=np.float32)) for n in nats]
+    for surprise, between in ((0.0, [0]), (0.2, [0, 1]), (0.4, [1, 2]), (0.9, [2, 3]), (1.0, [3])):
+        for best in range(4):
+            odds = [float(row == best) for row in range(4)]
+            taken = chosen(rows, surprise, SMALL_LINE, 32, odds=odds)
+            assert taken == (best if best in between else between[0])
+    assert chosen(rows, None, SMALL_LINE, 32, odds=[0.0, 3.0, 9.0, 1.0]) == 2
+    silent = Decoded(WindowTokens(np.full(32, NO_EVENT)), np.zeros(32, dtype=np.float32))
+    assert chosen([silent, *rows], None, SMALL_LINE, 32, odds=[9.0, 0.0, 1.0, 0.0, 0.0]) == 2

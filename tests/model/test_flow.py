@@ -68,7 +68,7 @@ def test_a_critic_that_says_nothing_is_not_stored():
     tensors = tensors_of(quiet)
     assert not [name for name in tensors if "critic" in name]
     again = flow_from(dict(tensors))
-    assert not again.has_critic
+    assert not again.critic.speaks
     assert (again.odds(torch.randn(9, SIZE)) == 0.0).all()
 
 

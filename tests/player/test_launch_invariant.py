@@ -93,8 +93,13 @@ class Band:
 @given(st.lists(st.tuples(st.integers(0, 2500), acts), min_size=3, max_size=12))
 @example(
     [
-        (226, ("jump", 137, 0)), (1572, ("ask", "beat", 145)), (2395, ("stop", 0, 0)), (1979, ("metre", (7, 8), 0)),
-        (2500, ("stop", 0, 0)), (2485, ("ask", "beat", 106)), (510, ("jump", 15, 0)),
+        (226, ("jump", 137, 0)),
+        (1572, ("ask", "beat", 145)),
+        (2395, ("stop", 0, 0)),
+        (1979, ("metre", (7, 8), 0)),
+        (2500, ("stop", 0, 0)),
+        (2485, ("ask", "beat", 106)),
+        (510, ("jump", 15, 0)),
     ]
 )
 @example([(0, ("ask", "bar", 54)), (23, ("tempo", 240, 0)), (62, ("jump", 140, 0)), (305, ("stop", 0, 0))])
