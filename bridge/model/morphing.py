@@ -40,12 +40,14 @@ from bridge.music.grids import PITCHES
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, repeated_to
 
 _ANCHOR_NATS = 4.0
-#: Windows on the way are looked for this many posterior spreads around it; those in the middle nearer to it.
-_WANDER, _MIDDLE_WANDER = 2.5, 2.0
+#: Windows on the way are looked for this many posterior spreads around it; those in the middle nearer to it, and long
+#: ones, which have more ways to go astray, nearer still.
+_WANDER, _MIDDLE_WANDER, _LONG_MIDDLE_WANDER = 2.5, 2.0, 0.3
 #: At low temperatures the model leaves notes out; windows are decoded with as many nats more for striking one, in turn.
 _STRIKE_NATS = (0.0, 0.3, 0.6)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
-#: longer loops.
+#: longer loops, but in the middle of long lines, which cost more there than others (melody-16bar: .42 of what mixing
+#: would, with two).
 _ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 34, "trio": 26}, 12
 #: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
 #: more, count as three at least.
@@ -105,7 +107,7 @@ def prepare_morph(
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
     field: Callable[..., AnyField]
     if len(corners) == 2:
-        places, field = _on_the_way(config.part, count * config.stream_steps // _TWO_BARS), _way
+        places, field = _on_the_way(config, count * config.stream_steps // _TWO_BARS), _way
     else:
         long = max(count * config.stream_steps // _TWO_BARS, 3 if config.part == "drums" else 1)
         side = np.linspace(0.0, 1.0, next(n for n, most in _PAD_PLACES if long <= most)).tolist()
@@ -181,11 +183,12 @@ def interpolated(
     return loops
 
 
-def _on_the_way(part: str, long: int) -> list[tuple[float, float]]:
+def _on_the_way(config: ModelConfig, long: int) -> list[tuple[float, float]]:
     """Where windows are decoded between two corners, for a loop so many times two bars long."""
-    count = max(7, _ON_THE_WAY[part] // long)
+    count = max(7, _ON_THE_WAY[config.part] // long)
     x = np.linspace(0.0, 1.0, count + 2 + count % 2)[1:-1]
-    middle = np.full(max(2, _IN_THE_MIDDLE // long), 0.5)
+    long_line = config.bar_models and config.part in ("melody", "bass")
+    middle = np.full(_IN_THE_MIDDLE if long_line else max(2, _IN_THE_MIDDLE // long), 0.5)
     return [(place, 0.0) for place in np.sort(np.concatenate([x[x != 0.5], middle])).tolist()]
 
 
@@ -204,7 +207,7 @@ def _decode(
     points, biases, seeds = [], [], []
     for index in range(count):
         row_seed = noise.derived(seed, index)
-        points.append(_points(encoded, index, places, row_seed))
+        points.append(_points(encoded, index, places, row_seed, long=bool(config.bar_models)))
         biases.append(_leaning(encoded, index, places, plain[index], config))
         seeds += [row_seed] * len(places)
     z = torch.cat(points)
@@ -215,7 +218,9 @@ def _decode(
     return [rows[index * len(places) : (index + 1) * len(places)] for index in range(count)]
 
 
-def _points(encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], seed: int) -> Tensor:
+def _points(
+    encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], seed: int, *, long: bool
+) -> Tensor:
     """Points (P, Z) near where the knob stands: around the arc between the corners, by
     the spread with which they were found.
     """
@@ -226,7 +231,8 @@ def _points(encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float
     if len(means) == 4:
         on_arc = slerp(on_arc, slerp(means[2], means[3], x[:, None]), y[:, None])
     shares = torch.tensor([_shares(len(means), *place) for place in places])
-    wander = torch.tensor([_MIDDLE_WANDER if place == (0.5, 0.0) else _WANDER for place in places])
+    middle_wander = _LONG_MIDDLE_WANDER if long else _MIDDLE_WANDER
+    wander = torch.tensor([middle_wander if place == (0.5, 0.0) else _WANDER for place in places])
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, on_arc.numel())).view_as(on_arc)
     return (on_arc + wander[:, None] * (shares @ spreads) * white).float()
 
