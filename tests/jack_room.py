@@ -30,6 +30,10 @@ sys.stdin.read()
 """
 
 
+#: What to do when a server will not start: those that were killed keep one of JACK's eight places each.
+NO_ANSWER = "jackd does not answer; if it says that too many servers are active, and none is, remove /dev/shm/jack*"
+
+
 class Heard(NamedTuple):
     """A MIDI message as it arrived."""
 
@@ -74,7 +78,9 @@ class JackServer:
         )
         until = time.monotonic() + 20.0
         while not self.ports():
-            assert time.monotonic() < until, "jackd does not answer"
+            if time.monotonic() > until:
+                self.kill()
+                raise AssertionError(NO_ANSWER)
             time.sleep(0.05)
 
     def kill(self) -> None:

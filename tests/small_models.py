@@ -58,7 +58,7 @@ def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Flow, LatentM
     model = HierarchicalVae(config).eval()
     with torch.no_grad():
         for last in (model.upper.straight, model.conductor.widen):  # these begin at nothing
-            last.weight.normal_(0.0, 0.2)
+            last.weight.normal_(0.0, 0.05)
         for parameter in model.parameters():
             parameter.mul_(2.5)
     return model, *_beside(config)

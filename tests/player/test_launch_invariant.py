@@ -35,6 +35,7 @@ class Band:
         self.metre, self.origin = (4, 4), 0.0
         self.asked: dict[int, str] = {}
         self.newest = 0
+        self.jumped_ns: list[int] = []
         self.told_ns = self.rig.now_ns
         self.report()
 
@@ -82,6 +83,7 @@ class Band:
         elif what == "tempo":
             self.tempo = int(how)  # type: ignore[call-overload]
         elif what == "jump":
+            self.jumped_ns.append(self.rig.now_ns)
             self.beats, self.origin = float(int(how)), float(int(how))  # type: ignore[call-overload]
         else:
             self.playing = not self.playing
@@ -115,8 +117,9 @@ def test_every_launch_is_made_once_on_its_line_and_nothing_bursts(score):
         assert band.newest not in band.asked  # what came after it may replace bars that wait; the last ones sound
         played, _ = band.rig.reader.since(0)
         ons = [p.intended_ns for p in played if p.status >> 4 == 9]
-        thick = [c - a for a, _, c in zip(ons, ons[1:], ons[2:], strict=False)]
-        assert all(gap >= BURST_NS for gap in thick)
+        thick = [(a, c) for a, _, c in zip(ons, ons[1:], ons[2:], strict=False) if c - a < BURST_NS]
+        for a, c in thick:  # a stroke where each of two jumps in a row lands, and one before them, are no burst
+            assert sum(a <= jumped_ns <= c for jumped_ns in band.jumped_ns) >= 2, (a, c)
         assert all(a <= b for a, b in itertools.pairwise(ons))
         if band.newest:
             assert ons
