@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from bridge.model.config import ModelConfig
@@ -25,8 +24,8 @@ def chosen(
     """The index of the row to play.
 
     Rows with no note in their first `steps` come last, whatever else. With `onsets` those come first that strike
-    nearest to so many steps. Of the rest, 0 is the likeliest a note and 1 the least likely; in between by rank. With
-    `odds`, one a row, to be music, the better of the two ranks that the knob stands between; without the knob the best.
+    nearest to so many steps. Of the rest, 0 is the likeliest a note and 1 the least likely; in between by rank. Without
+    the knob it is the one with the best `odds`, one a row, or the first.
     """
     heard = [index for index, row in enumerate(rows) if is_heard(row.window, config, steps)]
     if not heard:
@@ -36,11 +35,7 @@ def chosen(
     if surprise is None:
         return max(heard, key=lambda index: odds[index]) if odds is not None else heard[0]
     ranked = sorted(heard, key=lambda index: (_nats_a_note(rows[index], config, steps), index))
-    if odds is None:
-        return ranked[min(len(ranked) - 1, int(surprise * len(ranked)))]
-    place = surprise * (len(ranked) - 1)
-    between = ranked[math.floor(place) : math.ceil(place) + 1]
-    return max(between, key=lambda index: odds[index])
+    return ranked[min(len(ranked) - 1, int(surprise * len(ranked)))]
 
 
 def _struck(row: Decoded, config: ModelConfig, steps: int) -> int:

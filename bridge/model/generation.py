@@ -276,8 +276,9 @@ def _best_of(
     *,
     judged: bool = False,
 ) -> tuple[Tensor, int, WindowTokens]:
-    """One window at one of the points (Z,), with that point and the seed of its noise. With `surprise`, or `judged`, it
-    is one of the candidates; else the first at which the first `steps` have a note (the last one if none has).
+    """One window at one of the points (Z,), with that point and the seed of its noise. With `surprise` it is the
+    candidate that the knob takes; `judged`, the one that the judge does, which has to read them all first and takes as
+    long as everything else; else the first at which the first `steps` have a note (the last one if none has).
     """
     seeds = (noise.derived(seed, attempt) for attempt in range(len(_ANEW)))
     if steering.surprise is not None or judged:
@@ -285,7 +286,9 @@ def _best_of(
         z = torch.stack([_offset(point, steering) for point in few])
         rows = WindowDecode(model, z, row_seeds, temperature, bias).run()
         onsets = onsets_wanted(steering.hold, first_step, min(steps, model.config.steps))
-        odds = _chances_to_be_taken(model, [row.window for row in rows], seed) if judged else None
+        odds = None
+        if steering.surprise is None:
+            odds = _chances_to_be_taken(model, [row.window for row in rows], seed)
         best = chosen(rows, steering.surprise, model.config, steps, onsets, odds)
         return few[best], row_seeds[best], rows[best].window
     for point, row_seed in zip(points, seeds, strict=False):
