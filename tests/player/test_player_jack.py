@@ -53,7 +53,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [need("jackd"), "-n", self.name, "-r", "-d", "dummy", "-r", "48000", "-p", "1024"],
+            [need("jackd"), "-n", self.name, "-R", "-d", "dummy", "-r", "48000", "-p", "1024"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + 10
