@@ -1,7 +1,10 @@
 """Models with few parameters and random weights, for what must hold whatever the weights are."""
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from bridge.model.chains import Chains
 from bridge.model.config import ModelConfig, Part
 from bridge.model.flow import Flow
 from bridge.model.hierarchy import HierarchicalVae
@@ -62,3 +65,21 @@ def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Flow, LatentM
         for parameter in model.parameters():
             parameter.mul_(2.5)
     return model, *_beside(config)
+
+
+def windows_at(means: Tensor) -> Chains:
+    """Chains of one window each."""
+    count = len(means)
+    before = torch.full((count, 4), -1)
+    before[:, 0] = torch.arange(count)
+    return Chains(
+        means, torch.full_like(means, 0.1), before, torch.full((count,), -1),
+        np.arange(count), np.zeros((count, 5), dtype=np.int64), np.zeros(count, dtype=np.int64),
+        np.full(count, 1.0 / count),
+    )  # fmt: skip
+
+
+def ring(count: int, seed: int) -> Chains:
+    """Windows on a circle of radius 2, one each."""
+    turns = 2.0 * torch.pi * torch.rand(count, generator=torch.Generator().manual_seed(seed))
+    return windows_at(2.0 * torch.stack([turns.cos(), turns.sin()], 1))

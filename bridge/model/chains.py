@@ -14,11 +14,13 @@ from bridge.model.augment import octave_shift
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import Dataset
 from bridge.model.flow import MEMORY
+from bridge.model.keys import held_steps, shifts_to_c
+from bridge.model.long_windows import lines_of
 from bridge.model.training_data import group_chances
 from bridge.music.grids import NO_EVENT, PITCHES, Ints
 
 _CHUNK = 512
-_SHORT_BARS = 2
+SHORT_BARS = 2
 #: Of the posterior's spread so much is kept. With all of it the points of different windows run into one another, and
 #: what is drawn lies between them (melody, 600 samples: 1.15 times the n-gram cost of held-out windows, not 1.08).
 SPREAD_KEPT = 0.4
@@ -37,8 +39,9 @@ class Chains:
     `means` (u, Z) are the posteriors', `spreads` (u, Z) `spread_kept` of theirs. `before` (n, 4) are the points of a
     window and of the three before it, the nearest first, and `after` (n,) is the point of the one that comes next; -1
     where there is none. `rows` (n,) are the windows in the dataset, `moved` (n, 5) by how many semitones each (those
-    before, then the one after) was brought into the model's range, all by the octaves that suit the windows before;
-    `chances` (n,) is the diet. `long` windows overlap their neighbours by most of their bars.
+    before, then the one after) was brought into the prior's key and the model's range, all by the octaves that suit the
+    windows before; `turned` (n,) is what of that is the key's, found in the windows before. `chances` (n,) is the diet.
+    `long` windows overlap their neighbours by most of their bars.
     """
 
     means: Tensor
@@ -47,6 +50,7 @@ class Chains:
     after: Tensor
     rows: Ints
     moved: Ints
+    turned: Ints
     chances: np.ndarray[Any, np.dtype[np.float64]]
     long: bool = False
     spread_kept: float = SPREAD_KEPT
@@ -79,6 +83,8 @@ def chains_of(dataset: Dataset, rows: Ints, config: ModelConfig, posteriors: Pos
     """The chains that end at windows (n,) of a dataset."""
     windows = np.column_stack([rows, np.asarray(dataset.precedes)[rows], np.asarray(dataset.follows)[rows]])
     moved = np.column_stack([np.zeros(len(rows), dtype=np.int64), np.asarray(dataset.moved)[rows].astype(np.int64)])
+    turned = turns_to_c(dataset, windows[:, :MEMORY], moved, config)
+    moved += turned[:, None]
     if config.part in ("melody", "bass"):
         moved += _octaves(dataset, windows[:, :MEMORY], moved, config)[:, None]
     pairs = np.stack([windows.astype(np.int64).ravel(), moved.ravel()], 1)
@@ -94,17 +100,33 @@ def chains_of(dataset: Dataset, rows: Ints, config: ModelConfig, posteriors: Pos
     chances = group_chances(dataset.groups, sizes, config.part, loops=True)[group] / np.maximum(1, sizes[group])
     chances /= chances.sum()
     before, after = index[:, :MEMORY], index[:, MEMORY]
-    long = config.bars > _SHORT_BARS
+    long = config.bars > SHORT_BARS
     kept = SPREAD_KEPT_LONG if long and config.part != "drums" else SPREAD_KEPT
-    return Chains(means, kept * spreads, before, after, rows, moved, chances, long, kept)
+    return Chains(means, kept * spreads, before, after, rows, moved, turned, chances, long, kept)
+
+
+def turns_to_c(dataset: Dataset, windows: Ints, moved: Ints, config: ModelConfig) -> Ints:
+    """By how many semitones (n,) windows in a row (n, 4), each moved already by so many (n, 4), have to be moved
+    together to be in the prior's key.
+    """
+    if config.part == "drums":
+        return np.zeros(len(windows), dtype=np.int64)
+    held = np.zeros((len(windows), 12))
+    for lines in lines_of(dataset, config):
+        for column in range(windows.shape[1]):
+            held += held_steps(_line(lines, windows[:, column], moved[:, column]))
+    return shifts_to_c(held)
 
 
 def _octaves(dataset: Dataset, windows: Ints, moved: Ints, config: ModelConfig) -> Ints:
     """The octaves (n,) that bring the windows (n, 4) before into the range, all of a chain by the same."""
     tokens = np.asarray(dataset.tokens)
-    joined = []
-    for column in range(windows.shape[1]):
-        line = tokens[np.maximum(windows[:, column], 0)].astype(np.int64)
-        line = np.where(line < PITCHES, line + moved[:, column : column + 1], line)
-        joined.append(np.where(windows[:, column : column + 1] < 0, NO_EVENT, line))
+    joined = [_line(tokens, windows[:, column], moved[:, column]) for column in range(windows.shape[1])]
     return octave_shift(np.concatenate(joined, axis=1), config)
+
+
+def _line(tokens: Ints, windows: Ints, moved: Ints) -> Ints:
+    """The tokens (n, T) of windows (n,) moved by semitones (n,); of those that are not there (-1) nothing sounds."""
+    line = tokens[np.maximum(windows, 0)].astype(np.int64)
+    line = np.where(line < PITCHES, line + moved[:, None], line)
+    return np.where(windows[:, None] < 0, NO_EVENT, line)

@@ -212,6 +212,7 @@ class CompiledModel:
         self.maps = maps
         self.int8 = int8_works(device) if int8 is None else int8
         self.prior_mean = flow.centre.detach().cpu()
+        self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge = flow.critic.speaks, flow.judge.speaks
         model = model.to(device).float()
         self._module = scripted(_Resident(model, flow.to(device).float(), self.int8), _METHODS)

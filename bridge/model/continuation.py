@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.model.chains import Chains, Posteriors
+from bridge.model.chains import Chains, Posteriors, turns_to_c
 from bridge.model.compiled import CompiledModel
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import Dataset
 from bridge.model.exporting import drawn_chains, posteriors_of
 from bridge.model.flow import MEMORY, Flow
 from bridge.model.flow_training import context_gains
-from bridge.model.framing import Frame, WindowTokens, as_tensors, frame_of, to_bars, to_windows, window_beats
+from bridge.model.framing import Frame, WindowTokens, as_tensors, to_bars, to_windows, window_beats
 from bridge.model.generation import continue_bars
 from bridge.model.noise import derived
-from bridge.model.realism import diatonic_sets, key_shares
+from bridge.model.realism import key_shares
 from bridge.model.registry import Loaded
 from bridge.model.training_data import plain_batch
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
@@ -86,16 +86,18 @@ def _rank_of_first(flow: Flow, means: Tensor, chains: Chains, chain: int) -> int
 
 
 def _beside_truth(dataset: Dataset, rows: Ints, moved: int, config: ModelConfig) -> Ints:
-    """By how many semitones windows (n,) are moved to be in the key and octave of the first, which is by `moved`."""
-    if config.part not in ("melody", "bass"):
-        return np.zeros(len(rows), dtype=np.int64)
-    tokens = np.asarray(dataset.tokens)[rows].astype(np.int64)
-    struck = tokens < PITCHES
-    heights = np.where(struck, tokens, 0).sum(1) / np.maximum(1, struck.sum(1))
-    sets = diatonic_sets(tokens)
-    turns = np.array([[(np.roll(own, turn) == sets[0]).all() for turn in range(12)] for own in sets]).argmax(1)
-    octaves = np.round((heights[0] - heights - turns) / 12.0).astype(np.int64)
-    shifts: Ints = moved + turns + 12 * octaves
+    """By how many semitones windows (n,) are moved to be in the key and octave of the first, which is by `moved`: into
+    the prior's key, each by what it and those before it are in, and as near to the first as octaves bring it (a trio's
+    lines come into their ranges by octaves anyhow).
+    """
+    windows = np.column_stack([rows, np.asarray(dataset.precedes)[rows]])
+    before = np.column_stack([np.zeros(len(rows), dtype=np.int64), np.asarray(dataset.moved)[rows, : MEMORY - 1]])
+    shifts = turns_to_c(dataset, windows, before.astype(np.int64), config)
+    if config.part in ("melody", "bass"):
+        tokens = np.asarray(dataset.tokens)[rows].astype(np.int64)
+        struck = tokens < PITCHES
+        heights = np.where(struck, tokens, 0).sum(1) / np.maximum(1, struck.sum(1))
+        shifts = shifts + 12 * np.round((heights[0] + moved - heights - shifts) / 12.0).astype(np.int64)
     shifts[0] = moved
     return shifts
 
@@ -113,11 +115,12 @@ def kept_figures(
     before, truth, made = [], [], []
     for index, chain in enumerate(chosen.tolist()):
         windows = _windows(dataset, chains, chain, config)
-        heard = to_bars(windows[:-1], Frame(), config, (len(windows) - 1) * window_beats(config))
+        frame = Frame(int(chains.turned[chain]))
+        heard = to_bars(windows[:-1], frame, config, (len(windows) - 1) * window_beats(config))
         after = continue_bars(model, heard, config.bars, derived(seed, index), temperature)
         before.append(np.stack([window.tokens for window in windows[:-1]]))
         truth.append(windows[-1].tokens)
-        made.append(_tokens_of(after, heard, config))
+        made.append(_tokens_of(after, frame, config))
     groups = np.asarray(dataset.group)[chains.rows[chosen]]
     names = [dataset.groups[group] for group in groups.tolist()]
     return {"gone_on_from": len(chosen), "at_temperature": temperature} | _beside(
@@ -140,8 +143,8 @@ def _windows(dataset: Dataset, chains: Chains, chain: int, config: ModelConfig) 
     ]
 
 
-def _tokens_of(after: Bars, heard: Bars, config: ModelConfig) -> Ints:
-    return as_tensors(to_windows(after, frame_of(heard, config), config))[0][0].numpy()
+def _tokens_of(after: Bars, frame: Frame, config: ModelConfig) -> Ints:
+    return as_tensors(to_windows(after, frame, config))[0][0].numpy()
 
 
 def _beside(
@@ -189,15 +192,23 @@ def _height(tokens: Ints) -> Floats:
 
 
 def continuation_figures(
-    loaded: Loaded, model: CompiledModel, dataset: Dataset, *, chains: int, count: int, seed: int, temperature: float
+    loaded: Loaded,
+    model: CompiledModel,
+    dataset: Dataset,
+    *,
+    chains: int,
+    ranked: int,
+    continued: int,
+    seed: int,
+    temperature: float,
 ) -> dict[str, Any]:
-    """All of it on up to `chains` chains of test songs, of which `count` are ranked and gone on from."""
+    """All of it on up to `chains` chains of test songs, of which so many are ranked, and gone on from."""
     found = drawn_chains(loaded.model, dataset, "test", chains, seed)
     flow, posteriors = loaded.flow, posteriors_of(loaded.model, dataset)
     figures = gain_figures(flow, found, seed)
-    ranks = reciprocal_ranks(flow, posteriors, dataset, found, model.config, count, seed)
+    ranks = reciprocal_ranks(flow, posteriors, dataset, found, model.config, ranked, seed)
     if len(ranks):
         figures |= {"ranked_among_64": len(ranks), "mean_reciprocal_rank": round(float(ranks.mean()), 4)}
     if len(model.config.parts) == 1:
-        figures |= kept_figures(model, dataset, found, count, seed, temperature)
+        figures |= kept_figures(model, dataset, found, continued, seed, temperature)
     return figures

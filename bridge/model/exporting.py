@@ -11,8 +11,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from bridge.model.adversarial import sharpen
 from bridge.model.attributes import measure
-from bridge.model.chains import Chains, Posteriors, chains_of
+from bridge.model.chains import SHORT_BARS, Chains, Posteriors, chains_of
 from bridge.model.config import TEMPERATURES, ModelConfig, config_of
 from bridge.model.corpus import open_collections
 from bridge.model.critic_training import fit_critic, fit_judge
@@ -35,6 +36,7 @@ from bridge.music.grids import Ints
 #: How many windows the prior is fitted on, with those before and after them, and how many the maps.
 _CHAINS, _LONG_CHAINS, _POINTS = 60_000, 36_000, 20_000
 _PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
+_SHARPENED = "; trained further against a discriminator of its draws"
 _RESAMPLED = "; of its draws with nothing before them one is taken by the odds that a critic gives them"
 _JUDGED = "; of what is played at four of them one is taken by the odds that a judge gives it"
 #: How many windows played by the model the judge learns from, and how many more it is checked with.
@@ -43,18 +45,23 @@ _PLAYED, _CHECKED = 12_000, 2_000
 _LONG_SCORED = 320
 
 
-def _kind_of_prior(flow: Flow) -> str:
+def _is_sharpened(config: ModelConfig) -> bool:
+    """Whether a model's flow is: those of long windows, of which a critic makes thinner samples; trios are too few."""
+    return config.bars > SHORT_BARS and config.part != "trio"
+
+
+def _kind_of_prior(flow: Flow, config: ModelConfig) -> str:
     """What a card says about a prior."""
-    return _PRIOR_KIND + (_RESAMPLED if flow.critic.speaks else "") + (_JUDGED if flow.judge.speaks else "")
+    sharpened = _SHARPENED if _is_sharpened(config) else ""
+    return _PRIOR_KIND + sharpened + (_RESAMPLED if flow.critic.speaks else "") + (_JUDGED if flow.judge.speaks else "")
 
 
 def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
-    """The model's reading of windows of a dataset. A trio's parts each come into their own range, whatever is asked."""
-    trio = len(model.config.parts) > 1
+    """The model's reading of windows of a dataset."""
 
     def posteriors(rows: Ints, moved: Ints) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
-            return model.encode(plain_parts(dataset, rows, model.config, None if trio else moved))
+            return model.encode(plain_parts(dataset, rows, model.config, moved))
 
     return posteriors
 
@@ -81,12 +88,14 @@ def fit_latent(
 ) -> tuple[Flow, LatentMaps, dict[str, float]]:
     """The prior, the maps, and what the prior was worth on validation songs (nats a window)."""
     config = model.config
-    most = _CHAINS if config.bars <= 2 else _LONG_CHAINS
+    most = _CHAINS if config.bars <= SHORT_BARS else _LONG_CHAINS
     train = drawn_chains(model, dataset, "train", most, seed)
     held_out = drawn_chains(model, dataset, "validation", most // 16, seed)
     flow = fit_flow(train, held_out, seed)
-    if not train.long:  # of a few hundred songs it learns what they are, not what music is: samples came out thinner
+    if not train.long:
         fit_critic(flow, train, held_out, seed)
+    elif _is_sharpened(config):
+        sharpen(flow, train, seed)
     own = train.drawn_by_diet(_POINTS, seed)
     measured = torch.zeros(len(own), 0)
     if config.attributes:
@@ -166,7 +175,7 @@ def export(
         "licence": "what its data allows: see data",
         "scores": _scores(model, dataset, seed),
         "curves": curves_of(run_dir),
-        "prior": {"kind": _kind_of_prior(flow), "ways": flow.ways, **worth},
+        "prior": {"kind": _kind_of_prior(flow, config), "ways": flow.ways, **worth},
         **(card or {}),
     }
     return write_model(name, weights, flow, maps, full, models_dir)
@@ -188,5 +197,5 @@ def refit(
     flow, maps, worth = fit_latent(model, dataset, seed)
     kept = {key: value for key, value in card.items() if key != "sha256"}
     scores = {**kept["scores"], **_scores(model, dataset, seed)}
-    full = {**kept, "scores": scores, "prior": {"kind": _kind_of_prior(flow), "ways": flow.ways, **worth}}
+    full = {**kept, "scores": scores, "prior": {"kind": _kind_of_prior(flow, model.config), "ways": flow.ways, **worth}}
     return write_model(name, weights, flow, maps, full, models_dir)

@@ -34,7 +34,7 @@ from bridge.music.notes import Bars
 FIGURES_FILE = "figures.json"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 5, 2
+_VERSION, _OLDEST = 6, 2
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
@@ -43,7 +43,8 @@ _WINDOW_BARS = 2
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """How much is measured: prior samples (and as many held-out windows), pairs of loops, those of them turned in small
-    moves, loops whose attributes are turned, and chains of windows, those of them gone on from.
+    moves, loops whose attributes are turned, and chains of windows, those of them whose next window is ranked, and
+    those gone on from.
     """
 
     samples: int = 1000
@@ -51,11 +52,12 @@ class Sizes:
     moved_pairs: int = 100
     loops: int = 256
     chains: int = 1500
-    continued: int = 300
+    ranked: int = 300
+    continued: int = 1500
 
 
 #: What fits into some minutes of one CPU core: long windows take longer, and trios longest.
-SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 600, 160), Sizes(400, 100, 20, 0, 400, 300)
+SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 1500, 160, 600), Sizes(400, 100, 20, 0, 400, 300, 0)
 
 
 def figures_of(
@@ -106,7 +108,14 @@ def measured(
     }
     loaded = registry.load_model(name, models_dir)
     found["continuation"] = continuation_figures(
-        loaded, model, dataset, chains=sizes.chains, count=sizes.continued, seed=seed, temperature=temperature
+        loaded,
+        model,
+        dataset,
+        chains=sizes.chains,
+        ranked=sizes.ranked,
+        continued=sizes.continued,
+        seed=seed,
+        temperature=temperature,
     )
     if config.part != "trio":
         found["attributes"] = _attributes(model, dataset, sizes.loops, seed, temperature)

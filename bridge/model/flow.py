@@ -4,7 +4,9 @@ N(0, 1) is what training pulls towards, not where the music ends up: its samples
 some chance a window comes back to one of up to four before it, as real music does; else it is new, and a small
 normalising flow of affine couplings (Dinh et al. 2017, arXiv 1605.08803), told of the windows before, says where it
 lies. It works in coordinates in which posterior samples are white and the ways that tell windows apart come first;
-ways that tell nothing stay N(0, 1). Whatever is drawn comes from noise that is given: nothing in here is random.
+ways that tell nothing are N(0, 1), of which the middle is taken (with noise there, what is drawn costs up to .05 more
+of what songs cost, and is told from them more easily). All of it is in one key (`bridge.model.keys`), but knows how
+often songs are in which. Whatever is drawn comes from noise that is given: nothing in here is random.
 
 A smooth flow leaves mass between the places where music is. A critic says of a point how much likelier it is to be
 music than to be such a draw; of many draws one is taken by those odds (importance resampling; Grover et al. 2019,
@@ -19,6 +21,8 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from bridge.model.keys import SHIFTS
 
 #: How many windows before it a window can go on from.
 MEMORY = 4
@@ -127,6 +131,7 @@ class Flow(nn.Module):
         self.layers = nn.ModuleList(_Coupling(ways) for _ in range(LAYERS))
         self.choice = nn.Linear(_SUMMARY, 1 + MEMORY)
         self.return_scale = nn.Parameter(torch.full((MEMORY, ways), -1.0))
+        self.keys = _fixed(torch.full((len(SHIFTS),), 1.0 / len(SHIFTS)))
         self.critic = Critic(ways)
         self.judge = Critic(ways)
         with torch.no_grad():
@@ -142,6 +147,16 @@ class Flow(nn.Module):
             self.centre.copy_(centre)
             self.whitening.copy_(whitening)
             self.unwhitening.copy_(torch.linalg.inv(whitening.double()))
+
+    def set_keys(self, chances: Tensor) -> None:
+        """Take how likely (12,) each of `SHIFTS` is, by which windows have to be moved into the flow's key."""
+        with torch.no_grad():
+            self.keys.copy_(chances)
+
+    @property
+    def knows_keys(self) -> bool:
+        """Whether some keys are likelier than others: of drums none is."""
+        return bool((self.keys != self.keys[0]).any())
 
     def white(self, z: Tensor) -> Tensor:
         """Points (..., Z) in the flow's coordinates."""
@@ -170,7 +185,7 @@ class Flow(nn.Module):
         taken = (choice.unsqueeze(1) > bounds).sum(1)
         kinds = torch.cat([new.unsqueeze(1), returned], dim=1)
         y = kinds.gather(1, taken.view(-1, 1, 1).expand(-1, 1, self.ways)).squeeze(1)
-        whole = torch.cat([y, noise[:, self.ways :]], dim=1)
+        whole = torch.cat([y, torch.zeros_like(noise[:, self.ways :])], dim=1)
         return self.centre + torch.matmul(whole, self.unwhitening.t())
 
     def odds(self, z: Tensor) -> Tensor:
@@ -216,11 +231,11 @@ def _bounded(stretch: Tensor, bound: float = _STRETCH_BOUND) -> Tensor:
 
 
 def tensors_of(flow: Flow) -> dict[str, Tensor]:
-    """A flow by name, for the weights file; what follows from the rest is left out, and so is a critic that says
-    nothing.
+    """A flow by name, for the weights file; what follows from the rest is left out, and so is what says nothing:
+    critics that have not learnt, keys that are all as likely.
     """
     silent = tuple(f"{name}." for name, critic in (("critic", flow.critic), ("judge", flow.judge)) if not critic.speaks)
-    left_out = ("unwhitening", *silent)
+    left_out = ("unwhitening", *silent, *(() if flow.knows_keys else ("keys",)))
     return {f"prior.{name}": value for name, value in flow.state_dict().items() if not name.startswith(left_out)}
 
 
@@ -233,9 +248,9 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
     own = {name.removeprefix("prior."): tensors.pop(name) for name in list(tensors) if name.startswith("prior.")}
     flow = Flow(len(own["centre"]), len(own["return_scale"][0]))
     own["unwhitening"] = flow.unwhitening
-    for critic in ("critic.", "judge."):
-        if not any(name.startswith(critic) for name in own):
-            own |= {name: value for name, value in flow.state_dict().items() if name.startswith(critic)}
+    for silent in ("critic.", "judge.", "keys"):
+        if not any(name.startswith(silent) for name in own):
+            own |= {name: value for name, value in flow.state_dict().items() if name.startswith(silent)}
     flow.load_state_dict(own)
     flow.set_space(own["centre"], own["whitening"])
     return flow.eval()

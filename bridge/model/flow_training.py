@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bridge.model.chains import Chains
 from bridge.model.flow import LAYERS, MEMORY, Flow
+from bridge.model.keys import SHIFTS
 
 #: Steps there are at most, and those for a corpus of no size; with so many windows a step more.
 STEPS, _FEWEST_STEPS, _WINDOWS_A_STEP = 4000, 60, 8
@@ -79,6 +80,9 @@ class _Fit:
         centre, rows, ways = space_of(train.means[own], train.spreads[own])
         self._flow = Flow(len(centre), ways)
         self._flow.set_space(centre, rows)
+        if train.turned.any():
+            shares = [float(train.chances[train.turned == shift].sum()) for shift in SHIFTS]
+            self._flow.set_keys(torch.tensor(shares) / sum(shares))
         with torch.no_grad():
             for layer in range(LAYERS):
                 turn = torch.linalg.qr(torch.randn(ways, ways, generator=self._generator))[0]
@@ -91,12 +95,12 @@ class _Fit:
         optimiser = torch.optim.AdamW(learnt, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.99))
         best, best_score = copy.deepcopy(self._average), -math.inf
         every = max(1, self._steps // _CHECKS)
-        told_dropout = _TOLD_DROPOUT if self._train.long else 0.0
         for step in range(self._steps):
             cosine = 0.5 + 0.5 * math.cos(math.pi * step / self._steps)
             for group in optimiser.param_groups:
                 group["lr"] = _LEARNING_RATE * min(1.0, (step + 1) / _WARM_STEPS) * cosine
-            loss = -self._flow.log_density(*self._batch(), dropout=_DROPOUT, told_dropout=told_dropout).mean()
+            batch = training_batch(self._train, self._size, self._rng, self._generator)
+            loss = likelihood_loss(self._flow, self._train, batch)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(learnt, _CLIP)
@@ -108,15 +112,25 @@ class _Fit:
                     best, best_score = copy.deepcopy(self._average), score
         return best.eval()
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Posterior samples of windows, and what came before them: all of it, some of it or nothing."""
-        train = self._train
-        which = torch.from_numpy(self._rng.choice(len(train.rows), self._size, p=train.chances))
-        alone = (torch.rand(self._size, generator=self._generator) < _ALONE) | (train.after[which] < 0)
-        told = torch.randint(1, MEMORY + 1, (self._size,), generator=self._generator)
-        told = torch.where(torch.rand(self._size, generator=self._generator) < _ALL_TOLD, MEMORY, told)
-        target = torch.where(alone, train.before[which, 0], train.after[which])
-        return train.drawn(target, self._generator), *train.context(which, torch.where(alone, 0, told))
+
+def training_batch(
+    train: Chains, size: int, rng: np.random.Generator, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Posterior samples (B, Z) of windows, and what came before them, (B, 4, Z) and (B, 4): all of it, some of it or
+    nothing.
+    """
+    which = torch.from_numpy(rng.choice(len(train.rows), size, p=train.chances))
+    alone = (torch.rand(size, generator=generator) < _ALONE) | (train.after[which] < 0)
+    told = torch.randint(1, MEMORY + 1, (size,), generator=generator)
+    told = torch.where(torch.rand(size, generator=generator) < _ALL_TOLD, MEMORY, told)
+    target = torch.where(alone, train.before[which, 0], train.after[which])
+    return train.drawn(target, generator), *train.context(which, torch.where(alone, 0, told))
+
+
+def likelihood_loss(flow: Flow, train: Chains, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """What a flow loses on a batch, in nats a window."""
+    told_dropout = _TOLD_DROPOUT if train.long else 0.0
+    return -flow.log_density(*batch, dropout=_DROPOUT, told_dropout=told_dropout).mean()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from bridge.model.augment import folded, octave_shift
 from bridge.model.config import ModelConfig
+from bridge.model.keys import held_steps, shifts_to_c
 from bridge.music.grids import (
+    LOWEST_PITCH,
     PITCHES,
     VELOCITY_BINS,
     DrumGrid,
@@ -43,14 +45,15 @@ class WindowTokens:
 class Frame:
     """What decoded bars take over from those they come from.
 
-    `shift` is how many semitones the source was brought up (by octaves) to fit the model; `accents` are its
-    velocities by place in the bar (16), None where it had no notes. A trio has a frame for each of its `parts`; where
-    it has none, `shift` is that of its lines.
+    `shift` is how many semitones the source was brought up to fit the model: `key` of them into the prior's key (see
+    `bridge.model.keys`), the rest octaves; `accents` are its velocities by place in the bar (16), None where it had no
+    notes. A trio has a frame for each of its `parts`; where it has none, `shift` is that of its lines.
     """
 
     shift: int = 0
     accents: tuple[int, ...] | None = None
     parts: tuple[Frame, ...] = ()
+    key: int = 0
 
     def of_part(self, part: int, config: ModelConfig) -> Frame:
         """The frame of one part of a model."""
@@ -61,7 +64,7 @@ class Frame:
     @property
     def bare(self) -> Frame:
         """The frame without its accents."""
-        return Frame(self.shift, None, tuple(part.bare for part in self.parts))
+        return replace(self, accents=None, parts=tuple(part.bare for part in self.parts))
 
 
 def window_beats(config: ModelConfig) -> float:
@@ -87,27 +90,67 @@ def accents_of(notes: Sequence[Note]) -> tuple[int, ...] | None:
 
 
 def frame_of(bars: Bars, config: ModelConfig) -> Frame:
-    """The frame of bars: one octave shift for the whole of them (of each part), and their accents."""
-    if config.part == "trio":
-        parts = range(len(config.parts))
-        return Frame(parts=tuple(frame_of(part_of(bars, part), config.of_part(part)) for part in parts))
-    if config.part == "drums":
-        return Frame()
-    whole = encode_line(bars, max(1, round(bars.length / STEP_BEATS)), top=config.part == "melody")
-    shift = int(octave_shift(whole[None], config)[0]) if (whole < PITCHES).any() else 0
-    return Frame(shift, accents_of(bars.notes))
+    """The frame of bars: one shift for the whole of them (of each part), into the prior's key and by octaves into the
+    model's range, and their accents. Bars that fit into the range only as they are keep their key.
+    """
+    lines = _lines_of(bars, config)
+    key = int(shifts_to_c(sum((held_steps(line[None]) for line in lines.values()), np.zeros((1, 12))))[0])
+    shifts = {part: key + _octaves(line + key * (line < PITCHES), config.of_part(part)) for part, line in lines.items()}
+    at_home = {part: _octaves(line, config.of_part(part)) for part, line in lines.items()}
+    parts = lines.items()
+    if any(
+        _fits(line, at_home[part], config.of_part(part)) and not _fits(line, shifts[part], config.of_part(part))
+        for part, line in parts
+    ):
+        key, shifts = 0, at_home
+    return _framed(bars, config, shifts, key)
+
+
+def octave_frame_of(bars: Bars, config: ModelConfig) -> Frame:
+    """The frame of bars in the key that they are in."""
+    lines = _lines_of(bars, config)
+    return _framed(bars, config, {part: _octaves(line, config.of_part(part)) for part, line in lines.items()}, 0)
+
+
+def _lines_of(bars: Bars, config: ModelConfig) -> dict[int, Ints]:
+    """The tokens (T,) of bars by part, drums apart."""
+    steps = max(1, round(bars.length / STEP_BEATS))
+    many = len(config.parts) > 1
+    return {
+        part: encode_line(part_of(bars, part) if many else bars, steps, top=name == "melody")
+        for part, name in enumerate(config.parts)
+        if name != "drums"
+    }
+
+
+def _octaves(line: Ints, config: ModelConfig) -> int:
+    return int(octave_shift(line[None], config)[0]) if (line < PITCHES).any() else 0
+
+
+def _fits(line: Ints, shift: int, config: ModelConfig) -> bool:
+    pitches = line[line < PITCHES] + LOWEST_PITCH + shift
+    return bool(((pitches >= config.lowest) & (pitches <= config.highest)).all())
+
+
+def _framed(bars: Bars, config: ModelConfig, shifts: Mapping[int, int], key: int) -> Frame:
+    def own(notes: Sequence[Note], part: int) -> Frame:
+        return Frame(shifts[part], accents_of(notes), key=key) if part in shifts else Frame()
+
+    if len(config.parts) == 1:
+        return own(bars.notes, 0)
+    return Frame(parts=tuple(own(part_of(bars, part).notes, part) for part in range(len(config.parts))))
 
 
 def common_frames(loops: Sequence[Bars], config: ModelConfig) -> list[Frame]:
     """The frames of loops that are to be mixed: the octave shift of all of them together, each with its own accents."""
-    whole = frame_of(join(loops), config)
-    own = [frame_of(loop, config) for loop in loops]
+    whole = octave_frame_of(join(loops), config)
+    own = [octave_frame_of(loop, config) for loop in loops]
     return [_shifted_as(whole, frame) for frame in own]
 
 
 def _shifted_as(whole: Frame, own: Frame) -> Frame:
     parts = tuple(_shifted_as(a, b) for a, b in zip(whole.parts, own.parts, strict=True))
-    return Frame(whole.shift, own.accents, parts)
+    return replace(whole, accents=own.accents, parts=parts)
 
 
 def mixed_frame(frames: Sequence[Frame], shares: Sequence[float]) -> Frame:
@@ -116,9 +159,9 @@ def mixed_frame(frames: Sequence[Frame], shares: Sequence[float]) -> Frame:
     mixed = [0.0] * STEPS_PER_BAR
     for frame, share in zip(frames, shares, strict=True):
         if frame.accents is None:
-            return Frame(frames[0].shift, None, parts)
+            return replace(frames[0], accents=None, parts=parts)
         mixed = [m + share * accent for m, accent in zip(mixed, frame.accents, strict=True)]
-    return Frame(frames[0].shift, tuple(round(m) for m in mixed), parts)
+    return replace(frames[0], accents=tuple(round(m) for m in mixed), parts=parts)
 
 
 def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowTokens]:

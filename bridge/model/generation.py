@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import weakref
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, repeat
+from itertools import accumulate, islice, repeat
 
 import numpy as np
 import torch
@@ -30,11 +31,12 @@ from bridge.model.framing import (
     to_bars,
     to_windows,
     transposed,
-    unstreamed,
     windows_needed,
 )
 from bridge.model.keeping import onsets_wanted
-from bridge.model.steering import PLAIN, Steering, held_classes, steered_bias, token_bonus, trio_classes
+from bridge.model.keys import FIT, SHIFTS
+from bridge.model.steering import PLAIN, Steering, steered_bias, token_bonus
+from bridge.music.grids import PITCHES
 from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale_of
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 
@@ -47,10 +49,9 @@ DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
 #: How much the judge's odds count for what is played at `CANDIDATES` of those.
 _VERDICT_WEIGHT = 2.0
 #: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
-_NOISE_ALONE = {"melody-2bar": 0.98, "bass-2bar": 0.96, "drums-2bar": 0.95, "melody-16bar": 0.88, "drums-16bar": 0.95}
-#: How a new line is held to the key it turned out to be in: melodies of the prior have .936 of their notes within a
-#: scale, those of songs .968.
-_FIRST_KEY_NATS = -1.0
+_NOISE_ALONE = {"melody-2bar": 1.01, "bass-2bar": 0.96, "drums-2bar": 0.95, "melody-16bar": 0.86, "drums-16bar": 1.08}
+#: What a strike is liked where nothing comes before: long melodies of the prior are thinner than songs by a tenth.
+_STRIKE_ALONE_NATS = {"melody-16bar": 2.0}
 #: Where bars are looked for again when there is not one note in them, by the path of their noise.
 _ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
 _ENCODED_KEPT = 64
@@ -164,8 +165,14 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     config = model.config
     length = float(bars * BEATS_PER_BAR)
     points = _points(model, noise.derived(seed, 0), None, steering)
-    steps = _steps_left(length, 0, config)
-    frame, first = _first_window(model, points, steering, noise.derived(seed, 0, 1), temperature, steps)
+    frame = _first_frame(model, steering, seed)
+    steering = _first_steering(steering, frame, config)
+    bias, steps = steered_bias(steering, (), config, frame), _steps_left(length, 0, config)
+    if config.name in _STRIKE_ALONE_NATS:
+        bias = bias.clone()
+        bias[:, :PITCHES] += _STRIKE_ALONE_NATS[config.name]
+    row_seed = noise.derived(seed, 0, 1)
+    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge)
     windows, means = [first], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
         means = torch.cat([_means_of(model, windows[-1:]), means])
@@ -175,37 +182,29 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     return to_bars(windows, frame, config, length)
 
 
-def _first_window(
-    model: CompiledModel, points: Iterable[Tensor], steering: Steering, seed: int, temperature: float, steps: int
-) -> tuple[Frame, WindowTokens]:
-    """A first window and its frame. In what key it comes lies in its point; so it is decoded freely, moved by the
-    nearest way to the key that binds it, and only where some of it is then outside, or it has a harmony to lean on,
-    decoded again with the same noise and the masks. Where no key binds, a line is held to its own, loosely.
+def _first_frame(model: CompiledModel, steering: Steering, seed: int) -> Frame:
+    """Where bars with nothing before them are to sound: in the key that binds, else in one as songs are. Bars of which
+    something is kept stay in its frame.
     """
-    config, kept = model.config, steering.lock
-    frame = Frame() if kept is None else frame_of(kept.bars, config).bare
-    free = replace(steering, binding="off", lean=steering.rhythm_alone) if steering.may_transpose else steering
-    bias = steered_bias(free, (), config, frame)
-    point, row_seed, window = _best_of(model, points, free, seed, temperature, bias, steps, judged=model.has_judge)
-    if config.part == "drums" or free is steering:
-        return frame, window
-    if config.part == "trio":
-        weights = trio_classes([unstreamed(window, config)], config, Frame())
+    config, classes = model.config, steering.pitch_classes
+    if steering.lock is not None:
+        return frame_of(steering.lock.bars, config).bare
+    if config.part == "drums":
+        return Frame()
+    if classes is not None and steering.binding != "off" and len(classes) < len(FIT):
+        key = -nearest_shift(FIT, classes, stay=0.0)
     else:
-        weights = held_classes([window])
-    classes = steering.pitch_classes
-    if classes is None and steering.binding == "hard":
-        classes = best_scale(weights, steering.mode)
-    if classes is not None:
-        frame = Frame(-nearest_shift(weights, classes, stay=0.0))
-    heard = [window] if classes is None and config.part != "trio" and any(weights) else []
-    inside = best_scale(weights, "major") if heard else classes
-    outside = inside is not None and any(weights[(c + frame.shift) % 12] for c in range(12) if c not in inside)
-    if outside or steering.lean != free.lean:
-        bound = replace(steering, pitch_classes=classes)
-        bias = steered_bias(bound, heard, config, frame, own_key_nats=_FIRST_KEY_NATS)
-        window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
-    return frame, window
+        drawn = noise.uniform(seed, noise.KEY)
+        key = SHIFTS[min(bisect(list(accumulate(model.keys)), drawn), len(SHIFTS) - 1)]
+    return Frame(key, key=key)
+
+
+def _first_steering(steering: Steering, frame: Frame, config: ModelConfig) -> Steering:
+    """What bends bars with nothing before them: where a key binds hard and none is set, it is the one they come in."""
+    if steering.binding != "hard" or steering.pitch_classes is not None or config.part == "drums":
+        return steering
+    of_frame = np.roll(FIT, -frame.of_part(0, config).key).tolist()
+    return replace(steering, pitch_classes=best_scale(of_frame, steering.mode))
 
 
 def continue_bars(
@@ -254,9 +253,9 @@ def _following(
 ) -> list[WindowTokens]:
     """One more window after those of the source and those made since; the nearest of them have posterior `means`."""
     first_step = len(made) * model.config.steps
-    bias = steered_bias(steering, [*source, *made], model.config, frame, first_step)
+    bias = steered_bias(steering, [*source, *made], model.config, frame, first_step, going_on=True)
     points = _points(model, noise.derived(seed, 2), means, steering)
-    return [_best_of(model, points, steering, noise.derived(seed, 1), temperature, bias, steps, first_step)[2]]
+    return [_best_of(model, points, steering, noise.derived(seed, 1), temperature, bias, steps, first_step)]
 
 
 def _steps_left(length_beats: float, windows: int, config: ModelConfig) -> int:
@@ -275,10 +274,10 @@ def _best_of(
     first_step: int = 0,
     *,
     judged: bool = False,
-) -> tuple[Tensor, int, WindowTokens]:
-    """One window at one of the points (Z,), with that point and the seed of its noise. With `surprise` it is the
-    candidate that the knob takes; `judged`, the one that the judge does, which has to read them all first and takes as
-    long as everything else; else the first at which the first `steps` have a note (the last one if none has).
+) -> WindowTokens:
+    """One window at one of the points (Z,). With `surprise` it is the candidate that the knob takes; `judged`, the one
+    that the judge does, which has to read them all first and takes as long as everything else; else the first at which
+    the first `steps` have a note (the last one if none has).
     """
     seeds = (noise.derived(seed, attempt) for attempt in range(len(_ANEW)))
     if steering.surprise is not None or judged:
@@ -290,12 +289,12 @@ def _best_of(
         if steering.surprise is None:
             odds = _chances_to_be_taken(model, [row.window for row in rows], seed)
         best = chosen(rows, steering.surprise, model.config, steps, onsets, odds)
-        return few[best], row_seeds[best], rows[best].window
+        return rows[best].window
     for point, row_seed in zip(points, seeds, strict=False):
         window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
         if is_heard(window, model.config, steps):
             break
-    return point, row_seed, window
+    return window
 
 
 def _chances_to_be_taken(model: CompiledModel, windows: Sequence[WindowTokens], seed: int) -> list[float]:
@@ -335,7 +334,7 @@ def vary_bars(
         z = towards_prior(model, source.means[index], keep, noise.derived(seed, index, 2))
         row_seed = noise.derived(seed, index, 1)
         heat, first_step = temperature * MORPH_TEMPERATURE, index * config.steps
-        windows.append(_best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step)[2])
+        windows.append(_best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step))
     return to_bars(windows, source.frame, config, present.length)
 
 

@@ -16,12 +16,12 @@ from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.harmony import ChordLoop
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT
 
-_OUTSIDE_ON_A_BEAT_NATS = -5.0
-_INSIDE_ON_A_BEAT_NATS = 2.0  # so that a beat is struck as often as it would be without
+_OUTSIDE_ON_A_BEAT_NATS = -7.0
+_INSIDE_ON_A_BEAT_NATS = 3.0  # so that a beat is struck as often as it would be without
 _OUTSIDE_BETWEEN_NATS = -1.2
 _ROOT_NATS = 2.0  # for a bass, where the chord changes
-_TOGETHER_NATS = 5.0
-_APART_NATS = -10.0  # a busy line leaves a step alone only for much
+_TOGETHER_NATS = 7.0
+_APART_NATS = -14.0  # a busy line leaves a step alone only for much
 _KICK = 1  # the bit of the kick in a set of drum hits
 
 

@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from bridge.model.augment import augment_drums, augment_together
+from bridge.model.augment import augment_drums, augment_together, octave_shift
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import Dataset, load
 from bridge.model.training_data import Array, BatchSource, evaluation_rows, plain_batch
 from bridge.model.trio_corpus import PAIRS
 from bridge.model.vae import Batch
-from bridge.music.grids import NO_EVENT, DrumGrid, Ints
+from bridge.music.grids import NO_EVENT, PITCHES, DrumGrid, Ints
 
 #: Chance that a window of a trio has one part silenced: a player's loop need not have all three.
 _SILENCED_CHANCE = 0.06
@@ -112,12 +112,28 @@ def long_source(
 
 
 def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints | None = None) -> list[Batch]:
-    """Windows as they are, one batch a part, lines brought into their ranges by octaves; with one part they can be
-    moved by so many semitones (n,) instead.
+    """Windows as they are, one batch a part, lines brought into their ranges by octaves. With one part they can be
+    moved by so many semitones (n,) instead; a trio's lines are moved by those and then, each, by octaves.
     """
     if config.part != "trio":
         return [plain_batch(dataset, rows, config, moved)]
-    return [plain_batch(part_of(dataset, part), rows, config.of_part(part)) for part in range(len(config.parts))]
+    found = []
+    for part in range(len(config.parts)):
+        own, own_config = part_of(dataset, part), config.of_part(part)
+        shift = None
+        if moved is not None and own_config.part != "drums":
+            tokens = np.asarray(own.tokens)[rows].astype(np.int64)
+            shift = moved + octave_shift(np.where(tokens < PITCHES, tokens + moved[:, None], tokens), own_config)
+        found.append(plain_batch(own, rows, own_config, shift))
+    return found
+
+
+def lines_of(dataset: Dataset, config: ModelConfig) -> list[Ints]:
+    """The tokens (n, T) of a dataset's parts that are lines."""
+    tokens = np.asarray(dataset.tokens)
+    if config.part == "trio":
+        return [tokens[:, part] for part, name in enumerate(config.parts) if name != "drums"]
+    return [] if config.part == "drums" else [tokens]
 
 
 def part_of(trios: Dataset, part: int) -> Dataset:

@@ -139,7 +139,8 @@ def _realism(figures: Figures) -> str:
     return f"""\
 ## Realism
 
-Samples of the prior beside test songs, both drawn by the same diet (fills, which are no loops, apart); seed 0. With
+Samples of the prior beside test songs, both drawn by the same diet (fills, which are no loops, apart); seed 0. Lines
+are drawn in one key, that of C, and come out in one of those that training songs are in, as often as they are. With
 nothing before, the 2-bar models' flow makes {DRAWS_ALONE} draws, of which one is taken by the odds that a critic gives
 it to be music rather than such a draw; their lines are played at {CANDIDATES} such points, and one is taken by the
 odds that a judge, which has read what is played, gives it (in the bridge the `surprise` knob takes it). How wide the

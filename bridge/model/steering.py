@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,24 +17,36 @@ from torch import Tensor
 from bridge.model.config import ModelConfig
 from bridge.model.framing import Frame, WindowTokens, part_of, unstreamed
 from bridge.model.keeping import FORBIDDEN, Hold, Lock, forced_bias
+from bridge.model.keys import held_steps
 from bridge.model.leaning import Lean, lean_bias
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
 from bridge.music.harmony import best_scale
 from bridge.music.notes import STEPS_PER_BAR
 
 _SOFT_KEY_NATS = -2.5
-#: The key of what is gone on from binds as far as that kept to it: from this share of its notes inside on, up to so
-#: much where all are. (900 continuations of validation songs: melodies of every source within .03 of what really came
-#: next; with one strength for all, lieder and quartets were .03 to .07 too tame.)
-_OWN_KEY_FROM, _OWN_KEY_NATS = 0.9, -3.0
-#: The same of sixteen bars, in which there is more room to leave a key (200 continuations of validation songs: every
-#: source within .03 of what really came next; as for short ones, up to .09 off).
-_LONG_OWN_KEY_FROM, _LONG_OWN_KEY_NATS = 0.85, -8.0
+
+
+class _OwnKey(NamedTuple):
+    """How their own key binds bars: by `inside_nats` where all of their notes are inside, and less the fewer are, down
+    to nothing at a share `least`; below it what goes on from them likes the notes outside, up to `outside_nats`.
+    """
+
+    least: float
+    inside_nats: float
+    outside_nats: float
+
+
+#: As far as the bars before kept to their key, and as far out of it as they went (1,500 continuations of validation
+#: songs and as many of test songs, 400 of long ones: within .03 of what really came next, source by source, but for
+#: quartets; bound alone, lieder and quartets kept to their key by .05 to .10 more than they do, in long windows .15).
+_OWN_KEY = {"melody": _OwnKey(0.95, -2.0, 2.0), "bass": _OwnKey(0.95, -2.0, 3.5)}
+_LONG_OWN_KEY = _OwnKey(0.95, -5.0, 3.0)
+#: So much further outside, all of `outside_nats` counts.
+_FAR_OUTSIDE = 0.15
 _REGISTER_ROOM = 5
 _REGISTER_NATS_A_SEMITONE = -0.4
-#: Sixteen bars wander: they are drawn towards the middle of the window before, by so much a squared semitone (200
-#: continuations of validation songs end up 3.5 semitones from it, without it 4.3; what really came next is 2.9 away).
-_LONG_REGISTER_NATS = -0.012
+#: Sixteen bars wander: they are drawn towards the middle of the window before, by so much a squared semitone.
+_LONG_REGISTER_NATS = -0.03
 Binding = Literal["off", "soft", "hard"]
 
 
@@ -64,11 +76,6 @@ class Steering:
         """Whether new bars may be moved to the key: not where pitches are kept, nor where it does not bind."""
         return self.binding != "off" and self.lock is None and (self.hold is None or self.hold.what != "pitch")
 
-    @property
-    def rhythm_alone(self) -> Lean | None:
-        """What there is to lean on, less the harmony: for bars whose key is still to be found."""
-        return None if self.lean is None else replace(self.lean, harmony=None)
-
 
 PLAIN = Steering()
 
@@ -77,41 +84,27 @@ def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[i
     """The major scale's twelve transpositions hold the notes how well? The best one's pitch classes; None without
     notes. Notes count by how long they are held; `shift` is taken off, so that classes are those that sound.
     """
-    return _own_key(windows, shift)[0]
-
-
-def _own_key(windows: Sequence[WindowTokens], shift: int, *, long: bool = False) -> tuple[frozenset[int] | None, float]:
-    """Their `diatonic_set`, and how many nats it is to bind what goes on from them."""
     weights = held_classes(windows, shift)
-    if not any(weights):
-        return None, 0.0
-    classes = best_scale(weights, "major")
+    return best_scale(weights, "major") if any(weights) else None
+
+
+def _own_key_nats(
+    windows: Sequence[WindowTokens], classes: frozenset[int], shift: int, config: ModelConfig, *, going_on: bool
+) -> float:
+    """How many nats their own key is to count in what is made of windows, or goes on from them."""
+    weights = held_classes(windows, shift)
     inside = sum(weights[c] for c in classes) / sum(weights)
-    least, nats = (_LONG_OWN_KEY_FROM, _LONG_OWN_KEY_NATS) if long else (_OWN_KEY_FROM, _OWN_KEY_NATS)
-    return classes, nats * max(0.0, inside - least) / (1.0 - least)
+    own = _LONG_OWN_KEY if config.bar_models else _OWN_KEY[config.part]
+    if inside < own.least:
+        return own.outside_nats * min(1.0, (own.least - inside) / _FAR_OUTSIDE) if going_on else 0.0
+    return own.inside_nats * (inside - own.least) / (1.0 - own.least)
 
 
 def held_classes(windows: Sequence[WindowTokens], shift: int = 0) -> list[float]:
     """For how many steps each of the twelve pitch classes sounds, `shift` taken off."""
-    weights = np.zeros(12)
-    for window in windows:
-        held = _held(window.tokens)
-        np.add.at(weights, (held[held >= 0] + LOWEST_PITCH - shift) % 12, 1.0)
-    found: list[float] = weights.tolist()
+    weights = sum((held_steps(window.tokens[None])[0] for window in windows), np.zeros(12))
+    found: list[float] = np.roll(weights, -shift).tolist()
     return found
-
-
-def _held(tokens: Ints) -> Ints:
-    """The pitch index of each struck note and of the steps that hold it; -1 elsewhere."""
-    held = np.full(len(tokens), -1, dtype=np.int64)
-    sounding = -1
-    for step, token in enumerate(tokens.tolist()):
-        if token < PITCHES:
-            sounding = token
-        elif token == PITCHES:  # note-off
-            sounding = -1
-        held[step] = sounding
-    return held
 
 
 def key_bias(
@@ -124,6 +117,14 @@ def key_bias(
         for index in range(PITCHES):
             if (index + LOWEST_PITCH - shift) % 12 not in classes:
                 bias[index] = nats
+    return bias.expand(config.steps, -1)
+
+
+def range_bias(config: ModelConfig, key: int) -> Tensor:
+    """A bias (T, C) against what would sound outside the model's range once it is moved back by `key` semitones."""
+    bias = torch.zeros(config.classes)
+    sounding = torch.arange(PITCHES) + LOWEST_PITCH - key
+    bias[:PITCHES][(sounding < config.lowest) | (sounding > config.highest)] = FORBIDDEN
     return bias.expand(config.steps, -1)
 
 
@@ -189,19 +190,23 @@ def steered_bias(
     config: ModelConfig,
     frame: Frame,
     first_step: int = 0,
-    own_key_nats: float | None = None,
+    *,
+    going_on: bool = False,
 ) -> Tensor:
-    """The whole bias (T, C) of the window that begins at `first_step` of bars that go on from `windows` (none: new
-    ones): key, register, what they lean on and what they keep, the caller's own. Of a trio that of the stream (3T, C).
-    The windows' own key, where no other binds, does so by `own_key_nats`, else as far as they kept to it.
+    """The whole bias (T, C) of the window that begins at `first_step` of bars made of `windows`, or `going_on` from
+    them (none: new ones): key, register, what they lean on and what they keep, the caller's own. Of a trio that of the
+    stream (3T, C). The windows' own key, where no other binds, does so as far as they kept to it.
     """
     if config.part == "trio":
         return _steered_trio(steering, windows, config, frame, first_step)
     classes, soft_nats = steering.pitch_classes, _SOFT_KEY_NATS
     if classes is None and windows and config.part != "drums":
-        classes, own_nats = _own_key(windows, frame.shift, long=bool(config.bar_models))
-        soft_nats = own_nats if own_key_nats is None else own_key_nats
+        classes = diatonic_set(windows, frame.shift)
+        if classes is not None:
+            soft_nats = _own_key_nats(windows, classes, frame.shift, config, going_on=going_on)
     bias = torch.zeros(config.steps, config.classes)
+    if frame.key:
+        bias = bias + range_bias(config, frame.key)
     if classes is not None:
         bias = bias + key_bias(classes, steering.binding, config, frame.shift, soft_nats)
     if windows:

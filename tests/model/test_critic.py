@@ -5,34 +5,18 @@ say nothing where they have learnt nothing, and what is drawn and played heeds t
 import numpy as np
 import pytest
 import torch
-from small_models import SMALL_LINE, small_model
+from small_models import SMALL_LINE, ring, small_model, windows_at
 
 from bridge.model import generation, noise
 from bridge.model.candidates import chosen
-from bridge.model.chains import Chains
 from bridge.model.compiled import CompiledModel
 from bridge.model.critic_training import fit_critic, fit_judge
 from bridge.model.decoding import Decoded
 from bridge.model.flow import Flow
-from bridge.model.framing import Frame, WindowTokens, to_bars
+from bridge.model.framing import WindowTokens, to_bars
 from bridge.model.generation import prior_point, sample_bars
+from bridge.model.steering import PLAIN
 from bridge.music.grids import NO_EVENT
-
-
-def windows_at(means):
-    """Chains of one window each."""
-    count = len(means)
-    before = torch.full((count, 4), -1)
-    before[:, 0] = torch.arange(count)
-    return Chains(
-        means, torch.full_like(means, 0.1), before, torch.full((count,), -1),
-        np.arange(count), np.zeros((count, 5), dtype=np.int64), np.full(count, 1.0 / count),
-    )  # fmt: skip
-
-
-def ring(count, seed):
-    turns = 2.0 * torch.pi * torch.rand(count, generator=torch.Generator().manual_seed(seed))
-    return windows_at(2.0 * torch.stack([turns.cos(), turns.sin()], 1))
 
 
 def test_it_learns_that_nothing_is_in_the_middle_of_a_ring_and_again_the_same():
@@ -87,7 +71,7 @@ def test_a_point_for_a_window_alone_is_the_draw_with_the_best_odds():
     size = SMALL_LINE.latent_size
     for seed in range(5):
         white = torch.from_numpy(noise.normal(seed, noise.LATENT, 32 * size)).view(32, size)
-        draws = compiled.prior(torch.full((32,), 0.5), 0.98 * white)
+        draws = compiled.prior(torch.full((32,), 0.5), generation._NOISE_ALONE[SMALL_LINE.name] * white)
         best = draws[flow.white(draws)[:, 0].argmax()]
         assert torch.equal(prior_point(compiled, seed), best)
         assert not torch.equal(prior_point(compiled, seed + 100), best)
@@ -96,7 +80,6 @@ def test_a_point_for_a_window_alone_is_the_draw_with_the_best_odds():
 def test_of_what_is_played_at_the_draws_the_one_with_the_best_odds_is_taken(monkeypatch):
     model, flow, maps = small_model(SMALL_LINE)
     steep(flow.judge)
-    monkeypatch.setattr(generation, "_FIRST_KEY_NATS", 0.0)  # no second decode in a key
     compiled = CompiledModel(model, flow, torch.device("cpu"), maps=maps)
     read = []
     means_of = generation._means_of
@@ -112,7 +95,7 @@ def test_of_what_is_played_at_the_draws_the_one_with_the_best_odds_is_taken(monk
         windows, means = read[-1]
         assert len(windows) == 4
         taken.append(int(flow.white(means)[:, 0].argmax()))
-        assert made == to_bars([windows[taken[-1]]], Frame(), SMALL_LINE, 8.0)
+        assert made == to_bars([windows[taken[-1]]], generation._first_frame(compiled, PLAIN, seed), SMALL_LINE, 8.0)
         assert made == sample_bars(compiled, 2, seed, 1.0)
     assert len(set(taken)) > 1
 

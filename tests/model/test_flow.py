@@ -85,7 +85,8 @@ def walk(count, seed):
     after[-1] = -1
     return Chains(
         means, torch.full((count, SIZE), 0.1), before.clamp_min(-1), after,
-        np.arange(count), np.zeros((count, 5), dtype=np.int64), np.full(count, 1.0 / count),
+        np.arange(count), np.zeros((count, 5), dtype=np.int64), np.zeros(count, dtype=np.int64),
+        np.full(count, 1.0 / count),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from bridge.model.noise import derived
 from bridge.model.report_tables import markdown
 from bridge.paths import models_folder
 
-FEW = Sizes(samples=20, pairs=3, moved_pairs=1, loops=2, chains=40, continued=5)
+FEW = Sizes(samples=20, pairs=3, moved_pairs=1, loops=2, chains=40, ranked=5, continued=5)
 
 
 @pytest.fixture(scope="module")

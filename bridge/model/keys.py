@@ -1,0 +1,41 @@
+"""The key that the prior works in: C major, or the minor of the same notes.
+
+What a fit sees of songs is few enough without their being in twelve keys: lines are moved to C's notes before they are
+read, and what is made there is moved back to where it came from. (Held-out windows of sixteen bars are 6 nats likelier
+to a flow fitted so, and its samples keep to a scale as songs do.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.music.grids import LOWEST_PITCH, SILENT, Ints, tokens_line
+from bridge.music.harmony import scale_of
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+#: By how many semitones what is read can be moved, the nearest first: which of those fit equally well is taken.
+SHIFTS = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6)
+#: What a note counts that is in the scale, and one at either end of it on the line of fifths: lines of few notes, which
+#: several scales hold, are taken to be in the middle of theirs.
+_INSIDE, _AT_AN_END = 5, 4
+_ENDS = (5, 11)  # F and B
+#: How well each of the twelve pitch classes fits C major.
+FIT = tuple((_AT_AN_END if c in _ENDS else _INSIDE) if c in scale_of(0, "major") else 0 for c in range(12))
+
+
+def held_steps(tokens: Ints) -> Floats:
+    """For how many steps each of the twelve pitch classes sounds (n, 12) in lines of tokens (n, T)."""
+    sounding, _ = tokens_line(tokens.astype(np.int64))
+    classes = np.where(sounding == SILENT, -1, (sounding + LOWEST_PITCH) % 12)
+    return np.stack([(classes == pitch_class).sum(1) for pitch_class in range(12)], axis=1).astype(np.float64)
+
+
+def shifts_to_c(weights: Floats) -> Ints:
+    """By how many semitones (n,), one of `SHIFTS`, to move what has these weights of pitch classes (n, 12) so that C
+    major holds it best; 0 without any.
+    """
+    fits = np.stack([np.roll(weights, shift, axis=1) @ np.array(FIT) for shift in SHIFTS], axis=1)
+    shifts: Ints = np.array(SHIFTS)[fits.argmax(1)]
+    return shifts
