@@ -28,7 +28,8 @@ _SOFT_KEY_NATS = -2.5
 
 class _OwnKey(NamedTuple):
     """How their own key binds bars: by `inside_nats` where all of their notes are inside, and less the fewer are, down
-    to nothing at a share `least`; below it what goes on from them likes the notes outside, up to `outside_nats`.
+    to nothing at a share `least`; below it what goes on from enough of them likes the notes outside, up to
+    `outside_nats`.
     """
 
     least: float
@@ -43,6 +44,8 @@ _OWN_KEY = {"melody": _OwnKey(0.95, -2.0, 2.0), "bass": _OwnKey(0.95, -2.0, 3.5)
 _LONG_OWN_KEY = _OwnKey(0.95, -5.0, 3.0)
 #: So much further outside, all of `outside_nats` counts.
 _FAR_OUTSIDE = 0.15
+#: Of fewer bars it isn't known whether they left their key or slipped.
+_BARS_TO_KNOW = 8
 _REGISTER_ROOM = 5
 _REGISTER_NATS_A_SEMITONE = -0.4
 #: Sixteen bars wander: they are drawn towards the middle of the window before, by so much a squared semitone.
@@ -96,7 +99,8 @@ def _own_key_nats(
     inside = sum(weights[c] for c in classes) / sum(weights)
     own = _LONG_OWN_KEY if config.bar_models else _OWN_KEY[config.part]
     if inside < own.least:
-        return own.outside_nats * min(1.0, (own.least - inside) / _FAR_OUTSIDE) if going_on else 0.0
+        known = going_on and len(windows) * config.bars >= _BARS_TO_KNOW
+        return own.outside_nats * min(1.0, (own.least - inside) / _FAR_OUTSIDE) if known else 0.0
     return own.inside_nats * (inside - own.least) / (1.0 - own.least)
 
 

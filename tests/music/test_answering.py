@@ -64,8 +64,7 @@ def test_the_key_of_a_tune_is_heard(tonic):
         classes = sense.classes_with(phrase)
         sense.hear(phrase)
         ever |= {(tonic + degree) % 12 for degree in degrees}
-        assert ever <= classes
-        assert len(classes) == 7
+        assert ever <= classes <= {(tonic + degree) % 12 for degree in MAJOR}
     assert len(ever) == 7
 
 
@@ -74,9 +73,15 @@ def test_another_key_is_heard_at_once():
     for _ in range(4):
         sense.hear(line(*(60 + degree for degree in (0, 4, 7, 9, 7, 5, 4, 0))))
     away = line(*(66 + degree for degree in (0, 4, 7, 9, 7, 5, 4, 0)))
-    assert sense.classes_with(away) == {(66 + degree) % 12 for degree in MAJOR}
+    heard = {(66 + degree) % 12 for degree in (0, 4, 5, 7, 9)}
+    assert heard <= sense.classes_with(away) <= {(66 + degree) % 12 for degree in MAJOR}
     sense.hear(line(*(60 + degree for degree in (0, 4, 7, 9, 7, 6, 4, 0))))  # a passing note is no other key
-    assert set(MAJOR) <= sense.classes_with(line(60, 65, 67, 60))
+    assert {0, 4, 5, 7, 9} <= sense.classes_with(line(60, 65, 67, 60)) <= {*MAJOR, 6}
+
+
+def test_a_note_that_another_likely_key_denies_is_left_out():
+    """C, D, E, G and A: in G there is an F sharp, in F a B flat, in C neither."""
+    assert KeySense().classes_with(line(60, 62, 64, 67, 69, 67, 64, 60)) <= {0, 2, 4, 5, 7, 9, 11} - {5}
 
 
 def test_an_answer_is_put_into_key_register_density_and_loudness():
