@@ -25,26 +25,36 @@ _STARTS = 5
 
 
 def click_rows(client: OscClient, eager_ms: float | None) -> list[Row]:
-    """`/melody/next 2`, one after the other: from its arrival to the hand-over, and as a client sees it.
+    """`/melody/next 2`, one after the other, then `/melody/sample 2`: from its arrival to the hand-over, and as a
+    client sees it.
 
     The baseline is the same decode run eagerly, alone: a whole click against the bare arithmetic of one.
     """
+    rows = []
+    for clicked in ("next", "sample"):
+        inside, outside, share = _clicks(client, f"/melody/{clicked}")
+        rows += [
+            row(f"{clicked}, click to bars: request to hand-over", "ms", inside, eager_ms),
+            row(f"{clicked}, click to bars: as the client sees it", "ms", outside, eager_ms),
+            row(f"{clicked}: share of different answers", "share", [share] * _CLICKS),
+        ]
+    return rows
+
+
+def _clicks(client: OscClient, address: str) -> tuple[list[float], list[float], float]:
+    """Milliseconds of each click inside the bridge and outside it, and the share of different answers."""
     inside, outside = [], []
     different = set()
     for _ in range(_CLICKS):
         since = client.mark()
         sent_ns = time.perf_counter_ns()
-        client.send("/melody/next", 2)
+        client.send(address, 2)
         end = client.wait_for("/melody/bars/end", 10.0, since)
         inside.append(float(end.args[1]))
         outside.append((end.arrival_ns - sent_ns) / 1e6)
         notes = [said.args[1:] for said in client.said(since) if said.address == "/melody/bars/notes"]
         different.add(tuple(notes))
-    return [
-        row("click to bars, request to hand-over", "ms", inside, eager_ms),
-        row("click to bars, as the client sees it", "ms", outside, eager_ms),
-        row("clicks: share of different answers", "share", [len(different) / _CLICKS] * _CLICKS),
-    ]
+    return inside, outside, len(different) / _CLICKS
 
 
 def lateness_rows(bridge: HostedBridge, client: OscClient) -> list[Row]:
