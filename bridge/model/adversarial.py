@@ -10,7 +10,6 @@ windows are as likely as before.
 from __future__ import annotations
 
 import copy
-import math
 
 import numpy as np
 import torch
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bridge.model.chains import Chains
-from bridge.model.flow import MEMORY, Flow
-from bridge.model.flow_training import follow, likelihood_loss, training_batch
+from bridge.model.critic_training import draws_alone, seen, songs_drawn, telling_loss
+from bridge.model.flow import Flow
+from bridge.model.flow_training import follow, likelihood_loss, pace, training_batch
 
 #: Steps there are at most, those for a corpus of no size, and with so many windows a step more.
 STEPS, _FEWEST_STEPS, _WINDOWS_A_STEP = 1250, 20, 24
@@ -44,10 +44,10 @@ class _Discriminator(nn.Module):
         self.inner = nn.ModuleList(nn.Linear(_HIDDEN, _HIDDEN) for _ in range(2))
         self.out = nn.Linear(_HIDDEN, 1)
 
-    def forward(self, y: Tensor) -> Tensor:
-        hidden = functional.dropout(functional.silu(self.into(y)), _DROPOUT)
+    def forward(self, y: Tensor, dropout: float) -> Tensor:
+        hidden = functional.dropout(functional.silu(self.into(y)), dropout)
         for layer in self.inner:
-            hidden = hidden + functional.dropout(functional.silu(layer(hidden)), _DROPOUT)
+            hidden = hidden + functional.dropout(functional.silu(layer(hidden)), dropout)
         odds: Tensor = self.out(hidden).squeeze(1)
         return odds
 
@@ -75,28 +75,21 @@ def _sharpen(flow: Flow, train: Chains, seed: int, steps: int) -> None:
     )
 
     def draws() -> Tensor:
-        size = len(flow.centre)
-        white = torch.randn(_BATCH, size, generator=generator)
-        nothing = torch.zeros(_BATCH, MEMORY, size), torch.zeros(_BATCH, MEMORY)
-        return live.white(live(torch.full((_BATCH,), 0.5), white, *nothing))[:, : flow.ways]
-
-    def songs() -> Tensor:
-        chosen = torch.from_numpy(rng.choice(len(train.rows), _BATCH, p=train.chances))
-        return flow.white(train.drawn(train.before[chosen, 0], generator))[:, : flow.ways]
+        return seen(live, draws_alone(live, _BATCH, generator))
 
     for step in range(-round(_AHEAD * steps), steps):
         with torch.no_grad():
             drawn = draws()
-        loss = functional.softplus(-discriminator(songs())).mean() + functional.softplus(discriminator(drawn)).mean()
+        songs = seen(flow, songs_drawn(train, _BATCH, rng, generator))
+        loss = telling_loss(discriminator, songs, drawn, _DROPOUT)
         of_discriminator.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         of_discriminator.step()
         if step < 0:
             continue
         for group in of_flow.param_groups:
-            cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARM_STEPS) * cosine
-        told = functional.softplus(-discriminator(draws())).mean()
+            group["lr"] = _RATE * pace(step, steps, _WARM_STEPS)
+        told = functional.softplus(-discriminator(draws(), _DROPOUT)).mean()
         batch = training_batch(train, _BATCH, rng, generator)
         loss = told + _LIKELIHOOD_SHARE * likelihood_loss(live, train, batch)
         of_flow.zero_grad()

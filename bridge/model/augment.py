@@ -49,6 +49,11 @@ def octave_shift(tokens: Ints, config: ModelConfig) -> Ints:
     return octaves
 
 
+def moved_lines(tokens: Ints, shift: Ints) -> Ints:
+    """Lines (B, T) with their notes moved by semitones (B,), whatever the range."""
+    return np.where(tokens < PITCHES, tokens + shift[:, None], tokens)
+
+
 def folded(tokens: Ints, shift: Ints, config: ModelConfig) -> Ints:
     """Lines (B, T) transposed by `shift` semitones (B,); single notes left outside the range are folded by octaves."""
     onset = tokens < PITCHES

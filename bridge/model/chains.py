@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.model.augment import octave_shift
+from bridge.model.augment import moved_lines, octave_shift
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import Dataset
 from bridge.model.flow import MEMORY
 from bridge.model.keys import held_steps, shifts_to_c
 from bridge.model.long_windows import lines_of
 from bridge.model.training_data import group_chances
-from bridge.music.grids import NO_EVENT, PITCHES, Ints
+from bridge.music.grids import NO_EVENT, Ints
 
 _CHUNK = 512
 SHORT_BARS = 2
@@ -128,5 +128,4 @@ def _octaves(dataset: Dataset, windows: Ints, moved: Ints, config: ModelConfig) 
 def _line(tokens: Ints, windows: Ints, moved: Ints) -> Ints:
     """The tokens (n, T) of windows (n,) moved by semitones (n,); of those that are not there (-1) nothing sounds."""
     line = tokens[np.maximum(windows, 0)].astype(np.int64)
-    line = np.where(line < PITCHES, line + moved[:, None], line)
-    return np.where(windows[:, None] < 0, NO_EVENT, line)
+    return np.where(windows[:, None] < 0, NO_EVENT, moved_lines(line, moved))

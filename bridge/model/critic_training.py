@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bridge.model.chains import Chains
@@ -38,21 +38,14 @@ def fit_critic(flow: Flow, train: Chains, held_out: Chains, seed: int) -> None:
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
     def songs(chains: Chains, count: int) -> Tensor:
-        chosen = torch.from_numpy(rng.choice(len(chains.rows), count, p=chains.chances))
-        return chains.drawn(chains.before[chosen, 0], generator)
+        return seen(flow, songs_drawn(chains, count, rng, generator))
 
     def draws(count: int) -> Tensor:
-        size = len(flow.centre)
-        noise = torch.randn(count, size, generator=generator)
-        z: Tensor = flow(torch.full((count,), 0.5), noise, torch.zeros(count, MEMORY, size), torch.zeros(count, MEMORY))
-        return z
+        return seen(flow, draws_alone(flow, count, generator))
 
     with torch.no_grad():
-        checked = _seen(flow, songs(held_out, _CHECKED_ON)), _seen(flow, draws(_CHECKED_ON))
-    taught = _taught(
-        flow.ways, lambda n: _seen(flow, songs(train, n)), lambda n: _seen(flow, draws(n)), checked,
-        _steps(train), seed,
-    )  # fmt: skip
+        checked = songs(held_out, _CHECKED_ON), draws(_CHECKED_ON)
+    taught = _taught(flow.ways, lambda n: songs(train, n), draws, checked, _steps(train), seed)
     flow.critic.load_state_dict(taught.state_dict())
 
 
@@ -64,17 +57,32 @@ def fit_judge(flow: Flow, train: Chains, held_out: Chains, played: Tensor, playe
 
     def songs(chains: Chains, count: int) -> Tensor:
         chosen = torch.from_numpy(rng.choice(len(chains.rows), count, p=chains.chances))
-        return _seen(flow, chains.means[chains.before[chosen, 0]])
+        return seen(flow, chains.means[chains.before[chosen, 0]])
 
     def made(count: int) -> Tensor:
-        return _seen(flow, played[torch.from_numpy(rng.integers(0, len(played), count))])
+        return seen(flow, played[torch.from_numpy(rng.integers(0, len(played), count))])
 
-    checked = songs(held_out, _CHECKED_ON), _seen(flow, played_besides)
+    checked = songs(held_out, _CHECKED_ON), seen(flow, played_besides)
     taught = _taught(flow.ways, lambda n: songs(train, n), made, checked, _steps(train), seed)
     flow.judge.load_state_dict(taught.state_dict())
 
 
-def _seen(flow: Flow, z: Tensor) -> Tensor:
+def songs_drawn(chains: Chains, count: int, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+    """Samples (count, Z) of the narrowed posteriors of windows by themselves, by the diet."""
+    chosen = torch.from_numpy(rng.choice(len(chains.rows), count, p=chains.chances))
+    return chains.drawn(chains.before[chosen, 0], generator)
+
+
+def draws_alone(flow: Flow, count: int, generator: torch.Generator) -> Tensor:
+    """Draws (count, Z) of a flow that is told of nothing before them."""
+    size = len(flow.centre)
+    noise = torch.randn(count, size, generator=generator)
+    z: Tensor = flow(torch.full((count,), 0.5), noise, torch.zeros(count, MEMORY, size), torch.zeros(count, MEMORY))
+    return z
+
+
+def seen(flow: Flow, z: Tensor) -> Tensor:
+    """Points (B, Z) as critics see them: (B, N) in the flow's coordinates."""
     return flow.white(z)[:, : flow.ways]
 
 
@@ -100,20 +108,20 @@ def _taught(ways: int, songs: _Points, made: _Points, checked: tuple[Tensor, Ten
                 with torch.no_grad():
                     of_songs, of_made = songs(_POOL), made(_POOL)
             batch = slice(place, place + _BATCH)
-            loss = _loss(critic, of_songs[batch], of_made[batch], _DROPOUT)
+            loss = telling_loss(critic, of_songs[batch], of_made[batch], _DROPOUT)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             follow(average, critic, step)
             if (step + 1) % every == 0:
                 with torch.no_grad():
-                    found = _loss(average, *checked, 0.0).item()
+                    found = telling_loss(average, *checked, 0.0).item()
                 if found < least:
                     best, least = copy.deepcopy(average), found
         return best
 
 
-def _loss(critic: Critic, songs: Tensor, made: Tensor, dropout: float) -> Tensor:
+def telling_loss(critic: nn.Module, songs: Tensor, made: Tensor, dropout: float) -> Tensor:
     """Cross-entropy, in nats, of telling songs from what was made, both counted whole."""
     of_songs, of_made = critic(songs, dropout), critic(made, dropout)
     return functional.softplus(-of_songs).mean() + functional.softplus(of_made).mean()

@@ -96,9 +96,8 @@ class _Fit:
         best, best_score = copy.deepcopy(self._average), -math.inf
         every = max(1, self._steps // _CHECKS)
         for step in range(self._steps):
-            cosine = 0.5 + 0.5 * math.cos(math.pi * step / self._steps)
             for group in optimiser.param_groups:
-                group["lr"] = _LEARNING_RATE * min(1.0, (step + 1) / _WARM_STEPS) * cosine
+                group["lr"] = _LEARNING_RATE * pace(step, self._steps, _WARM_STEPS)
             batch = training_batch(self._train, self._size, self._rng, self._generator)
             loss = likelihood_loss(self._flow, self._train, batch)
             optimiser.zero_grad()
@@ -131,6 +130,11 @@ def likelihood_loss(flow: Flow, train: Chains, batch: tuple[Tensor, Tensor, Tens
     """What a flow loses on a batch, in nats a window."""
     told_dropout = _TOLD_DROPOUT if train.long else 0.0
     return -flow.log_density(*batch, dropout=_DROPOUT, told_dropout=told_dropout).mean()
+
+
+def pace(step: int, steps: int, warm_steps: int) -> float:
+    """The share of the highest rate of learning at a step: rising at first, then down a cosine."""
+    return min(1.0, (step + 1) / warm_steps) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.model.augment import folded, octave_shift
+from bridge.model.augment import folded, moved_lines, octave_shift
 from bridge.model.config import ModelConfig
 from bridge.model.keys import held_steps, shifts_to_c
 from bridge.music.grids import (
@@ -95,21 +95,17 @@ def frame_of(bars: Bars, config: ModelConfig) -> Frame:
     """
     lines = _lines_of(bars, config)
     key = int(shifts_to_c(sum((held_steps(line[None]) for line in lines.values()), np.zeros((1, 12))))[0])
-    shifts = {part: key + _octaves(line + key * (line < PITCHES), config.of_part(part)) for part, line in lines.items()}
-    at_home = {part: _octaves(line, config.of_part(part)) for part, line in lines.items()}
-    parts = lines.items()
-    if any(
-        _fits(line, at_home[part], config.of_part(part)) and not _fits(line, shifts[part], config.of_part(part))
-        for part, line in parts
-    ):
-        key, shifts = 0, at_home
+    shifts, at_home = _shifts(lines, config, key), _shifts(lines, config, 0)
+    for part, line in lines.items():
+        own = config.of_part(part)
+        if _fits(line, at_home[part], own) and not _fits(line, shifts[part], own):
+            return _framed(bars, config, at_home, 0)
     return _framed(bars, config, shifts, key)
 
 
 def octave_frame_of(bars: Bars, config: ModelConfig) -> Frame:
     """The frame of bars in the key that they are in."""
-    lines = _lines_of(bars, config)
-    return _framed(bars, config, {part: _octaves(line, config.of_part(part)) for part, line in lines.items()}, 0)
+    return _framed(bars, config, _shifts(_lines_of(bars, config), config, 0), 0)
 
 
 def _lines_of(bars: Bars, config: ModelConfig) -> dict[int, Ints]:
@@ -123,8 +119,13 @@ def _lines_of(bars: Bars, config: ModelConfig) -> dict[int, Ints]:
     }
 
 
-def _octaves(line: Ints, config: ModelConfig) -> int:
-    return int(octave_shift(line[None], config)[0]) if (line < PITCHES).any() else 0
+def _shifts(lines: Mapping[int, Ints], config: ModelConfig, key: int) -> dict[int, int]:
+    """By how many semitones each line comes into its range: those of the key, and octaves."""
+    move = np.array([key])
+    return {
+        part: key + int(octave_shift(moved_lines(line[None], move), config.of_part(part))[0])
+        for part, line in lines.items()
+    }
 
 
 def _fits(line: Ints, shift: int, config: ModelConfig) -> bool:

@@ -140,9 +140,14 @@ def _alone(model: CompiledModel, seed: int) -> Tensor:
 def _read_again(model: CompiledModel, draws: Tensor, seed: int) -> Tensor:
     """Draws (n, Z) on their way to the posterior means of what is played at them."""
     config = model.config
+    return torch.lerp(draws, _read(model, draws, seed, TEMPERATURES[config.part]), _READ_AGAIN[config.name])
+
+
+def _read(model: CompiledModel, draws: Tensor, seed: int, temperature: float) -> Tensor:
+    """The posterior means (n, Z) of what is played at draws (n, Z)."""
     seeds = [noise.derived(seed, 1, row) for row in range(len(draws))]
-    rows = WindowDecode(model, draws, seeds, TEMPERATURES[config.part]).run()
-    return torch.lerp(draws, _means_of(model, [row.window for row in rows]), _READ_AGAIN[config.name])
+    rows = WindowDecode(model, draws, seeds, temperature).run()
+    return _means_of(model, [row.window for row in rows])
 
 
 def played_again(model: CompiledModel, count: int, seed: int, temperature: float) -> Tensor:
@@ -152,9 +157,7 @@ def played_again(model: CompiledModel, count: int, seed: int, temperature: float
     means = []
     for number in range(-(-count // CANDIDATES)):
         own = noise.derived(seed, number)
-        seeds = [noise.derived(own, 1, row) for row in range(CANDIDATES)]
-        rows = WindowDecode(model, _alone(model, own)[:CANDIDATES], seeds, temperature).run()
-        means.append(_means_of(model, [row.window for row in rows]))
+        means.append(_read(model, _alone(model, own)[:CANDIDATES], own, temperature))
     return torch.cat(means)[:count]
 
 
@@ -185,7 +188,6 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     steering = _first_steering(steering, frame, config)
     bias, steps = steered_bias(steering, (), config, frame), _steps_left(length, 0, config)
     if config.name in _STRIKE_ALONE_NATS:
-        bias = bias.clone()
         bias[:, :PITCHES] += _STRIKE_ALONE_NATS[config.name]
     row_seed = noise.derived(seed, 0, 1)
     first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge)

@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from bridge.model.augment import augment_drums, augment_together, octave_shift
+from bridge.model.augment import augment_drums, augment_together, moved_lines, octave_shift
 from bridge.model.config import ModelConfig
 from bridge.model.dataset import Dataset, load
 from bridge.model.training_data import Array, BatchSource, evaluation_rows, plain_batch
 from bridge.model.trio_corpus import PAIRS
 from bridge.model.vae import Batch
-from bridge.music.grids import NO_EVENT, PITCHES, DrumGrid, Ints
+from bridge.music.grids import NO_EVENT, DrumGrid, Ints
 
 #: Chance that a window of a trio has one part silenced: a player's loop need not have all three.
 _SILENCED_CHANCE = 0.06
@@ -123,7 +123,7 @@ def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints |
         shift = None
         if moved is not None and own_config.part != "drums":
             tokens = np.asarray(own.tokens)[rows].astype(np.int64)
-            shift = moved + octave_shift(np.where(tokens < PITCHES, tokens + moved[:, None], tokens), own_config)
+            shift = moved + octave_shift(moved_lines(tokens, moved), own_config)
         found.append(plain_batch(own, rows, own_config, shift))
     return found
 

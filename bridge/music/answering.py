@@ -108,8 +108,9 @@ class KeySense:
         if total == 0.0:
             return frozenset(range(12))
         played = {pitch_class for pitch_class, weight in enumerate(weights) if weight >= _PLAYED_SHARE * total}
-        heard = {pitch_class for pitch_class in _key_of(weights) if weights[pitch_class] > 0.0}
-        return _sure_of(weights) | heard | played
+        likely = _likely_keys(weights)
+        heard = {pitch_class for pitch_class in likely[0] if weights[pitch_class] > 0.0}
+        return frozenset.intersection(*likely) | heard | played
 
     def _with(self, phrase: Bars) -> list[float]:
         fresh = class_weights(phrase.notes)
@@ -121,21 +122,20 @@ class KeySense:
 
 def _key_of(weights: Sequence[float]) -> frozenset[int]:
     """The scale that holds the most of what was played; of several the one whose notes were played most."""
-    suits = _suits(weights)
-    return _scale(*max(suits, key=lambda key: suits[key]))
+    return _likely_keys(weights)[0]
 
 
-def _sure_of(weights: Sequence[float]) -> frozenset[int]:
-    """What the key of what was played and those that suit it nearly as well have in common."""
-    suits = _suits(weights)
+def _likely_keys(weights: Sequence[float]) -> list[frozenset[int]]:
+    """That scale, and those that suit what was played nearly as well, the best first."""
+    suits = {
+        (tonic, minor): _INSIDE_WEIGHT * _share_inside(weights, _scale(tonic, minor))
+        + _agreement(weights, tonic, minor)
+        for minor in (False, True)
+        for tonic in range(12)
+    }
     best = max(suits.values())
-    return frozenset.intersection(*(_scale(*key) for key, value in suits.items() if value >= best - _NEARLY))
-
-
-def _suits(weights: Sequence[float]) -> dict[tuple[int, bool], float]:
-    """How well each key, by tonic and whether it is minor, suits what was played."""
-    keys = [(tonic, minor) for minor in (False, True) for tonic in range(12)]
-    return {key: _INSIDE_WEIGHT * _share_inside(weights, _scale(*key)) + _agreement(weights, *key) for key in keys}
+    likely = [key for key in sorted(suits, key=lambda key: -suits[key]) if suits[key] >= best - _NEARLY]
+    return [_scale(*key) for key in likely]
 
 
 def _share_inside(weights: Sequence[float], classes: frozenset[int]) -> float:
