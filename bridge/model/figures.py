@@ -32,9 +32,11 @@ from bridge.music.grids import Ints
 from bridge.music.notes import Bars
 
 FIGURES_FILE = "figures.json"
+#: What stands among the temperatures for windows that nobody made.
+OTHER_SONGS = "songs"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 6, 2
+_VERSION, _OLDEST = 7, 2
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
@@ -57,7 +59,7 @@ class Sizes:
 
 
 #: What fits into some minutes of one CPU core: long windows take longer, and trios longest.
-SHORT, LONG, TRIO = Sizes(), Sizes(400, 250, 20, 64, 1500, 160, 600), Sizes(400, 100, 20, 0, 400, 300, 0)
+SHORT, LONG, TRIO = Sizes(), Sizes(400, 500, 100, 64, 1500, 160, 600), Sizes(400, 500, 100, 0, 400, 300, 0)
 
 
 def figures_of(
@@ -140,7 +142,9 @@ def realism(
     seed: int,
     temperatures: Sequence[float],
 ) -> dict[str, Any]:
-    """By temperature and part: samples of the prior beside held-out windows, drawn as the prior's own were."""
+    """By temperature and part: samples of the prior beside windows of test songs, drawn as the prior's own were. Under
+    `OTHER_SONGS` the same of windows of validation songs, where there are any: so far songs are from one another.
+    """
     config = model.config
     rows = drawn_rows(dataset, "test", count, config.part, seed)
     songs = np.asarray(dataset.song)[rows]
@@ -148,16 +152,21 @@ def realism(
     overlap = max(1, config.bars // _WINDOW_BARS)  # windows begin at every bar: of long ones a few hold all the music
     train = window_tokens(dataset, dataset.indices("train")[::overlap], config)
     runs = {part: longest_shared_runs(real[part], train[part], drums=part == "drums") for part in config.parts}
-    found: dict[str, Any] = {}
+    beside: dict[str, dict[Part, Ints]] = {}
     for heat in temperatures:
         loops = [sample_bars(model, config.bars, derived(seed, index), heat) for index in range(count)]
-        made = tokens_of_loops(loops, config)
-        found[f"{heat:g}"] = {
-            part: _beside(real[part], made[part], songs, ngrams[part], seed)
-            | _copied(longest_shared_runs(made[part], train[part], drums=part == "drums"), runs[part])
-            for part in config.parts
+        beside[f"{heat:g}"] = tokens_of_loops(loops, config)
+    if len(dataset.indices("validation")):
+        others = drawn_rows(dataset, "validation", count, config.part, seed)
+        beside[OTHER_SONGS] = window_tokens(dataset, others, config)
+    return {
+        whose: {
+            part: _beside(real[part], of_part, songs, ngrams[part], seed)
+            | _copied(longest_shared_runs(of_part, train[part], drums=part == "drums"), runs[part])
+            for part, of_part in tokens.items()
         }
-    return found
+        for whose, tokens in beside.items()
+    }
 
 
 def _copied(runs: Ints, real: Ints) -> dict[str, Any]:

@@ -151,7 +151,8 @@ fitted on training songs.
 *AUC*: how well a logistic regression on some features of a window (52, drums 90) tells samples from songs,
 cross-validated, songs kept together; 0.5 is not at all. *Longest shared run*: notes in a row, as (interval, duration),
 that a window shares with any training song (drums: hits and the steps between them). *Key share*: notes within the
-window's best diatonic set.
+window's best diatonic set. Rows whose T is *songs* are of validation songs, measured as samples are: so far songs are
+from songs, which for the few trios is far.
 
 {tables.realism(figures)}
 """

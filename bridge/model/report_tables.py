@@ -83,7 +83,7 @@ def left_out(found: Mapping[str, Mapping[str, Any]], cards: Mapping[str, Card]) 
 
 
 def realism(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """Samples of the prior beside held-out songs."""
+    """Samples of the prior, and other songs, beside test songs."""
     rows = []
     for name, found in figures.items():
         for heat, by_part in found["realism"].items():

@@ -36,6 +36,11 @@ def test_everything_asked_for_is_measured(measured):
     assert real["samples"] == 20
     assert 0.0 <= real["auc"] <= 1.0
     assert real["cost_ratio"] == pytest.approx(real["cost"] / real["cost_held_out"], abs=0.01)
+    songs = found["realism"][figures.OTHER_SONGS]["melody"]
+    assert 0 < songs["samples"] <= 20
+    assert songs["cost_held_out"] == real["cost_held_out"]
+    assert songs["longest_run_held_out"] == real["longest_run_held_out"]
+    assert songs["cost"] != real["cost"]
     assert found["interpolation"]["pairs"] == 3
     assert found["small_moves"]["moves"] == 50
     assert set(found["attributes"]["knobs"]) == {"density", "syncopation", "interval", "diatonic", "register"}
