@@ -281,7 +281,7 @@ def _models(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     if given.report is not None or given.wav is not None:
         return _models_told(given)
     from bridge import tables
-    from bridge.model import registry
+    from bridge.model.nets import registry
 
     with _clean_stdout():
         cards = registry.list_models()
@@ -292,7 +292,7 @@ def _models(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
 def _models_told(given: argparse.Namespace) -> int:
     """The report about the models and their WAVs."""
     from bridge import recital
-    from bridge.model import report
+    from bridge.model.reporting import report
     from bridge.paths import models_folder
 
     logging.getLogger("bridge").setLevel(logging.INFO)

@@ -83,7 +83,7 @@ def _torch(settings: Settings) -> Check:
 
 def _models(settings: Settings) -> list[Check]:
     try:
-        from bridge.model import registry
+        from bridge.model.nets import registry
     except (ImportError, OSError):
         return []  # said under PyTorch
     checks = []

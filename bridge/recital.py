@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridge.model import registry
-from bridge.model.config import TEMPERATURES, Part
-from bridge.model.showcase import Shown, continuations, morphs, samples
+from bridge.model.nets import registry
+from bridge.model.nets.config import TEMPERATURES, Part
+from bridge.model.reporting.showcase import Shown, continuations, morphs, samples
 from bridge.music.midi_files import write_midi
 from bridge.music.notes import Bars, join
 from bridge.paths import models_folder

@@ -13,11 +13,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bridge.model import registry
-from bridge.model.config import CONFIGS
-from bridge.model.dataset import Dataset, load
-from bridge.model.evaluation import score_rows
-from bridge.model.training_data import evaluation_rows
+from bridge.model.data.dataset import Dataset, load
+from bridge.model.data.training_data import evaluation_rows
+from bridge.model.evaluation.evaluate import score_rows
+from bridge.model.nets import registry
+from bridge.model.nets.config import CONFIGS
 
 FOLDER = Path(__file__).parent / "model" / "held_out"
 SCORES = FOLDER / "scores.json"

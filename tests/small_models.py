@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.model.chains import Chains
-from bridge.model.config import ModelConfig, Part
-from bridge.model.flow import Flow
-from bridge.model.hierarchy import HierarchicalVae
-from bridge.model.latent_maps import LatentMaps, fit_maps
-from bridge.model.vae import MusicVae
+from bridge.model.data.chains import Chains
+from bridge.model.nets.config import ModelConfig, Part
+from bridge.model.nets.flow import Flow
+from bridge.model.nets.hierarchy import HierarchicalVae
+from bridge.model.nets.latent_maps import LatentMaps, fit_maps
+from bridge.model.nets.vae import MusicVae
 
 SMALL_LINE = ModelConfig("melody-2bar", "melody", 2, 8, 12, 16, free_nats=5.0, lowest=48, highest=88, embedding_size=8)
 SMALL_DRUMS = ModelConfig("drums-2bar", "drums", 2, 8, 12, 16, free_nats=5.0, embedding_size=8, dynamics_size=12)

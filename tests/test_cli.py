@@ -122,7 +122,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 
 
 def test_json_has_stdout_to_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from bridge.model import registry
+    from bridge.model.nets import registry
 
     whole = registry.list_models
 
@@ -146,8 +146,9 @@ def test_json_has_stdout_to_itself(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_options_of_files_are_those_of_every_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bridge.model import file_commands, registry
+    from bridge.model import file_commands
     from bridge.model.file_options import FileOptions, parse_key
+    from bridge.model.nets import registry
 
     monkeypatch.setattr(registry, "load_compiled", cache(registry.load_compiled))  # once, not six times
     asked = ("--seed", "7", "--temperature", "0.9", "--key", "F# minor",

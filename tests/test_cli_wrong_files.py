@@ -177,7 +177,7 @@ def test_weights_that_are_not_what_they_should_be(
     expected: str,
 ) -> None:
     shutil.copytree(paths.models_folder() / "bass-2bar", room / "models" / "bass-2bar")
-    monkeypatch.setattr("bridge.model.registry.models_folder", lambda: room / "models")
+    monkeypatch.setattr("bridge.model.nets.registry.models_folder", lambda: room / "models")
     harm(room / "models" / "bass-2bar")
     line = refused(room, capsys, "sample", "bass-2bar", "--out", "out", "--count", "1")
     assert "bass-2bar" in line

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bridge import config, limits, paths
 from bridge.config import MODEL_PARTS, Section, Settings
 from bridge.config_file import ConfigError, load
-from bridge.model.config import CONFIGS
+from bridge.model.nets.config import CONFIGS
 
 #: Contract section 2, as it stands there.
 CONTRACT = """

@@ -47,6 +47,8 @@ FLOORS = {
     "cli": 6,
     "__main__": 6,
 }
+#: The floors inside the model; its commands and releases stand above all of them.
+MODEL_FLOORS = {"nets": 0, "data": 1, "playing": 2, "evaluation": 2, "training": 3, "reporting": 4}
 #: Parts of one floor that may know one another, besides what is below them: single modules that were split for size.
 NEIGHBOURS = {
     ("channel", "messages"), ("channel", "limits"), ("config", "limits"), ("config_file", "limits"),
@@ -124,6 +126,20 @@ def test_imports_run_downwards_only() -> None:
             downwards = FLOORS[other] < FLOORS[part]
             if not (other == part or downwards or other in FOR_ALL or (part, other) in NEIGHBOURS):
                 wrong.append(f"{module.relative_to(ROOT)}:{line}: {part} (floor {FLOORS[part]}) imports {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_model_s_own_imports_run_downwards_only() -> None:
+    wrong = []
+    for room, floor in MODEL_FLOORS.items():
+        modules = sorted((PACKAGE / "model" / room).glob("*.py"))
+        assert len(modules) > 1
+        for module in modules:
+            for line, name in imports_of(module):
+                head, *rest = name.removeprefix("bridge.").split(".")
+                inside = head == "model"
+                if inside and rest[0] != room and MODEL_FLOORS.get(rest[0], floor) >= floor:
+                    wrong.append(f"{module.relative_to(ROOT)}:{line}: {room} imports {name}")
     assert not wrong, "\n".join(wrong)
 
 

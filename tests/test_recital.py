@@ -5,7 +5,7 @@ import wave
 import pytest
 
 from bridge import recital
-from bridge.model import showcase
+from bridge.model.reporting import showcase
 from bridge.music.midi_files import read_midi
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from bridge.bench.rows import Row, row
-from bridge.model.compiled import CompiledModel
-from bridge.model.hierarchy import HierarchicalVae
-from bridge.model.registry import compiled_from, load_model
-from bridge.model.vae import MusicVae, decode_eagerly
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.hierarchy import HierarchicalVae
+from bridge.model.nets.registry import compiled_from, load_model
+from bridge.model.nets.vae import MusicVae, decode_eagerly
 from bridge.music.notes import STEPS_PER_BAR
 
 _RUNS = 200

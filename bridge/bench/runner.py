@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bridge import paths
 from bridge.bench import bending, clocks, decode, groove, jam, knobs, lead, live, soak
 from bridge.hosted import HostedBridge
-from bridge.model.registry import list_models
+from bridge.model.nets.registry import list_models
 
 if TYPE_CHECKING:
     from bridge.config import Settings

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.model.compiled import CompiledModel
-from bridge.model.keeping import Hold, Lock, finished
-from bridge.model.leaning import Lean
-from bridge.model.shaping import Shape, shape_of
-from bridge.model.steering import Steering
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.playing.keeping import Hold, Lock, finished
+from bridge.model.playing.leaning import Lean
+from bridge.model.playing.shaping import Shape, shape_of
+from bridge.model.playing.steering import Steering
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
 from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 

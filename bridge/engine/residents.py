@@ -13,13 +13,13 @@ import torch
 
 from bridge.engine.bending import bars_from_json, kept_exactly, shape_in, steering_of
 from bridge.messages import Generate, NoteRow
-from bridge.model import generation, morphing
-from bridge.model.compiled import CompiledModel
-from bridge.model.config import UnknownModelError
-from bridge.model.fills import with_fill
-from bridge.model.registry import ModelFileError, load_compiled
-from bridge.model.shaping import shaped
-from bridge.model.steering import Steering
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.config import UnknownModelError
+from bridge.model.nets.registry import ModelFileError, load_compiled
+from bridge.model.playing import generation, morphing
+from bridge.model.playing.fills import with_fill
+from bridge.model.playing.shaping import shaped
+from bridge.model.playing.steering import Steering
 from bridge.music.metre import fitted
 from bridge.music.notes import BEATS_PER_BAR, Bars
 from bridge.paths import folder_with

@@ -14,18 +14,20 @@ from typing import Any, Final
 
 import torch
 
-from bridge.model import evaluation, flat_baseline, left_out, ranks, registry
-from bridge.model.compiled import CompiledModel
-from bridge.model.config import ModelConfig, Part, config_of
-from bridge.model.exporting import export
+from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, RequestError, bound_to, moved_to, within
-from bridge.model.generation import continue_bars, reconstruct_bars, sample_bars
-from bridge.model.held_out import grid_tokens
-from bridge.model.morphing import interpolated
-from bridge.model.noise import derived
-from bridge.model.shaping import shape_of, shaped
-from bridge.model.steering import Steering
-from bridge.model.training import train
+from bridge.model.nets import registry
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.config import ModelConfig, Part, config_of
+from bridge.model.nets.noise import derived
+from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars
+from bridge.model.playing.morphing import interpolated
+from bridge.model.playing.shaping import shape_of, shaped
+from bridge.model.playing.steering import Steering
+from bridge.model.reporting.held_out import grid_tokens
+from bridge.model.training import flat_baseline, left_out, ranks
+from bridge.model.training.exporting import export
+from bridge.model.training.train import train
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
 from bridge.music.notes import BEATS_PER_BAR, Bars, Note, cut, in_order
@@ -119,7 +121,7 @@ def evaluate_path(model: str, path: Path, seed: int) -> dict[str, Any]:
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    return evaluation.evaluate_path(registry.load_model(model).model, path, seed)
+    return evaluate.evaluate_path(registry.load_model(model).model, path, seed)
 
 
 def train_model(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bridge.model.config import ModelConfig
-from bridge.model.framing import transposed
+from bridge.model.nets.config import ModelConfig
+from bridge.model.playing.framing import transposed
 from bridge.music.harmony import DRUM_PART, MODES, bound, class_weights, nearest_shift, scale_of
 from bridge.music.notes import Bars, in_order
 

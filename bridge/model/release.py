@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.model.exporting import export
-from bridge.model.report import write_page
+from bridge.model.reporting.report import write_page
+from bridge.model.training.exporting import export
 from bridge.paths import models_folder
 
 LICENCE = "CC BY 4.0 (the weights; every source allows it); what they play is yours"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bridge import limits
-from bridge.model.config import CONFIGS
+from bridge.model.nets.config import CONFIGS
 from bridge.osc.arguments import Argument
 from bridge.osc.routes import ROUTES, Route
 from bridge.session.loops import bars_to_json

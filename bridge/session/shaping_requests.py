@@ -19,7 +19,9 @@ class ShapingRequests:
 
     def do_attribute(self, voice: Voice, request: Request) -> None:
         """More or less of an attribute that the voice's model has; 0: as it is."""
-        from bridge.model.config import config_of  # numpy is 100 ms of import that the first answer need not wait for
+        from bridge.model.nets.config import (
+            config_of,  # numpy is 100 ms of import that the first answer need not wait for
+        )
 
         name, amount = request.args["name"], request.args["amount"]
         names = config_of(voice.model).attributes
@@ -31,7 +33,7 @@ class ShapingRequests:
 
     def do_latent(self, voice: Voice, request: Request) -> None:
         """So many standard deviations along a latent direction; 0: where it was."""
-        from bridge.model.config import config_of
+        from bridge.model.nets.config import config_of
 
         index, value = request.args["index"], request.args["value"]
         size = config_of(voice.model).latent_size

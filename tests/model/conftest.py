@@ -5,8 +5,8 @@ import pytest
 import torch
 from small_models import SMALL_DRUMS, SMALL_LINE, small_model
 
-from bridge.model import registry
-from bridge.model.compiled import CompiledModel
+from bridge.model.nets import registry
+from bridge.model.nets.compiled import CompiledModel
 
 torch.set_num_threads(1)  # two threads on two busy cores wait for each other, for seconds
 

@@ -8,9 +8,10 @@ import mido
 import pytest
 from tests_model_songs import beat_of, tune, write_songs
 
-from bridge.model import file_commands, registry
+from bridge.model import file_commands
 from bridge.model.file_options import FileOptions, RequestError, parse_attributes, parse_key
-from bridge.model.registry import ModelFileError
+from bridge.model.nets import registry
+from bridge.model.nets.registry import ModelFileError
 from bridge.music.midi_files import MidiFileError, midi_bytes, read_midi
 from bridge.music.notes import Bars, Note
 
@@ -21,7 +22,7 @@ C_MAJOR = parse_key("C")
 def loaded_once():
     """The shipped models, each compiled once for all of these tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bridge.model.registry.load_compiled", cache(registry.load_compiled))
+        patch.setattr("bridge.model.nets.registry.load_compiled", cache(registry.load_compiled))
         yield
 
 
@@ -149,7 +150,7 @@ def test_a_trained_model_never_replaces_the_shipped_one(tmp_path, monkeypatch):
 
 
 def test_models_that_are_not_there_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("bridge.model.registry.models_folder", lambda: tmp_path)
+    monkeypatch.setattr("bridge.model.nets.registry.models_folder", lambda: tmp_path)
     with pytest.raises(ModelFileError, match="bass-2bar"):
         file_commands.sample_files("bass-2bar", 1, None, FileOptions())
     with pytest.raises(ValueError, match="expected one of melody-2bar"):

@@ -1,8 +1,8 @@
 """The page about the models says what their cards say."""
 
-from bridge.model import registry
+from bridge.model.nets import registry
 from bridge.model.release import LICENCE
-from bridge.model.report import whole_page
+from bridge.model.reporting.report import whole_page
 from bridge.paths import models_folder
 
 

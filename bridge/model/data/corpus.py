@@ -1,0 +1,231 @@
+"""From MIDI files to windows of 2 bars, or 16: zips or folders, with a manifest.json or by General MIDI rules."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.model.nets.config import ModelConfig
+from bridge.music.grids import (
+    DRUM_CLASSES,
+    PITCHES,
+    SILENT,
+    DrumGrid,
+    Ints,
+    drum_grid_of,
+    line_of,
+    line_tokens,
+    note_arrays,
+)
+from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, parse_midi
+from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR
+from bridge.music.roles import Roles, roles_of
+
+Array = np.ndarray[Any, Any]
+_COMMON_TIME = ((4, 4), (2, 2))
+MIDI_SUFFIXES = (".mid", ".midi")
+_MIN_LINE_ONSETS = 3
+_MIN_DRUM_HITS = 4
+
+
+class CorpusError(ValueError):
+    """Training or evaluation data that cannot be used; the message names the path and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file of a collection: where it came from and the notes in it."""
+
+    source: str
+    song: str
+    style: str
+    score: MidiScore
+    roles: Roles
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A zip or folder of MIDI files."""
+
+    source: str
+    path: Path
+    files: tuple[str, ...]
+    manifest: Mapping[str, Mapping[str, Any]] | None
+    read: Callable[[str], bytes]
+    licence: str = "not stated"
+
+    def pieces(self, faults: list[str] | None = None) -> Iterator[Piece]:
+        """The files that could be read, one by one; the faults of the others are added to `faults`."""
+        for name in self.files:
+            entry = self.manifest.get(name) if self.manifest is not None else None
+            if self.manifest is not None and entry is None:
+                continue
+            try:
+                score = parse_midi(self.read(name), name)
+            except MidiFileError as error:
+                if faults is not None:
+                    faults.append(str(error))
+                continue
+            given = entry.get("roles") if entry is not None else None
+            roles = roles_of(score, given, named=entry is not None and given is None)
+            song = str(entry.get("song", name)) if entry is not None else name
+            style = str(entry.get("beat_type", "")) if entry is not None else ""
+            yield Piece(self.source, song, style, score, roles)
+
+
+def open_collections(path: Path) -> list[Collection]:
+    """The collections at `path`: a zip, a folder of MIDI files, or a folder of zips (with or without MIDI files).
+
+    Raises:
+        CorpusError: nothing there, or nothing in it that is MIDI.
+    """
+    if path.is_file() and zipfile.is_zipfile(path):
+        return [_open_zip(path)]
+    if not path.is_dir():
+        raise CorpusError(f"{path}: expected a folder or .zip of MIDI files")
+    found = [_open_zip(inner) for inner in sorted(path.glob("*.zip")) if zipfile.is_zipfile(inner)]
+    loose = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES)
+    if loose:
+        manifest_path = path / "manifest.json"
+        text = manifest_path.read_bytes() if manifest_path.is_file() else None
+        found.append(_collection(path.name, path, loose, text, lambda name: (path / name).read_bytes()))
+    if not found:
+        raise CorpusError(f"{path}: expected MIDI files (.mid, .midi) or zips of them, found none")
+    return found
+
+
+def _open_zip(path: Path) -> Collection:
+    archive = zipfile.ZipFile(path)
+    names = sorted(n for n in archive.namelist() if n.lower().endswith(MIDI_SUFFIXES))
+    if not names:
+        raise CorpusError(f"{path}: expected MIDI files (.mid, .midi) in it, found none")
+    text = archive.read("manifest.json") if "manifest.json" in archive.namelist() else None
+    return _collection(path.stem, path, names, text, archive.read)
+
+
+def _collection(
+    name: str, path: Path, files: list[str], manifest: bytes | None, read: Callable[[str], bytes]
+) -> Collection:
+    if manifest is None:
+        return Collection(name, path, tuple(files), None, read)
+    try:
+        document = json.loads(manifest)
+        entries, source = document["files"], str(document.get("source", name))
+        licence = str(document.get("licence", "not stated"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: expected a manifest.json with source and files ({error})") from error
+    return Collection(source, path, tuple(files), entries, read, licence)
+
+
+def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:
+    """The stretches in 4/4 or 2/2: (first beat, number of bars); a file without a signature is in 4/4."""
+    changes = [(s.beat, (s.numerator, s.denominator) in _COMMON_TIME) for s in score.time_signatures]
+    if not changes or changes[0][0] > 0:
+        changes.insert(0, (0.0, True))
+    ends = [beat for beat, _ in changes[1:]] + [score.length]
+    sections: list[tuple[float, float]] = []
+    for (start, common), end in zip(changes, ends, strict=True):
+        if not common or end <= start:
+            continue
+        joins = bool(sections) and sections[-1][1] == start and (start - sections[-1][0]) % BEATS_PER_BAR == 0
+        if joins:
+            sections[-1] = (sections[-1][0], end)
+        else:
+            sections.append((start, end))
+    bars = []
+    for start, end in sections:
+        whole = (end - start) / BEATS_PER_BAR
+        count = int(np.ceil(whole - 1e-6)) if end == score.length else int(whole + 1e-6)
+        bars.append((start, count))
+    return bars
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of one piece: tokens (n, steps) (drums: hit masks), the share of onsets off the grid (n,), where each
+    begins in beats (n,), and for drums the velocities and offset bins (n, steps, 9). `kind` sets them apart from the
+    other windows of their source.
+    """
+
+    tokens: Array
+    off_grid: Array
+    start_beats: Array
+    velocities: Array | None = None
+    offsets: Array | None = None
+    kind: str = ""
+
+
+def windows_of(piece: Piece, config: ModelConfig) -> list[Windows]:
+    """Every useful window of a piece's tracks for a model's part, hop one bar, one `Windows` per track and section."""
+    found = []
+    for start, bars in common_time_sections(piece.score):
+        if bars < config.bars:
+            continue
+        tracks = piece.roles.of(config.part)
+        if config.part == "drums":
+            merged = [note for track in tracks for note in track.notes]
+            tracks = (MidiTrack("drums", 9, 0, tuple(merged)),) if merged else ()
+        for track in tracks:
+            section = (start, bars * STEPS_PER_BAR)
+            windows = (
+                _drum_windows(track, section, config)
+                if config.part == "drums"
+                else _line_windows(track, section, config)
+            )
+            if len(windows.tokens):
+                found.append(windows)
+    return found
+
+
+def window_index(n_steps: int, config: ModelConfig) -> Ints:
+    """The steps (n, T) of every window of a section, hop one bar."""
+    first = np.arange(0, n_steps - config.steps + 1, STEPS_PER_BAR)
+    return first[:, None] + np.arange(config.steps)[None, :]
+
+
+def _line_windows(track: MidiTrack, section: tuple[float, int], config: ModelConfig) -> Windows:
+    start_beats, n_steps = section
+    line = line_of(note_arrays(track.notes, start_beats), n_steps, top=config.part == "melody")
+    index = window_index(n_steps, config)
+    tokens = line_tokens(line.sounding[index], line.struck[index])
+    onset = tokens < PITCHES
+    onsets = onset.sum(1)
+    distinct = np.array([len(set(row[mask].tolist())) for row, mask in zip(tokens, onset, strict=True)], dtype=np.int64)
+    silence = longest_silence(line.sounding[index])
+    keep = (onsets >= _MIN_LINE_ONSETS) & (distinct.reshape(-1) >= 2) & (silence <= longest_rest_steps(config))
+    off_grid = (line.off_grid[index] & line.struck[index]).sum(1) / np.maximum(onsets, 1)
+    return Windows(tokens[keep], off_grid[keep], start_beats + index[keep, 0] / 4.0)
+
+
+def longest_rest_steps(config: ModelConfig) -> int:
+    """How long a line may rest in a window: a bar, or a quarter of a long window."""
+    return max(STEPS_PER_BAR, config.steps // 4)
+
+
+def longest_silence(sounding: Ints) -> Ints:
+    """The longest run of silent steps (n,) of lines (n, steps)."""
+    longest = np.zeros(len(sounding), dtype=np.int64)
+    run = np.zeros(len(sounding), dtype=np.int64)
+    for step in range(sounding.shape[1]):
+        run = np.where(sounding[:, step] == SILENT, run + 1, 0)
+        longest = np.maximum(longest, run)
+    return longest
+
+
+def _drum_windows(track: MidiTrack, section: tuple[float, int], config: ModelConfig) -> Windows:
+    start_beats, n_steps = section
+    grid: DrumGrid = drum_grid_of(note_arrays(track.notes, start_beats), n_steps)
+    index = window_index(n_steps, config)
+    hits = grid.hits[index]
+    bits = hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    per_class = bits.sum(1)
+    keep = (per_class.sum(1) >= _MIN_DRUM_HITS) & ((per_class > 0).sum(1) >= 2)
+    kept = index[keep]
+    nothing = np.zeros(len(kept), dtype=np.float64)
+    return Windows(hits[keep], nothing, start_beats + kept[:, 0] / 4.0, grid.velocities[kept], grid.offsets[kept])

@@ -1,0 +1,156 @@
+"""Windows for the hierarchical models, one batch a part: plain ones, augmented ones, and trios made up of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from bridge.model.data.augment import augment_drums, augment_together, moved_lines, octave_shift
+from bridge.model.data.dataset import Dataset, load
+from bridge.model.data.training_data import Array, BatchSource, evaluation_rows, plain_batch
+from bridge.model.data.trio_corpus import PAIRS
+from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.vae import Batch
+from bridge.music.grids import NO_EVENT, DrumGrid, Ints
+
+#: Chance that a window of a trio has one part silenced: a player's loop need not have all three.
+_SILENCED_CHANCE = 0.06
+#: Of the lines of made-up trios, the share that is from real ones.
+_LINES_OF_REAL_TRIOS = 0.4
+#: The share of made-up trios at the beginning of a run, and at its end.
+_FIRST_MADE_UP, _LAST_MADE_UP = 0.5, 0.1
+
+
+class LongSource(Protocol):
+    """Where the training windows of a hierarchical model come from; `windows` is how many it draws from."""
+
+    windows: int
+
+    def batch(self, count: int, fraction: float) -> list[Batch]:
+        """`count` augmented windows, one batch a part, at a fraction of the run."""
+
+
+class SingleSource:
+    """The windows of a model with one part."""
+
+    def __init__(self, dataset: Dataset, config: ModelConfig, seed: int) -> None:
+        self._source = BatchSource(dataset, config, seed)
+        self.windows = self._source.windows
+
+    def batch(self, count: int, fraction: float) -> list[Batch]:  # noqa: ARG002 - the same from beginning to end
+        """`count` augmented windows."""
+        return [self._source.batch(count)]
+
+
+class TrioSource:
+    """Real trios, and made-up ones: melody and bass of one file over the drums of another, fewer as the run goes on."""
+
+    def __init__(self, trios: Dataset, drums: Dataset, config: ModelConfig, seed: int) -> None:
+        self._config = config
+        self._rng = np.random.default_rng(seed)
+        train = trios.indices("train")
+        if not len(train):
+            train = np.arange(len(trios.tokens))
+        self.windows = len(train)
+        self._tokens = np.asarray(trios.tokens)[train]
+        self._velocities = np.asarray(trios.velocities)[train]
+        self._offsets = np.asarray(trios.offsets)[train]
+        self._has_velocity = np.asarray(trios.has_velocity)[train]
+        pairs = np.array([name.endswith(PAIRS) for name in trios.groups])[np.asarray(trios.group)[train]]
+        self._real = np.flatnonzero(~pairs)
+        self._pairs = np.flatnonzero(pairs) if pairs.any() else self._real
+        self._drums = BatchSource(drums, config.of_part(2), seed + 1)
+
+    def batch(self, count: int, fraction: float) -> list[Batch]:
+        """`count` augmented trios."""
+        rng = self._rng
+        made_up = rng.random(count) < _FIRST_MADE_UP + (_LAST_MADE_UP - _FIRST_MADE_UP) * min(1.0, fraction)
+        if not len(self._real):
+            made_up[:] = True
+        paired = made_up & (rng.random(count) >= _LINES_OF_REAL_TRIOS)
+        paired |= not len(self._real)
+        rows = np.where(paired, rng.choice(self._pairs, count), rng.choice(self._real, count) if len(self._real) else 0)
+        tokens = self._tokens[rows].astype(np.int64)
+        own = DrumGrid(tokens[:, 2], self._velocities[rows].astype(np.int64), self._offsets[rows].astype(np.int64))
+        own = augment_drums(own, own, rng, rearranged=False)
+        configs = [self._config.of_part(part) for part in (0, 1)]
+        melody, bass, own = augment_together(tokens[:, 0], tokens[:, 1], own, configs, rng)
+        drums = _joined(made_up, own, self._has_velocity[rows], self._drums)
+        silenced = np.where(rng.random(count) < _SILENCED_CHANCE, rng.integers(0, 3, count), -1)
+        melody[silenced == 0], bass[silenced == 1], drums.tokens[torch.from_numpy(silenced == 2)] = (
+            NO_EVENT,
+            NO_EVENT,
+            0,
+        )
+        return [Batch(torch.from_numpy(melody)), Batch(torch.from_numpy(bass)), drums]
+
+
+def _joined(made_up: Array, own: DrumGrid, known: Array, others: BatchSource) -> Batch:
+    """The drums of the real trios, and other drums for those that are made up."""
+    other = others.batch(len(made_up))
+    velocities, offsets, other_known = other.dynamics()
+    pick = torch.from_numpy(made_up)
+    return Batch(
+        torch.where(pick[:, None], other.tokens, torch.from_numpy(own.hits)),
+        torch.where(pick[:, None, None], velocities, torch.from_numpy(own.velocities)),
+        torch.where(pick[:, None, None], offsets, torch.from_numpy(own.offsets)),
+        torch.where(pick, other_known.flatten().bool(), torch.from_numpy(known)),
+    )
+
+
+def long_source(
+    dataset: Dataset, config: ModelConfig, data_paths: Sequence[Path], cache: Path, seed: int
+) -> LongSource:
+    """What a hierarchical model trains on; for a trio the drums of the whole corpus are looked up as well."""
+    if config.part != "trio":
+        return SingleSource(dataset, config, seed)
+    return TrioSource(dataset, load(data_paths, config.of_part(2), cache), config, seed)
+
+
+def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints | None = None) -> list[Batch]:
+    """Windows as they are, one batch a part, lines brought into their ranges by octaves. With one part they can be
+    moved by so many semitones (n,) instead; a trio's lines are moved by those and then, each, by octaves.
+    """
+    if config.part != "trio":
+        return [plain_batch(dataset, rows, config, moved)]
+    found = []
+    for part in range(len(config.parts)):
+        own, own_config = part_of(dataset, part), config.of_part(part)
+        shift = None
+        if moved is not None and own_config.part != "drums":
+            tokens = np.asarray(own.tokens)[rows].astype(np.int64)
+            shift = moved + octave_shift(moved_lines(tokens, moved), own_config)
+        found.append(plain_batch(own, rows, own_config, shift))
+    return found
+
+
+def lines_of(dataset: Dataset, config: ModelConfig) -> list[Ints]:
+    """The tokens (n, T) of a dataset's parts that are lines."""
+    tokens = np.asarray(dataset.tokens)
+    if config.part == "trio":
+        return [tokens[:, part] for part, name in enumerate(config.parts) if name != "drums"]
+    return [] if config.part == "drums" else [tokens]
+
+
+def part_of(trios: Dataset, part: int) -> Dataset:
+    """The windows of a trio dataset as those of one of its parts."""
+    return Dataset(
+        trios.groups, trios.tokens[:, part], trios.group, trios.song, trios.split, trios.follows,
+        trios.velocities, trios.offsets, trios.has_velocity, trios.precedes, trios.moved,
+    )  # fmt: skip
+
+
+def whole_rows(dataset: Dataset) -> Ints:
+    """All windows, but of a trio's only those that have all of its parts."""
+    pairs = np.array([name.endswith(PAIRS) for name in dataset.groups], dtype=bool)
+    return np.flatnonzero(~pairs[np.asarray(dataset.group)])
+
+
+def long_validation_rows(dataset: Dataset, per_group: int) -> Ints:
+    """The windows that training is judged by: validation songs, or training songs where there are none."""
+    rows = evaluation_rows(dataset, "validation", per_group)
+    return rows if len(rows) else evaluation_rows(dataset, "train", per_group)

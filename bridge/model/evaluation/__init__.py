@@ -1,0 +1,1 @@
+"""How good a model is: scores on held-out songs, and whether what it makes could be music."""

@@ -1,0 +1,1 @@
+"""What is learnt and what it compiles to: the modules, the prior, the resident form, the files."""

@@ -1,0 +1,240 @@
+"""The resident hierarchical models: a bar can be decoded, and heard, long before the others are.
+
+From outside it is a `CompiledModel` whose windows have many bars. Inside, z is turned into an embedding a bar and part
+once (`start`), and each bar is decoded from its own by the compiled 1-bar model: in order, when a few steps are asked
+for; all at once, as so many rows, when whole bars are. A bar's tokens do not depend on which of the two it was.
+
+A trio's windows are streams: bar by bar, and in each bar the steps of the melody, of the bass and of the drums. Its
+classes are as many as the drums have; those that a line has not are ruled out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bridge.model.nets.compiled import PRIOR_METHODS, WARM_UP_RUNS, CompiledModel, DecodeState, Scripted
+from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.flow import Flow
+from bridge.model.nets.hierarchy import HierarchicalVae
+from bridge.model.nets.latent_maps import LatentMaps
+from bridge.model.nets.scripting import exported, scripted
+from bridge.model.nets.vae import DYNAMICS
+from bridge.music.grids import DRUM_CLASSES
+from bridge.music.notes import STEPS_PER_BAR
+
+_NEVER = -1e9
+
+
+class LongState(NamedTuple):
+    """Where a decode of a long window stands, to go on from: B rows.
+
+    `embeddings` (B, U, P, E) say what each bar is to be; `inner` is the state inside the bar (of one part) that `step`,
+    the next one of the stream, lies in, None where a bar begins there.
+    """
+
+    embeddings: Tensor
+    inner: DecodeState | None
+    step: int
+
+
+class _Upper(Scripted):
+    """The scripted upper levels: the encoder over bars, the conductor, and the prior of z."""
+
+    def __init__(self, model: HierarchicalVae, flow: Flow) -> None:
+        super().__init__(flow)
+        config = model.config
+        self.joins: bool = model.upper.join is not None
+        self.join: nn.Module = nn.Identity() if model.upper.join is None else model.upper.join
+        self.encoder, self.mean, self.spread = model.upper.lstm, model.upper.mean, model.upper.spread
+        self.narrow, self.read_straight = model.upper.narrow, model.upper.straight
+        self.places, self.first_state = model.conductor.places.weight, model.conductor.first_state
+        self.conductor, self.out = model.conductor.lstm, model.conductor.out
+        self.told_straight, self.widen = model.conductor.straight, model.conductor.widen
+        self.parts: int = len(config.bar_models)
+
+    @exported
+    def read(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread (B, Z) from embeddings (B, U, P, E)."""
+        x = embedded.flatten(2)
+        straight = self.read_straight(self.narrow(x).flatten(1))
+        if self.joins:
+            x = torch.tanh(self.join(x))
+        last = self.encoder(x)[1][0]
+        state = torch.cat([last[0], last[1]], dim=-1)
+        return self.mean(state) + straight, torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
+
+    @exported
+    def conduct(self, z: Tensor) -> Tensor:
+        """Embeddings (B, U, P, E) from z (B, Z)."""
+        both = torch.tanh(self.first_state(z))
+        half = both.size(1) // 2
+        first = (both[:, :half].unsqueeze(0).contiguous(), both[:, half:].unsqueeze(0).contiguous())
+        hidden = self.conductor(z.unsqueeze(1) + self.places.unsqueeze(0), first)[0]
+        straight = self.told_straight(z).view(z.size(0), hidden.size(1), -1)
+        out = self.out(hidden) + self.widen(straight)
+        embeddings: Tensor = out.view(out.size(0), out.size(1), self.parts, -1)
+        return embeddings
+
+
+class CompiledHierarchy(CompiledModel):
+    """A hierarchical model, compiled and resident on a device. Stateless, as every compiled model is."""
+
+    def __init__(
+        self,
+        model: HierarchicalVae,
+        flow: Flow,
+        device: torch.device,
+        *,
+        maps: LatentMaps,
+        int8: bool | None = None,
+    ) -> None:
+        config = model.config
+        wide = config.bar_models[0].latent_size
+        nowhere = Flow(wide, 2)
+        self.bars = [
+            CompiledModel(model.bar_model(part), nowhere, device, maps=maps, int8=int8)
+            for part in range(len(config.bar_models))
+        ]
+        self.config: ModelConfig = config
+        self.device, self.maps, self.int8 = device, maps, self.bars[0].int8
+        self.prior_mean = flow.centre.detach().cpu()
+        self.keys: list[float] = flow.keys.tolist()
+        self.has_critic, self.has_judge = flow.critic.speaks, flow.judge.speaks
+        model = model.to(device).float()
+        upper = _Upper(model, flow.to(device).float())
+        self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])
+
+    @torch.inference_mode()
+    def encode(
+        self, tokens: Tensor, velocities: Tensor | None = None, offsets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, Z) of windows: tokens (B, T), of a trio the stream (B, 3T); with drums also
+        velocities (0-127) and offset bins (B, T, 9), of a trio (B, 3T, 9).
+        """
+        count, parts = len(tokens), len(self.bars)
+        read = []
+        for part, bar in enumerate(self.bars):
+            pieces = [
+                None if x is None else x.reshape(count * self.config.bars, parts, STEPS_PER_BAR, *x.shape[2:])[:, part]
+                for x in (tokens, velocities, offsets)
+            ]
+            assert pieces[0] is not None
+            mean, _ = bar.encode(pieces[0], pieces[1], pieces[2])
+            read.append(mean.reshape(count, self.config.bars, -1))
+        mean, spread = self._module.read(torch.stack(read, dim=2))
+        return mean, spread
+
+    @torch.inference_mode()
+    def conduct(self, z: Tensor) -> Tensor:
+        """What each bar is to be: embeddings (B, U, P, E) from z (B, Z)."""
+        embeddings: Tensor = self._module.conduct(z.to(self.device))
+        return embeddings
+
+    def start(self, z: Tensor) -> LongState:  # type: ignore[override]
+        """The state before step 0 of the windows at z (B, Z)."""
+        return LongState(self.conduct(z), None, 0)
+
+    def decode(  # type: ignore[override]
+        self, state: LongState, gumbel: Tensor, temperature: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, LongState]:
+        """Decode the next n steps of the stream: see `CompiledModel.decode`. Any chunking gives the same tokens."""
+        pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+        done, steps = 0, gumbel.shape[1]
+        while done < steps:
+            inside = state.step % STEPS_PER_BAR
+            whole = (steps - done) // STEPS_PER_BAR if inside == 0 else 0
+            take = whole * STEPS_PER_BAR or min(steps - done, STEPS_PER_BAR - inside)
+            piece = slice(done, done + take)
+            decode = self._whole_bars if whole > 1 else self._in_one_bar
+            made, state = decode(state, gumbel[:, piece], temperature, bias[:, piece])
+            pieces.append(made)
+            done += take
+        tokens, chances, hidden = (torch.cat([piece[i] for piece in pieces], 1) for i in range(3))
+        return tokens, chances, hidden, state
+
+    def _in_one_bar(
+        self, state: LongState, gumbel: Tensor, temperature: Tensor, bias: Tensor
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], LongState]:
+        bar, part = divmod(state.step // STEPS_PER_BAR, len(self.bars))
+        model, classes = self.bars[part], self.bars[part].config.classes
+        inner = state.inner or model.start(state.embeddings[:, bar, part])
+        tokens, chances, hidden, inner = model.decode(inner, gumbel[..., :classes], temperature, bias[..., :classes])
+        step = state.step + gumbel.shape[1]
+        after = LongState(state.embeddings, None if step % STEPS_PER_BAR == 0 else inner, step)
+        return (tokens, chances, self._widened(hidden)), after
+
+    def _whole_bars(
+        self, state: LongState, gumbel: Tensor, temperature: Tensor, bias: Tensor
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], LongState]:
+        """Whole bars from the beginning of one, as rows of one decode a part."""
+        rows, count, parts = len(gumbel), gumbel.shape[1] // STEPS_PER_BAR, len(self.bars)
+        first = state.step // STEPS_PER_BAR
+        whose = (first + torch.arange(count)) % parts
+        told = state.embeddings.flatten(1, 2)[:, first : first + count]
+        made: list[list[Tensor]] = [[torch.empty(0)] * count for _ in range(3)]
+        for part, model in enumerate(self.bars):
+            mine = (whose == part).nonzero().flatten()
+            if not len(mine):
+                continue
+            classes = model.config.classes
+            grain, lean = (
+                x.reshape(rows, count, STEPS_PER_BAR, -1)[:, mine, :, :classes].flatten(0, 1) for x in (gumbel, bias)
+            )
+            begun = model.start(told[:, mine].flatten(0, 1))
+            played = model.decode(begun, grain, temperature.repeat_interleave(len(mine)), lean)
+            for into, values in zip(made, (played[0], played[1], self._widened(played[2])), strict=True):
+                by_bar = values.reshape(rows, len(mine), *values.shape[1:]).unbind(1)
+                for place, bar in zip(mine.tolist(), by_bar, strict=True):
+                    into[place] = bar
+        tokens, chances, hidden = (torch.cat(bars, 1) for bars in made)
+        return (tokens, chances, hidden), LongState(state.embeddings, None, state.step + gumbel.shape[1])
+
+    def _widened(self, hidden: Tensor) -> Tensor:
+        """Hidden states as wide as the widest part's."""
+        widest = max(model.config.decoder_size for model in self.bars)
+        return torch.nn.functional.pad(hidden, (0, widest - hidden.shape[-1]))
+
+    def dynamics(  # type: ignore[override]
+        self, hidden: Tensor, state: LongState, tokens: Tensor, gumbel: Tensor, temperature: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Velocity bins and offset bins (B, n, 9) for the n steps of the stream before `state`, with the hidden states
+        they came with; 0 in the steps of lines.
+        """
+        part, parts = len(self.bars) - 1, len(self.bars)
+        model = self.bars[part]
+        first = state.step - tokens.shape[1]
+        velocities = torch.zeros(*tokens.shape, DRUM_CLASSES, dtype=torch.long, device=self.device)
+        offsets = torch.zeros_like(velocities)
+        step = first
+        while step < state.step:
+            bar, whose = divmod(step // STEPS_PER_BAR, parts)
+            until = min(state.step, (step // STEPS_PER_BAR + 1) * STEPS_PER_BAR)
+            piece = slice(step - first, until - first)
+            if whose == part:
+                inner = model.start(state.embeddings[:, bar, part])
+                states = hidden[:, piece, : model.config.decoder_size]
+                made = model.dynamics(states, inner, tokens[:, piece], gumbel[:, piece], temperature)
+                velocities[:, piece], offsets[:, piece] = made
+            step = until
+        return velocities, offsets
+
+    def warm_up(self, shapes: tuple[tuple[int, int], ...]) -> None:
+        """Run every (batch, steps) shape that will be used, `WARM_UP_RUNS` times, so that no click pays for it."""
+        config, parts = self.config, len(self.bars)
+        stream, drums = config.steps * parts, config.parts[-1] == "drums"
+        for batch, steps in shapes:
+            gumbel = torch.zeros(batch, steps, config.classes)
+            for _ in range(WARM_UP_RUNS):
+                tokens = torch.zeros(batch, stream, dtype=torch.long)
+                dynamics = torch.zeros(batch, stream, DRUM_CLASSES, dtype=torch.long) if drums else None
+                self.encode(tokens, dynamics, dynamics)
+                z = self.prior(torch.full((batch,), 0.5), torch.zeros(batch, config.latent_size))
+                played, _, hidden, after = self.decode(
+                    self.start(z), gumbel, torch.ones(batch), torch.zeros_like(gumbel)
+                )
+                if drums:
+                    grain = torch.zeros(batch, steps, DRUM_CLASSES, DYNAMICS)
+                    self.dynamics(hidden, after, played, grain, torch.ones(batch))

@@ -1,0 +1,190 @@
+"""The trained models: where they are, loading and checking their weights, and writing them with their cards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
+from bridge.model.nets.config import CONFIGS, config_of
+from bridge.model.nets.flow import Flow, flow_from, tensors_of
+from bridge.model.nets.hierarchy import HierarchicalVae
+from bridge.model.nets.latent_maps import MAP_NAMES, LatentMaps
+from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
+from bridge.model.nets.vae import MusicVae
+from bridge.paths import models_folder
+
+WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
+#: What is in a weights file besides the weights of the model.
+_BESIDE_THE_MODEL = ("prior.", "maps.")
+#: What of the prior has to fit its own inverse, or its neighbours: it is kept in sixteen bits.
+_FINE = (".rotation", ".whitening")
+_MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
+
+
+class ModelFileError(ValueError):
+    """A model that is not there, is not whole, or is not what its card says; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model's modules with its prior and its card."""
+
+    model: MusicVae | HierarchicalVae
+    flow: Flow
+    maps: LatentMaps
+    card: Mapping[str, Any]
+
+
+def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """The card of a model.
+
+    Raises:
+        UnknownModelError: no such name.
+        ModelFileError: it has not been trained here, or its card cannot be read.
+    """
+    config_of(name)
+    path = (folder or models_folder()) / name / CARD_FILE
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: expected the card of {name}; this model has not been trained here") from None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path}: expected a readable card.json ({error})") from error
+    if not isinstance(card, dict) or "sha256" not in card:
+        raise ModelFileError(f"{path}: expected a card with the weights' sha256")
+    return card
+
+
+def list_models(folder: Path | None = None) -> list[dict[str, Any]]:
+    """The cards of every model that is there, in the order of the family."""
+    where = folder or models_folder()
+    return [read_card(name, where) for name in CONFIGS if (where / name / CARD_FILE).is_file()]
+
+
+def load_model(name: str, folder: Path | None = None) -> Loaded:
+    """A model's modules in float32 on the CPU, its weights checked against its card.
+
+    Raises:
+        UnknownModelError, ModelFileError: no such model, or weights that are missing, changed or of another shape.
+    """
+    tensors, card = _checked(name, folder)
+    with _told_of(name, folder):
+        flow = flow_from(tensors)
+        maps = LatentMaps(*(tensors.pop(key) for key in _MAP_KEYS))
+        return Loaded(_model_of(name, tensors), flow, maps, card)
+
+
+def stored_model(name: str, folder: Path | None = None) -> tuple[MusicVae | HierarchicalVae, dict[str, Any]]:
+    """A model's modules without its prior and maps, whatever version wrote those, and its card.
+
+    Raises:
+        UnknownModelError, ModelFileError: as `load_model`.
+    """
+    tensors, card = _checked(name, folder)
+    own = {key: value for key, value in tensors.items() if not key.startswith(_BESIDE_THE_MODEL)}
+    with _told_of(name, folder):
+        return _model_of(name, own), card
+
+
+def _checked(name: str, folder: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What is in a weights file, in float32, and the card whose hash it has."""
+    card = read_card(name, folder)
+    path = (folder or models_folder()) / name / WEIGHTS_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: expected the weights of {name} ({error.strerror or error})") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card["sha256"]:
+        raise ModelFileError(f"{path}: expected sha256 {card['sha256']}, found {found}: the file is damaged or changed")
+    with _told_of(name, folder):
+        return from_eight_bits(load(data)), card
+
+
+@contextmanager
+def _told_of(name: str, folder: Path | None) -> Iterator[None]:
+    """What goes wrong with the tensors of a weights file, told with its name."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        path = (folder or models_folder()) / name / WEIGHTS_FILE
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"{path}: expected weights of {name} as this version builds it ({reason})") from error
+
+
+def _model_of(name: str, tensors: dict[str, Tensor]) -> MusicVae | HierarchicalVae:
+    config = config_of(name)
+    if config.bar_models:
+        long = HierarchicalVae(config)
+        long.load_shipped(tensors)
+        return long.eval()
+    model = MusicVae(config)
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
+
+
+def load_compiled(name: str, device: str = "auto", folder: Path | None = None) -> CompiledModel:
+    """A model compiled for a device: auto (CUDA where there is one), cpu, cuda, cuda:N or mps.
+
+    Raises:
+        UnknownModelError, ModelFileError: as `load_model`.
+    """
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return compiled_from(load_model(name, folder), torch.device(chosen))
+
+
+def compiled_from(loaded: Loaded, device: torch.device) -> CompiledModel:
+    """A loaded model compiled for a device."""
+    if isinstance(loaded.model, HierarchicalVae):
+        return CompiledHierarchy(loaded.model, loaded.flow, device, maps=loaded.maps)
+    return CompiledModel(loaded.model, loaded.flow, device, maps=loaded.maps)
+
+
+def write_model(
+    name: str,
+    weights: Mapping[str, Tensor],
+    flow: Flow,
+    maps: LatentMaps,
+    card: Mapping[str, Any],
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Write weights (matrices in int8, the rest in fp16) and card atomically, weights first; returns the card as
+    written, with sizes and hash.
+    """
+    config = config_of(name)
+    parameters = sum(value.numel() for value in weights.values())
+    data = save(in_eight_bits({**weights, **tensors_of(flow), **maps.tensors()}, _FINE))
+    full = {
+        "name": name,
+        "parts": list(config.parts),
+        "bars": config.bars,
+        "parameters": parameters,
+        "latent_size": config.latent_size,
+        "attributes": list(config.attributes),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **card,
+    }
+    where = (folder or models_folder()) / name
+    where.mkdir(parents=True, exist_ok=True)
+    _replace(where / WEIGHTS_FILE, data)
+    _replace(where / CARD_FILE, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
+    return full
+
+
+def _replace(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside.write_bytes(data)
+    beside.replace(path)

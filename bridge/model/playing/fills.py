@@ -1,0 +1,92 @@
+"""A fill: one bar of a drum loop played otherwise, the bars round it as they are.
+
+The bar is decoded as the last of its window, after the bars that sound before it: from the loop's own point, moved
+along the model's `fill` direction, with a growing lean on snare and toms. Of several candidates the fullest is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.model.nets import noise
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.config import ModelConfig
+from bridge.model.playing.candidates import CANDIDATES
+from bridge.model.playing.decoding import Decoded, WindowDecode
+from bridge.model.playing.framing import Frame, WindowTokens, to_bars, to_windows, window_beats
+from bridge.model.playing.generation import encode_bars
+from bridge.model.playing.keeping import FORBIDDEN
+from bridge.music.grids import DRUM_CLASSES, Ints
+from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT, Bars, cut, repeated_to
+from bridge.music.splice import with_bar
+
+_FILL_CLASSES = (1, 4, 5, 6)  # snare and toms
+_TIME_CLASSES = (2, 8)  # closed hat and ride keep the time that a fill breaks
+_AMOUNT = 1.0  # of the `fill` attribute's knob
+_BEAT_NATS = 2.0  # for the loop's own hits on the bar's first beat
+_FILL_NATS = 4.0
+_TIME_NATS = -3.0
+_REST_NATS = -2.5
+_NATS_WORTH_A_HIT = 12.0
+
+
+def with_fill(
+    model: CompiledModel, loop: Bars, start_beats: float, bar_beats: float, seed: int, temperature: float
+) -> Bars:
+    """The loop with a fill in the bar that begins at `start_beats`.
+
+    Raises:
+        ValueError: not a model of drums.
+    """
+    config = model.config
+    if config.part != "drums":
+        raise ValueError(f"{config.name} plays no drums")
+    beats = window_beats(config)
+    from_beats = (start_beats + bar_beats - beats) % loop.length
+    window = _turned(loop, from_beats, beats)
+    tokens = to_windows(window, Frame(), config)[0]
+    first = max(0, config.steps - round(bar_beats / STEP_BEATS))
+    direction = model.maps.offset(config.attributes, {"fill": _AMOUNT}, {})
+    point = encode_bars(model, window, Frame()).means[0] + direction
+    seeds = [noise.derived(seed, row) for row in range(CANDIDATES)]
+    bias = _fill_bias(tokens, first, config)
+    rows = WindowDecode(model, point.expand(CANDIDATES, -1), seeds, temperature, bias).run()
+    best = max(rows, key=lambda row: _fullness(row, first))
+    played = to_bars([best.window], Frame(), config, beats)
+    return with_bar(loop, played, start_beats, bar_beats, first * STEP_BEATS - start_beats)
+
+
+def _turned(loop: Bars, from_beats: float, length_beats: float) -> Bars:
+    """The loop as it sounds from `from_beats` on, for so long."""
+    return cut(repeated_to(loop, from_beats + length_beats), from_beats, length_beats)
+
+
+def _fill_bias(window: WindowTokens, first: int, config: ModelConfig) -> Tensor:
+    """The bias (T, C): what comes before the bar is forced, the bar itself turns into a fill."""
+    tokens = torch.from_numpy(window.tokens.astype(np.int64))
+    steps = torch.arange(config.steps)
+    bias = torch.zeros(config.steps, config.classes)
+    bias[:first] = FORBIDDEN
+    bias[steps[:first], tokens[:first]] = 0.0
+    ramp = torch.linspace(0.0, 1.0, max(1, config.steps - first))[:, None]
+    sets = torch.arange(config.classes)
+    hits = _any_of(sets, _FILL_CLASSES) * _FILL_NATS + _any_of(sets, _TIME_CLASSES) * _TIME_NATS
+    hits[0] = _REST_NATS
+    bias[first:] = ramp * hits
+    on_the_one = slice(first, min(first + STEPS_PER_BEAT, config.steps))
+    bias[steps[on_the_one], tokens[on_the_one]] += _BEAT_NATS
+    return bias
+
+
+def _any_of(sets: Tensor, classes: tuple[int, ...]) -> Tensor:
+    """1 for the sets of hits that hold one of the classes, 0 for the others."""
+    mask = sum(1 << drum for drum in classes)
+    return ((sets & mask) > 0).float()
+
+
+def _fullness(row: Decoded, first: int) -> float:
+    """How much of a fill a candidate is, unlikely hits counting for less."""
+    bits: Ints = row.window.tokens[first:, None] >> np.arange(DRUM_CLASSES) & 1
+    return float(bits[:, _FILL_CLASSES].sum()) - row.surprise_nats / _NATS_WORTH_A_HIT

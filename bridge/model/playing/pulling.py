@@ -1,0 +1,121 @@
+"""What pulls a decode towards more or less of an attribute, besides the way in the latent space: biases on the logits.
+
+A direction alone moves what the posterior knows of an attribute and drags others along. So the decoder is also told, by
+a few nats, where to strike and which pitches to prefer; how strongly is what candidates differ in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.model.nets import noise
+from bridge.model.nets.config import ModelConfig
+from bridge.model.playing.framing import WindowTokens
+from bridge.model.playing.keeping import FORBIDDEN
+from bridge.model.playing.steering import diatonic_set
+from bridge.music.grids import DRUM_CLASSES, HIT_SETS, LOWEST_PITCH, PITCHES, Floats, Ints, tokens_line
+from bridge.music.notes import STEPS_PER_BAR
+
+_STRIKE_NATS, _REST_NATS, _WEAK_NATS, _OUTSIDE_NATS = 4.0, 5.0, 8.0, 18.0
+_AIM_NATS, _NEAR_NATS, _STRAY_NATS, _KEY_NATS = 5.0, 0.3, 0.15, 5.0
+_HIT_NATS, _FILL_NATS, _OFF_BEAT_NATS = 1.5, 4.0, 3.0
+_GOLDEN, _TURNS, _WISH_NATS = 0.618, 7.0, 2.0
+_STRETCH, _ZIGZAG_SEMITONES = 1.5, 4.0
+#: Toms and crash, and kick and snare: what fills and beats are made of (as `attributes` measures them).
+_FILL_DRUMS, _BEAT_DRUMS = (4, 5, 6, 7), (0, 1)
+_BITS = torch.from_numpy((np.arange(HIT_SETS)[:, None] >> np.arange(DRUM_CLASSES) & 1).astype(np.float32))
+
+
+def pull(attribute: str, strength: float, base: WindowTokens, heard: list[WindowTokens], config: ModelConfig) -> Tensor:
+    """A bias (T, C) that pulls the decode of `base` towards more of an attribute (`strength` 0 to 1) or less (0 to -1).
+
+    `heard` is the whole loop in the model's own pitches: its key is kept in lines, except by `diatonic` downwards.
+    """
+    if config.part == "drums":
+        return _DRUM_PULLS[attribute](strength, config)
+    bias = torch.zeros(config.steps, config.classes)
+    key = diatonic_set(heard)
+    outside = torch.tensor([key is not None and (p + LOWEST_PITCH) % 12 not in key for p in range(PITCHES)])
+    if attribute in ("interval", "diatonic"):
+        _hold_rhythm(bias, base.tokens)
+    if attribute != "diatonic":
+        bias[:, :PITCHES] -= _KEY_NATS * outside
+    elif strength > 0.0:
+        bias[:, :PITCHES] += FORBIDDEN * outside
+    else:
+        bias[:, :PITCHES] += _outwards(strength, base.tokens) * outside
+    if attribute == "density":
+        bias[:, :PITCHES] += (_STRIKE_NATS if strength > 0.0 else _REST_NATS) * strength
+    elif attribute == "syncopation":
+        _off_the_beat(bias, strength)
+    bias[:, :PITCHES] += _near(_aimed_at(attribute, strength, base.tokens), attribute)
+    return bias
+
+
+def _hold_rhythm(bias: Tensor, tokens: Ints) -> None:
+    for step, token in enumerate(tokens.tolist()):
+        if token < PITCHES:
+            bias[step, PITCHES:] = FORBIDDEN
+        else:
+            bias[step] = FORBIDDEN
+            bias[step, token] = 0.0
+
+
+def _off_the_beat(bias: Tensor, strength: float) -> None:
+    """Strikes a sixteenth or an eighth off the beat are liked, and those on the beats after them are not."""
+    steps = torch.arange(len(bias))
+    weak = (steps % 4 != 0).float() * 2.0 - 1.0
+    weak[0] = 0.0
+    bias[:, :PITCHES] += _WEAK_NATS * strength * weak[:, None]
+
+
+def _aimed_at(attribute: str, strength: float, tokens: Ints) -> Floats:
+    """The pitch (T,) that each step is to be near: the one that sounds there, NaN before the first note. For narrower
+    intervals its distance from the mean is shrunk; for wider ones stretched, and notes go up and down in turn.
+    """
+    sounding = tokens_line(tokens)[0].astype(np.float64)
+    aimed = np.where(sounding >= 0, sounding, np.nan)
+    struck = tokens[tokens < PITCHES]
+    if attribute == "interval" and len(struck):
+        mean = struck.mean()
+        aimed = mean + (aimed - mean) * (1.0 + (_STRETCH * strength if strength > 0.0 else strength))
+        turn = np.cumsum(tokens < PITCHES) % 2 * 2 - 1
+        aimed = aimed + _ZIGZAG_SEMITONES * max(0.0, strength) * turn
+    return aimed
+
+
+def _outwards(strength: float, tokens: Ints) -> Tensor:
+    """A bonus (T, 88) on some of the notes, more of them the lower the strength, here for one pitch and there for
+    another: notes that all leave a key together are in another one.
+    """
+    nth = np.cumsum(tokens < PITCHES)
+    chosen = (nth * _GOLDEN + abs(strength) * _TURNS) % 1.0 < 0.2 + 0.5 * abs(strength)
+    wish = noise.gumbel(round(-1000 * strength), noise.TURNS, 0, len(tokens), PITCHES)
+    return torch.from_numpy(np.where(chosen[:, None], _OUTSIDE_NATS + _WISH_NATS * wish, -_OUTSIDE_NATS)).float()
+
+
+def _near(aimed: Floats, attribute: str) -> Tensor:
+    """A bias (T, 88) against pitches the further they are from those aimed at."""
+    away = np.abs(np.arange(PITCHES)[None] - aimed[:, None])
+    nats = {"interval": _AIM_NATS, "diatonic": _NEAR_NATS}.get(attribute, _STRAY_NATS)
+    return torch.from_numpy(-nats * np.nan_to_num(away, nan=0.0)).float()
+
+
+def _fuller(strength: float, config: ModelConfig) -> Tensor:
+    return (_HIT_NATS * strength * _BITS.sum(1)).expand(config.steps, -1)
+
+
+def _off_beat(strength: float, config: ModelConfig) -> Tensor:
+    weak = (torch.arange(config.steps) % 4 != 0).float() * 2.0 - 1.0
+    return _OFF_BEAT_NATS * strength * weak[:, None] * _BITS[:, _BEAT_DRUMS].sum(1)
+
+
+def _filled(strength: float, config: ModelConfig) -> Tensor:
+    bias = torch.zeros(config.steps, config.classes)
+    bias[-STEPS_PER_BAR:] = _FILL_NATS * strength * _BITS[:, _FILL_DRUMS].sum(1)
+    return bias
+
+
+_DRUM_PULLS = {"density": _fuller, "syncopation": _off_beat, "fill": _filled}

@@ -1,0 +1,1 @@
+"""What was measured, with tables, pictures and the page that tells it."""

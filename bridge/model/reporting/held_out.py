@@ -1,0 +1,92 @@
+"""Held-out windows as loops: drawn by the diet the prior was fitted on, and in pairs that have nothing in common."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.model.data.dataset import Dataset
+from bridge.model.data.long_windows import plain_parts
+from bridge.model.data.training_data import DIETS, evaluation_rows, group_chances
+from bridge.model.nets.config import ModelConfig, Part
+from bridge.model.nets.vae import NEUTRAL_VELOCITY, Batch
+from bridge.model.playing.framing import window_beats
+from bridge.music.grids import DrumGrid, Ints, decode_drums, decode_line, encode_drums, encode_line, metric_velocity
+from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
+
+
+def drawn_rows(dataset: Dataset, split: str, count: int, part: Part, seed: int) -> Ints:
+    """Up to `count` different windows of a split, drawn by the diet; a trio has none: those with all parts, evenly."""
+    rng = np.random.default_rng(seed)
+    if part not in DIETS:
+        rows = evaluation_rows(dataset, split, len(dataset.tokens))
+        drawn: Ints = rng.choice(rows, min(count, len(rows)), replace=False)
+    else:
+        drawn = _by_diet(dataset, split, count, part, rng)
+    return drawn
+
+
+def _by_diet(dataset: Dataset, split: str, count: int, part: Part, rng: np.random.Generator) -> Ints:
+    rows = dataset.indices(split)
+    group = np.asarray(dataset.group)[rows]
+    sizes = np.bincount(group, minlength=len(dataset.groups))
+    chances = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
+    possible = int((chances > 0.0).sum())
+    drawn: Ints = rng.choice(rows, min(count, possible), replace=False, p=chances / chances.sum())
+    return drawn
+
+
+def window_tokens(dataset: Dataset, rows: Ints, config: ModelConfig) -> dict[Part, Ints]:
+    """The tokens (n, T) of windows by part, lines in the model's range."""
+    batches = plain_parts(dataset, rows, config)
+    return {part: batch.tokens.numpy() for part, batch in zip(config.parts, batches, strict=True)}
+
+
+def loops_of(dataset: Dataset, rows: Ints, config: ModelConfig) -> list[Bars]:
+    """Windows as loops, lines in the model's range."""
+    batches = plain_parts(dataset, rows, config)
+    loops = []
+    for index in range(len(rows)):
+        notes = [note for number, batch in enumerate(batches) for note in _notes(batch, index, number)]
+        loops.append(Bars(in_order(notes), window_beats(config)))
+    return loops
+
+
+def _notes(batch: Batch, index: int, part: int) -> tuple[Note, ...]:
+    """The notes of one window of a part."""
+    tokens = batch.tokens[index].numpy()
+    if batch.velocities is None or batch.offsets is None:
+        return decode_line(tokens, metric_velocity, part=part).notes
+    known = batch.velocities[index].numpy()
+    grid = DrumGrid(tokens, np.where(known > 0, known, NEUTRAL_VELOCITY), batch.offsets[index].numpy())
+    return decode_drums(grid, part=part).notes
+
+
+def unrelated_pairs(dataset: Dataset, count: int, config: ModelConfig, seed: int) -> list[tuple[Bars, Bars]]:
+    """`count` pairs of loops of test songs, never two of one song."""
+    song = np.asarray(dataset.song)
+    rng = np.random.default_rng(seed)
+    rows = drawn_rows(dataset, "test", 4 * count, config.part, seed)
+    pairs: list[tuple[int, int]] = []
+    while len(pairs) < count:
+        a, b = rng.choice(rows, 2, replace=False).tolist()
+        if song[a] != song[b]:
+            pairs.append((a, b))
+    loops = loops_of(dataset, np.array(pairs).reshape(-1), config)
+    return list(zip(loops[::2], loops[1::2], strict=True))
+
+
+def grid_tokens(bars: Bars, part: Part, index: int | None = None) -> Ints:
+    """The tokens (T,) of a loop's notes, or of those of one part of a trio, as they are: no octave is folded."""
+    steps = round(bars.length / STEP_BEATS)
+    if index is not None:
+        bars = Bars(tuple(note for note in bars.notes if note.part == index), bars.length)
+    return encode_drums(bars, steps).hits if part == "drums" else encode_line(bars, steps, top=part == "melody")
+
+
+def tokens_of_loops(loops: list[Bars], config: ModelConfig) -> dict[Part, Ints]:
+    """The tokens (n, T) of loops of one length, by part."""
+    parts = config.parts
+    return {
+        part: np.stack([grid_tokens(loop, part, index if len(parts) > 1 else None) for loop in loops])
+        for index, part in enumerate(parts)
+    }

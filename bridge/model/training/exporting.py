@@ -1,0 +1,201 @@
+"""From a finished training run to a model folder: the prior fitted, the scores taken, weights and card written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from bridge.model.data.chains import SHORT_BARS, Chains, Posteriors, chains_of
+from bridge.model.data.corpus import open_collections
+from bridge.model.data.dataset import Dataset, load
+from bridge.model.data.long_windows import plain_parts, whole_rows
+from bridge.model.data.training_data import group_chances
+from bridge.model.evaluation.evaluate import evaluate_split
+from bridge.model.nets.config import TEMPERATURES, ModelConfig, config_of
+from bridge.model.nets.flow import Flow
+from bridge.model.nets.hierarchy import HierarchicalVae
+from bridge.model.nets.latent_maps import LatentMaps, fit_maps
+from bridge.model.nets.noise import derived
+from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
+from bridge.model.nets.registry import Loaded, ModelFileError, compiled_from, stored_model, write_model
+from bridge.model.nets.vae import MusicVae
+from bridge.model.playing.attributes import measure
+from bridge.model.playing.generation import played_again
+from bridge.model.training.adversarial import sharpen
+from bridge.model.training.critic_training import fit_critic, fit_judge
+from bridge.model.training.curves import curves_of
+from bridge.model.training.flow_training import context_gains, fit_flow
+from bridge.music.grids import Ints
+
+#: How many windows the prior is fitted on, with those before and after them, and how many the maps.
+_CHAINS, _LONG_CHAINS, _POINTS = 60_000, 36_000, 20_000
+_PRIOR_KIND = "normalising flow over posterior samples, told of up to four windows before"
+_SHARPENED = "; trained further against a discriminator of its draws"
+_RESAMPLED = "; of its draws with nothing before them one is taken by the odds that a critic gives them"
+_JUDGED = "; of what is played at four of them one is taken by the odds that a judge gives it"
+#: How many windows played by the model the judge learns from, and how many more it is checked with.
+_PLAYED, _CHECKED = 12_000, 2_000
+#: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
+_LONG_SCORED = 320
+
+
+def _is_sharpened(config: ModelConfig) -> bool:
+    """Whether a model's flow is: those of long windows, of which a critic makes thinner samples; trios are too few."""
+    return config.bars > SHORT_BARS and config.part != "trio"
+
+
+def _kind_of_prior(flow: Flow, config: ModelConfig) -> str:
+    """What a card says about a prior."""
+    sharpened = _SHARPENED if _is_sharpened(config) else ""
+    return _PRIOR_KIND + sharpened + (_RESAMPLED if flow.critic.speaks else "") + (_JUDGED if flow.judge.speaks else "")
+
+
+def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
+    """The model's reading of windows of a dataset."""
+
+    def posteriors(rows: Ints, moved: Ints) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            return model.encode(plain_parts(dataset, rows, model.config, moved))
+
+    return posteriors
+
+
+def drawn_chains(model: MusicVae | HierarchicalVae, dataset: Dataset, split: str, count: int, seed: int) -> Chains:
+    """Chains that end at up to `count` different windows of a split, drawn by the diet; of all songs where a split is
+    empty.
+    """
+    part = model.config.part
+    rows = np.intersect1d(dataset.indices(split), whole_rows(dataset))
+    if not len(rows):
+        rows = whole_rows(dataset)
+    group = np.asarray(dataset.group)[rows]
+    sizes = np.bincount(group, minlength=len(dataset.groups))
+    weights = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
+    possible = int((weights > 0.0).sum())
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(rows, min(count, possible), replace=False, p=weights / weights.sum())
+    return chains_of(dataset, drawn, model.config, posteriors_of(model, dataset))
+
+
+def fit_latent(
+    model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int
+) -> tuple[Flow, LatentMaps, dict[str, float]]:
+    """The prior, the maps, and what the prior was worth on validation songs (nats a window)."""
+    config = model.config
+    most = _CHAINS if config.bars <= SHORT_BARS else _LONG_CHAINS
+    train = drawn_chains(model, dataset, "train", most, seed)
+    held_out = drawn_chains(model, dataset, "validation", most // 16, seed)
+    flow = fit_flow(train, held_out, seed)
+    if not train.long:
+        fit_critic(flow, train, held_out, seed)
+    elif _is_sharpened(config):
+        sharpen(flow, train, seed)
+    own = train.drawn_by_diet(_POINTS, seed)
+    measured = torch.zeros(len(own), 0)
+    if config.attributes:
+        plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
+        measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
+    maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured)
+    if not train.long and config.part != "drums":  # the others it made no better
+        resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
+        heat, windows = TEMPERATURES[config.part], len(train.rows)
+        played = played_again(resident, min(_PLAYED, windows), derived(seed, 0), heat)
+        besides = played_again(resident, min(_CHECKED, windows), derived(seed, 1), heat)
+        fit_judge(flow, train, held_out, played, besides, seed)
+    worth = {}
+    if len(held_out.followed()):
+        worth["context_gain_nats"] = round(float(context_gains(flow, held_out, seed).mean()), 2)
+    return flow, maps, worth
+
+
+def _as_shipped(
+    config: ModelConfig, found: Mapping[str, Tensor]
+) -> tuple[MusicVae | HierarchicalVae, dict[str, Tensor]]:
+    """The model with its weights as coarse as they will be in the file, and those weights."""
+    if config.bar_models:
+        long = HierarchicalVae(config)
+        weights = from_eight_bits(in_eight_bits(long.shipped(found)))
+        long.load_shipped(weights)
+        return long.eval(), weights
+    model = MusicVae(config)
+    weights = from_eight_bits(in_eight_bits(found))
+    model.load_state_dict(weights)
+    return model.eval(), weights
+
+
+def _scores(model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int) -> dict[str, Any]:
+    """What the card says the weights score: on test songs, or on all there are where none were held out."""
+    held_out = len(dataset.indices("test")) > 0
+    few = _LONG_SCORED if isinstance(model, HierarchicalVae) else None
+    return {"songs_held_out": held_out, **evaluate_split(model, dataset, "test" if held_out else "train", seed, few)}
+
+
+def export(
+    name: str,
+    run_dir: Path,
+    data_paths: Sequence[Path],
+    *,
+    models_dir: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    card: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write models/NAME from the best weights of a training run; returns the card.
+
+    The scores are of test songs, taken with the weights as shipped (rounded to fp16 or int8). `card` adds to or
+    replaces what the card says about data and licence.
+
+    Raises:
+        ModelFileError: the run has left no weights.
+    """
+    config = config_of(name)
+    path = run_dir / "best.safetensors"
+    if not path.is_file():
+        raise ModelFileError(f"{path}: expected the best weights of a training run")
+    with safe_open(path, framework="pt") as file:
+        facts = file.metadata() or {}
+        found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+    model, weights = _as_shipped(config, found)
+    dataset = load(data_paths, config, cache or run_dir / "index")
+    sources = {group.split(" ")[0] for group in dataset.groups}
+    collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
+    flow, maps, worth = fit_latent(model, dataset, seed)
+    full = {
+        "trained_on": "cpu",
+        "steps": int(facts.get("steps", 0)),
+        "minutes": float(facts.get("minutes", 0.0)),
+        "windows_seen": int(facts.get("windows", 0)),
+        "data": sorted(f"{c.source}: {c.licence}" for c in collections),
+        "licence": "what its data allows: see data",
+        "scores": _scores(model, dataset, seed),
+        "curves": curves_of(run_dir),
+        "prior": {"kind": _kind_of_prior(flow, config), "ways": flow.ways, **worth},
+        **(card or {}),
+    }
+    return write_model(name, weights, flow, maps, full, models_dir)
+
+
+def refit(
+    name: str, data_paths: Sequence[Path], *, models_dir: Path | None = None, cache: Path, seed: int = 0
+) -> dict[str, Any]:
+    """Fit the prior and the maps of models/NAME anew to the weights that are there, and score those again; returns the
+    card, which keeps all else.
+
+    Raises:
+        ModelFileError: no such model here.
+    """
+    stored, card = stored_model(name, models_dir)
+    own = stored.shipped(stored.state_dict()) if isinstance(stored, HierarchicalVae) else stored.state_dict()
+    model, weights = _as_shipped(config_of(name), own)
+    dataset = load(data_paths, config_of(name), cache)
+    flow, maps, worth = fit_latent(model, dataset, seed)
+    kept = {key: value for key, value in card.items() if key != "sha256"}
+    scores = {**kept["scores"], **_scores(model, dataset, seed)}
+    full = {**kept, "scores": scores, "prior": {"kind": _kind_of_prior(flow, model.config), "ways": flow.ways, **worth}}
+    return write_model(name, weights, flow, maps, full, models_dir)

@@ -1,0 +1,302 @@
+"""What every training run does: steps, schedules, moving average, validation, checkpoints. What it trains is a
+subclass's business.
+
+Runs on torch 2.11-2.13 with numpy and safetensors alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bridge.model.data.training_data import Array
+from bridge.model.evaluation.scoring import ACTIVE_NATS, Readings, macro_note_f1, step_accuracy
+from bridge.model.nets.config import ModelConfig
+from bridge.model.training import ranks
+
+log = logging.getLogger(__name__)
+
+DROPOUT = 0.15
+#: Velocities and offsets are noisier than hits (77 nats a window against 40): at full weight they would take the
+#: latent's rate for themselves.
+_DYNAMICS_SHARE = 0.25
+_WEIGHT_DECAY = 0.01
+EMA = 0.999
+_CLIP = 1.0
+_VALIDATIONS = 40
+_VALIDATION_AT_MOST_EVERY_S = 90.0
+_CHECKPOINT_EVERY_S = 120.0
+#: A step that took longer was not training: the machine slept, or the process was stopped.
+_LONGEST_STEP_S = 60.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training run stands; the mean losses are since the last report, in nats a window."""
+
+    fraction: float
+    steps: int
+    windows: int
+    elapsed_s: float
+    token_nats: float
+    dynamics_nats: float
+    rate_nats: float
+    note_f1: float = math.nan
+    forced: float = math.nan
+    sampled: float = math.nan
+    active: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How learning rate, beta and the mixing of own tokens go over a run, all by fractions of its minutes."""
+
+    peak_rate: float
+    last_rate: float
+    warm_up_steps: int
+    first_beta: float
+    beta_full_at: float
+    mix_from: float
+    mix_until: float
+    mix_most: float = 0.5
+
+    def at(self, fraction: float, step: int) -> tuple[float, float, float]:
+        """Learning rate, beta and mixing probability at a fraction of the run."""
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, fraction)))
+        rate = (self.last_rate + (self.peak_rate - self.last_rate) * cosine) * min(1.0, (step + 1) / self.warm_up_steps)
+        beta = self.first_beta + (1.0 - self.first_beta) * min(1.0, fraction / self.beta_full_at)
+        mix = self.mix_most * min(1.0, max(0.0, (fraction - self.mix_from) / (self.mix_until - self.mix_from)))
+        return rate, beta, mix
+
+
+FROM_SCRATCH = Schedule(1.5e-3, 2e-5, 200, first_beta=0.02, beta_full_at=0.4, mix_from=0.3, mix_until=0.8)
+#: Weights that know music already: small steps, and everything in force from the start.
+FINE_TUNING = Schedule(2e-4, 1e-5, 50, first_beta=1.0, beta_full_at=1.0, mix_from=-1.0, mix_until=0.0)
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 matrix products are clearly faster than float32 here (measured on a CPU, not guessed)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu":
+        return False
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(512, 512).to(dtype)
+        runs = []
+        for _ in range(8):
+            began = time.perf_counter()
+            torch.mm(a, a)
+            runs.append(time.perf_counter() - began)
+        seconds[dtype] = min(runs)
+    return seconds[torch.bfloat16] * 1.5 < seconds[torch.float32]
+
+
+class Optimiser:
+    """AdamW on float32 master weights, with clipping and an exponential moving average; the model may be bfloat16.
+
+    A weight without a gradient stays as it is.
+    """
+
+    def __init__(self, model: nn.Module, memory: float = EMA) -> None:
+        """The average keeps a share `memory` of itself at every step."""
+        self._memory = memory
+        self.names = [name for name, _ in model.named_parameters()]
+        self._live = list(model.parameters())
+        self.master = [p.detach().float().clone().requires_grad_() for p in self._live]
+        self.ema = [p.detach().clone() for p in self.master]
+        self._adam = torch.optim.AdamW(
+            self.master, lr=FROM_SCRATCH.peak_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+        )
+
+    def step(self, rate: float, steps_done: int) -> None:
+        """One update of the master weights from the model's gradients; the model gets the result."""
+        for master, live in zip(self.master, self._live, strict=True):
+            master.grad = None if live.grad is None else live.grad.float()
+            live.grad = None
+        ranks.average(master.grad for master in self.master if master.grad is not None)
+        torch.nn.utils.clip_grad_norm_(self.master, _CLIP)
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.step()
+        keep = min(self._memory, (1.0 + steps_done) / (10.0 + steps_done))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.ema, [p.detach() for p in self.master], 1.0 - keep)
+            self._publish()
+
+    def _publish(self) -> None:
+        for live, master in zip(self._live, self.master, strict=True):
+            live.copy_(master)
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The moving average of every weight, float32, by name."""
+        return dict(zip(self.names, self.ema, strict=True))
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"master": [p.detach() for p in self.master], "ema": self.ema, "adam": self._adam.state_dict()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up where `state` left off."""
+        for ours, theirs in zip(self.master + self.ema, state["master"] + state["ema"], strict=True):
+            ours.copy_(theirs)
+        self._adam.load_state_dict(state["adam"])
+        self._publish()
+
+
+class Run(ABC):
+    """One training run of one model in one folder. The average of its weights keeps a share `memory` of itself at every
+    step.
+    """
+
+    memory = EMA
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        model: nn.Module,
+        out_dir: Path,
+        device: torch.device,
+        seed: int,
+        schedule: Schedule = FROM_SCRATCH,
+    ) -> None:
+        self.config, self.out_dir, self.device, self.seed, self.schedule = config, out_dir, device, seed, schedule
+        self.model = model.to(device)
+        self.reference = copy.deepcopy(self.model).eval()
+        self.cuda = device.type == "cuda"
+        self.bfloat16 = bool(ranks.first_says(float(fast_bfloat16(device)), device))
+        if self.bfloat16 and not self.cuda:
+            self.to_compute()
+        self.optimiser = Optimiser(self.model, self.memory)
+        self.steps = self.windows = 0
+        self.elapsed_s = 0.0
+        self.best_f1 = -1.0
+
+    @abstractmethod
+    def to_compute(self) -> None:
+        """Put the heavy layers into bfloat16."""
+
+    @abstractmethod
+    def open_source(self, seed: int) -> int:
+        """Make ready to draw training windows; returns how many there are."""
+
+    @abstractmethod
+    def losses(self, batch_size: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Token, dynamics and rate nats of a new batch."""
+
+    @abstractmethod
+    def readings(self) -> tuple[list[Readings], list[bool], Array]:
+        """What the averaged weights (in `reference`) make of the validation windows, a reading a part; which parts are
+        drums; and the source of each window.
+        """
+
+    def train_step(self, batch_size: int, fraction: float) -> Tensor:
+        """One step; returns (token nats, dynamics nats, rate nats), detached."""
+        rate, beta, _ = self.schedule.at(fraction, self.steps)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.cuda and self.bfloat16):
+            tokens, dynamics, nats = self.losses(batch_size, fraction)
+            loss = tokens + _DYNAMICS_SHARE * dynamics + beta * torch.relu(nats - self.config.free_nats)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step(rate, self.steps)
+        self.steps += 1
+        self.windows += batch_size
+        return torch.stack([tokens, dynamics, nats]).detach()
+
+    def validate(self, progress: Progress) -> None:
+        """Score the averaged weights on validation windows; keep them on disk when they are the best so far."""
+        if not ranks.is_first():
+            return
+        self.reference.load_state_dict(self.optimiser.averaged(), strict=False)
+        read, drums, groups = self.readings()
+        scores = [macro_note_f1(x.sampled, x.truth, groups, drums=d) for x, d in zip(read, drums, strict=True)]
+        progress.note_f1 = fmean(scores)
+        progress.forced = fmean(step_accuracy(x.forced, x.truth) for x in read)
+        progress.sampled = fmean(step_accuracy(x.sampled, x.truth) for x in read)
+        progress.active = int((read[0].rate.mean(0) > ACTIVE_NATS).sum())
+        log.info("%s", progress)
+        self._note_curve(progress)
+        if progress.note_f1 > self.best_f1:
+            self.best_f1 = progress.note_f1
+            meta = {"note_f1": f"{self.best_f1:.6f}", "steps": str(self.steps), "windows": str(self.windows)}
+            meta["minutes"] = f"{self.elapsed_s / 60:.1f}"
+            weights = {name: value.detach().cpu().contiguous() for name, value in self.optimiser.averaged().items()}
+            _atomically(self.out_dir / "best.safetensors", lambda path: save_file(weights, path, metadata=meta))
+
+    def _note_curve(self, progress: Progress) -> None:
+        path = self.out_dir / "curves.csv"
+        row = asdict(progress)
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def save(self) -> None:
+        """Write the checkpoint, atomically."""
+        if not ranks.is_first():
+            return
+        state = {
+            "name": self.config.name, "steps": self.steps, "windows": self.windows, "elapsed_s": self.elapsed_s,
+            "best_f1": self.best_f1, "optimiser": self.optimiser.state(),
+        }  # fmt: skip
+        _atomically(self.out_dir / "checkpoint.pt", lambda path: torch.save(state, path))
+
+    def restore(self) -> bool:
+        """Go on from the checkpoint in the folder, if there is one."""
+        path = self.out_dir / "checkpoint.pt"
+        if not path.is_file():
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.optimiser.restore(state["optimiser"])
+        self.steps, self.windows, self.elapsed_s = state["steps"], state["windows"], state["elapsed_s"]
+        self.best_f1 = state["best_f1"]
+        return True
+
+
+def _atomically(path: Path, write: Callable[[Path], None]) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    write(beside)
+    beside.replace(path)
+
+
+def training_loop(run: Run, total_s: float, batch_size: int, bar: Any) -> None:
+    """Steps until the time is up; validation at even fractions and at the end, a checkpoint every two minutes."""
+    last = time.monotonic()
+    saved_at = run.elapsed_s
+    validation_s = max(total_s / _VALIDATIONS, _VALIDATION_AT_MOST_EVERY_S)
+    next_validation = (run.elapsed_s // validation_s + 1) * validation_s
+    sums, count = torch.zeros(3), 0
+    while run.elapsed_s < total_s:
+        sums += run.train_step(batch_size, run.elapsed_s / total_s).cpu()
+        count += 1
+        now = time.monotonic()
+        elapsed_s, last = run.elapsed_s + min(now - last, _LONGEST_STEP_S), now
+        run.elapsed_s = ranks.first_says(elapsed_s, run.device)
+        if bar is not None:
+            bar.n = min(run.elapsed_s, total_s)
+            bar.set_postfix_str(f"{sums[0] / count:.1f} nats, rate {sums[2] / count:.1f}, {run.steps} steps")
+        if run.elapsed_s >= min(next_validation, total_s):
+            tokens, dynamics, rate = (sums / count).tolist()
+            fraction = run.elapsed_s / total_s
+            run.validate(Progress(fraction, run.steps, run.windows, run.elapsed_s, tokens, dynamics, rate))
+            sums, count = torch.zeros(3), 0
+            next_validation += validation_s
+        if run.elapsed_s - saved_at > _CHECKPOINT_EVERY_S:
+            run.save()
+            saved_at = run.elapsed_s

@@ -1,0 +1,67 @@
+"""A fill changes one bar of a drum loop, and makes a fill of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_models import SMALL_DRUMS, SMALL_LINE, small_model
+
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.playing.fills import with_fill
+from bridge.model.playing.generation import sample_bars
+from bridge.music.notes import Bars, Note
+from bridge.music.splice import with_bar
+
+_FILLED = (38, 43, 47, 50)  # snare and toms
+
+
+def compiled(config):
+    model, flow, maps = small_model(config)
+    return CompiledModel(model, flow, torch.device("cpu"), maps=maps, int8=False)
+
+
+def of_bar(bars: Bars, bar: int) -> list[Note]:
+    """Its notes by the step they are nearest to: what is pushed before a bar line goes with the bar after it."""
+    return [note for note in bars.notes if round(note.start * 4) % 32 // 16 == bar]
+
+
+@pytest.mark.parametrize("bar", [0, 1])
+def test_the_other_bars_are_untouched_and_the_bar_is_fuller_of_snare_and_toms(drums, bar: int) -> None:
+    more = 0
+    for seed in range(8):
+        loop = sample_bars(drums, 2, seed, 0.7)
+        made = with_fill(drums, loop, bar * 4.0, 4.0, seed, 0.7)
+        assert made.length == loop.length
+        assert of_bar(made, 1 - bar) == of_bar(loop, 1 - bar)
+        before, after = (sum(n.pitch in _FILLED for n in of_bar(bars, bar)) for bars in (loop, made))
+        more += after > before
+        assert made == with_fill(drums, loop, bar * 4.0, 4.0, seed, 0.7), "a function of the seed"
+    assert more >= 7
+
+
+def test_in_other_lengths_and_metres_the_rest_stays_too(drums) -> None:
+    loop = Bars(tuple(Note(36 + 2 * (k % 2), k * 0.5, 0.125, 90) for k in range(18)), 9.0)
+    made = with_fill(drums, loop, 3.0, 3.0, 1, 0.7)
+    assert [n for n in made.notes if not 2.9 <= n.start < 5.9] == [n for n in loop.notes if not 2.9 <= n.start < 5.9]
+    assert made != loop
+
+
+def test_random_weights_keep_the_other_bar_as_well() -> None:
+    model = compiled(SMALL_DRUMS)
+    loop = sample_bars(model, 2, 3, 1.0)
+    assert of_bar(with_fill(model, loop, 4.0, 4.0, 1, 1.0), 0) == of_bar(loop, 0)
+
+
+def test_a_line_has_no_fills() -> None:
+    with pytest.raises(ValueError, match="plays no drums"):
+        with_fill(compiled(SMALL_LINE), Bars((), 8.0), 0.0, 4.0, 1, 0.7)
+
+
+def test_a_spliced_bar_takes_what_is_pushed_before_its_line() -> None:
+    loop = Bars((Note(36, 0.0, 0.1, 90), Note(36, 3.98, 0.1, 90)), 8.0)
+    other = Bars((Note(38, 7.97, 0.1, 90), Note(38, 1.0, 0.1, 90)), 8.0)
+    assert with_bar(loop, other, 4.0, 4.0).notes == (Note(36, 0.0, 0.1, 90),)
+    assert with_bar(loop, other, 0.0, 4.0).notes == (
+        Note(38, 1.0, 0.1, 90),
+        Note(36, 3.98, 0.1, 90),
+    )

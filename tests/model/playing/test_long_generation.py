@@ -1,0 +1,155 @@
+"""Sixteen bars and trios through the same functions as two bars, with random weights."""
+
+import numpy as np
+import pytest
+import torch
+from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
+
+from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
+from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.framing import Frame, frame_of, is_heard, streamed, to_bars, to_windows, unstreamed
+from bridge.model.playing.generation import continue_bars, encode_bars, reconstruct_bars, sample_bars, vary_bars
+from bridge.model.playing.keeping import Lock
+from bridge.model.playing.morphing import interpolated, morph_at, prepare_morph
+from bridge.model.playing.shaping import shape_of, shaped
+from bridge.model.playing.steering import Steering, steered_bias
+from bridge.music.notes import STEPS_PER_BAR, Bars, Note, cut, in_order
+
+MAJOR = frozenset({0, 2, 4, 5, 7, 9, 11})
+_MODELS = {}
+
+
+def long_model(config):
+    if config.name not in _MODELS:
+        model, flow, maps = small_hierarchy(config)
+        _MODELS[config.name] = CompiledHierarchy(model, flow, torch.device("cpu"), maps=maps)
+    return _MODELS[config.name]
+
+
+@pytest.fixture(params=[SMALL_LONG_LINE, SMALL_LONG_DRUMS, SMALL_TRIO], ids=lambda config: config.name)
+def model(request):
+    return long_model(request.param)
+
+
+def trio_loop(bars=4):
+    notes = []
+    for beat in range(4 * bars):
+        notes.append(Note(60 + (beat * 7) % 12, float(beat), 0.5, 90, 0))
+        notes.append(Note(36 + (beat * 5) % 12, float(beat), 1.0, 80, 1))
+        notes += [Note(36 if beat % 2 == 0 else 38, float(beat), 0.25, 110, 2), Note(42, beat + 0.5, 0.25, 70, 2)]
+    return Bars(in_order(notes), 4.0 * bars)
+
+
+def test_sampling_fills_the_length_asked_for_and_repeats_itself_by_seed(model):
+    made = sample_bars(model, 16, 3, 1.0)
+    assert made.length == 64.0
+    assert {note.part for note in made.notes} == set(range(len(model.config.parts)))
+    assert max(note.end for note in made.notes) <= 64.0
+    assert sample_bars(model, 16, 3, 1.0) == made
+    assert sample_bars(model, 16, 4, 1.0) != made
+    assert sample_bars(model, 4, 3, 1.0).length == 16.0
+
+
+def test_going_on_varying_and_reconstructing(model):
+    made = sample_bars(model, 16, 3, 1.0)
+    for again in (continue_bars(model, made, 16, 5, 1.0), reconstruct_bars(model, made, 5, 1.0)):
+        assert again.length == 64.0
+        assert again.notes
+    assert vary_bars(model, made, 0.0, 5, 1.0) == made
+    assert vary_bars(model, made, 0.5, 5, 1.0) != made
+
+
+def test_a_hard_key_binds_every_line(model):
+    made = sample_bars(model, 16, 2, 1.0, Steering(MAJOR, "hard"))
+    drums = model.config.parts.index("drums") if "drums" in model.config.parts else -1
+    assert all(note.pitch % 12 in MAJOR for note in made.notes if note.part != drums)
+
+
+def test_a_trio_goes_through_windows_part_by_part():
+    loop = trio_loop(16)
+    config = SMALL_TRIO
+    frame = frame_of(loop, config)
+    windows = to_windows(loop, frame, config)
+    back = to_bars(windows, frame, config, loop.length)
+    key = [(n.pitch, n.start, n.part) for n in loop.notes]
+    assert [(n.pitch, n.start, n.part) for n in back.notes] == key
+    again = streamed(unstreamed(windows[0], config))
+    assert np.array_equal(again.tokens, windows[0].tokens)
+    assert np.array_equal(again.velocities, windows[0].velocities)
+    assert len(encode_bars(long_model(config), trio_loop(4)).windows) == 1
+
+
+def test_a_locked_bar_of_a_trio_is_forced_in_every_part():
+    model, loop = long_model(SMALL_TRIO), trio_loop(16)
+    steering = Steering(lock=Lock(loop, ((8.0, 12.0),)), binding="off")
+    made = sample_bars(model, 16, 1, 1.0, steering)
+    inside = [
+        {(n.pitch, round(4 * n.start), n.part) for n in x.notes if 32 <= round(4 * n.start) < 48} for x in (made, loop)
+    ]
+    assert inside[0] == inside[1]
+
+
+def test_the_bias_of_a_trio_is_that_of_its_parts():
+    config = SMALL_TRIO
+    whole = steered_bias(Steering(MAJOR, "hard"), (), config, Frame())
+    assert whole.shape == (config.stream_steps, config.classes)
+    by_bar = whole.reshape(config.bars, 3, 16, -1)
+    for part in range(3):
+        alone = steered_bias(Steering(MAJOR, "hard"), (), config.of_part(part), Frame())
+        mine = by_bar[:, part, :, : config.of_part(part).classes].reshape(alone.shape)
+        assert torch.equal(mine, alone)
+
+
+def test_between_trios_every_part_changes_over_by_itself():
+    model = long_model(SMALL_TRIO)
+    a, b = sample_bars(model, 16, 3, 1.0), sample_bars(model, 16, 4, 1.0)
+    morph = prepare_morph(model, (a, b), 1, 1.0)
+    assert morph_at(model, morph, 0.0) == a
+    assert morph_at(model, morph, 1.0) == b
+    middle = morph_at(model, morph, 0.5)
+    assert {note.part for note in middle.notes} == {0, 1, 2}
+    assert middle not in (a, b)
+    near = [morph_at(model, morph, x).notes for x in (0.5, 0.52)]
+    assert len(set(near[0]) & set(near[1])) > len(set(near[0])) / 2
+    loops = interpolated(model, a, b, 3, 1, 1.0)
+    assert [loop.length for loop in loops] == [64.0, 64.0, 64.0]
+
+
+def test_a_pad_over_four_loops():
+    model = long_model(SMALL_TRIO)
+    corners = tuple(sample_bars(model, 16, seed, 1.0) for seed in range(4))
+    pad = prepare_morph(model, corners, 1, 1.0)
+    assert morph_at(model, pad, 0.0, 1.0) == corners[2]
+    assert morph_at(model, pad, 0.4, 0.6).notes
+
+
+def test_latent_directions_move_a_trio():
+    model, loop = long_model(SMALL_TRIO), trio_loop(16)
+    assert shaped(model, loop, shape_of({}, {0: 0.0}), 1.0) == loop
+    moved = shaped(model, loop, shape_of({}, {0: 3.0}), 1.0)
+    assert moved != loop
+    assert {note.part for note in moved.notes} == {0, 1, 2}
+
+
+def test_the_first_bars_can_be_played_before_the_others_are_decoded(model):
+    config = model.config
+    z = torch.randn(1, config.latent_size, generator=torch.Generator().manual_seed(1))
+    early, whole = (WindowDecode(model, z, [3], 1.0) for _ in range(2))
+    early.advance(2 * STEPS_PER_BAR * len(config.parts))
+    first = to_bars([early.rows()[0].window], Frame(), config, 8.0)
+    bars = to_bars([whole.run()[0].window], Frame(), config, 64.0)
+    before = [[n for n in loop.notes if n.start < 7.8] for loop in (first, cut(bars, 0.0, 8.0))]
+    assert [(n.pitch, n.start, n.velocity, n.part) for n in before[0]] == [
+        (n.pitch, n.start, n.velocity, n.part) for n in before[1]
+    ]  # an early stroke of the third bar lies at the end of the second
+    early.run()
+    assert np.array_equal(early.rows()[0].window.tokens, whole.rows()[0].window.tokens)
+
+
+def test_a_trio_is_heard_when_all_of_its_parts_are():
+    config = SMALL_TRIO
+    loop = trio_loop(16)
+    silent = Bars(tuple(note for note in loop.notes if note.part != 0), loop.length)
+    for bars, heard in ((loop, True), (silent, False)):
+        window = to_windows(bars, frame_of(bars, config), config)[0]
+        assert is_heard(window, config, config.steps) is heard

@@ -1,0 +1,153 @@
+"""Morphing: stored notes at the ends, a pure function in between, and calm under the hand."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from bridge.model.playing.framing import transposed
+from bridge.model.playing.generation import sample_bars
+from bridge.model.playing.morphing import common_length, interpolated, morph_at, prepare_morph, slerp
+from bridge.model.playing.steering import Steering
+from bridge.music.notes import Bars, Note, repeated_to
+
+
+def corners_of(model, count, first=30):
+    return [sample_bars(model, 2, first + k, 0.6) for k in range(count)]
+
+
+def off_grid(bars):
+    """The same loop with notes that no grid would give back."""
+    return Bars(tuple(Note(n.pitch, n.start + 0.013, n.duration * 0.77, 61, n.part) for n in bars.notes), bars.length)
+
+
+def test_the_ends_are_the_stored_notes(shipped):
+    a, b = (off_grid(corner) for corner in corners_of(shipped, 2))
+    morph = prepare_morph(shipped, (a, b), 1, 0.6)
+    assert morph_at(shipped, morph, 0.0) == a
+    assert morph_at(shipped, morph, 1.0) == b
+
+
+def test_the_pad_s_corners_are_the_stored_notes(shipped):
+    corners = [off_grid(corner) for corner in corners_of(shipped, 4)]
+    morph = prepare_morph(shipped, corners, 1, 0.6)
+    for place, corner in zip(((0, 0), (1, 0), (0, 1), (1, 1)), corners, strict=True):
+        assert morph_at(shipped, morph, *place) == corner
+
+
+def test_where_the_knob_stands_is_all_that_matters(shipped):
+    corners = corners_of(shipped, 2)
+    morph = prepare_morph(shipped, corners, 1, 0.6)
+    there = [morph_at(shipped, morph, x) for x in (0.1, 0.35, 0.5, 0.8)]
+    back = [morph_at(shipped, morph, x) for x in (0.8, 0.5, 0.35, 0.1)]
+    assert there == back[::-1]
+    fresh = prepare_morph(shipped, corners, 1, 0.6)
+    assert there == [morph_at(shipped, fresh, x) for x in (0.1, 0.35, 0.5, 0.8)]
+    other_seed = prepare_morph(shipped, corners, 2, 0.6)
+    assert there != [morph_at(shipped, other_seed, x) for x in (0.1, 0.35, 0.5, 0.8)]
+
+
+def cells(bars):
+    """The loop as what sounds or is struck at every step, for comparing."""
+    found = {}
+    for note in bars.notes:
+        found.setdefault(round(note.start * 4), set()).add(note.pitch)
+    return [frozenset(found.get(step, ())) for step in range(32)]
+
+
+def test_a_small_turn_changes_something_and_little(shipped):
+    """Of turns of 2 % hardly one changes nothing, none changes more than a tenth, and on average a twentieth."""
+    changes = []
+    pairs = 6 if shipped.config.part == "drums" else 20  # some lines are sparse, and have not fifty things to change
+    for first in range(0, 2 * pairs, 2):
+        morph = prepare_morph(shipped, corners_of(shipped, 2, 50 + first), first, 0.6)
+        loops = [cells(morph_at(shipped, morph, float(x))) for x in np.linspace(0.0, 1.0, 51)]
+        changes += [np.mean([p != q for p, q in zip(a, b, strict=True)]) for a, b in pairwise(loops)]
+    assert np.mean(changes) < 0.05
+    assert np.max(changes) <= 0.125
+    assert np.mean(np.array(changes) == 0.0) <= 0.15
+
+
+def test_near_an_end_it_is_nearly_the_end_and_the_middle_is_neither(shipped):
+    a, b = corners_of(shipped, 2)
+    morph = prepare_morph(shipped, (a, b), 1, 0.6)
+
+    def alike(x, loop):
+        return np.mean([p == q for p, q in zip(cells(morph_at(shipped, morph, x)), cells(loop), strict=True)])
+
+    assert alike(0.01, a) > 0.85
+    assert alike(0.99, b) > 0.85
+    assert alike(0.25, a) > alike(0.75, a) - 0.05
+    assert cells(morph_at(shipped, morph, 0.5)) not in (cells(a), cells(b))
+
+
+def test_near_the_pad_s_corner_it_is_nearly_the_corner(melody):
+    corners = corners_of(melody, 4)
+    pad = prepare_morph(melody, corners, 1, 0.6)
+    for (x, y), corner in zip(((0.01, 0.01), (0.99, 0.01), (0.01, 0.99), (0.99, 0.99)), corners, strict=True):
+        there = cells(morph_at(melody, pad, x, y))
+        assert np.mean([p == q for p, q in zip(there, cells(corner), strict=True)]) > 0.85
+
+
+def test_loops_of_different_lengths_meet_at_a_common_one(shipped):
+    assert common_length([Bars((), 4.0), Bars((), 8.0)]) == 8.0
+    assert common_length([Bars((), 8.0), Bars((), 12.0)]) == 24.0
+    assert common_length([Bars((), 60.0), Bars((), 56.0)]) == 60.0
+    assert common_length([Bars((), 3.5), Bars((), 8.0)]) == 8.0
+    a, b = sample_bars(shipped, 1, 1, 0.6), sample_bars(shipped, 4, 2, 0.6)
+    morph = prepare_morph(shipped, (a, b), 1, 0.6)
+    assert morph_at(shipped, morph, 0.4).length == 16.0
+    assert morph_at(shipped, morph, 0.0) == repeated_to(a, 16.0)
+    assert morph_at(shipped, morph, 1.0) == b
+
+
+def test_beats_in_between_do_not_change_the_result(shipped):
+    corners = corners_of(shipped, 2)
+    pauses = []
+    paused = prepare_morph(shipped, corners, 1, 0.6, at_every_beat=lambda: pauses.append(1))
+    plain = prepare_morph(shipped, corners, 1, 0.6)
+    assert morph_at(shipped, paused, 0.3) == morph_at(shipped, plain, 0.3)
+    assert len(pauses) == 7
+
+
+def test_a_hard_key_holds_between_the_corners(melody):
+    """Stored notes sound as they are at the ends; on the way even theirs are brought into the key."""
+    c_major = frozenset({0, 2, 4, 5, 7, 9, 11})
+    corners = [transposed(corner, 1) for corner in corners_of(melody, 2)]
+    morph = prepare_morph(melody, corners, 1, 0.6, Steering(pitch_classes=c_major, binding="hard"))
+    assert morph_at(melody, morph, 0.0) == corners[0]
+    for x in np.linspace(0.01, 0.99, 21):
+        assert {n.pitch % 12 for n in morph_at(melody, morph, float(x)).notes} <= c_major
+
+
+def test_three_corners_or_empty_ones_are_refused(shipped):
+    a, b = corners_of(shipped, 2)
+    for wrong in ((a,), (a, b, a), (a, Bars((), 8.0))):
+        with pytest.raises(ValueError, match="expected 2 or 4 corners"):
+            prepare_morph(shipped, wrong, 1, 0.6)
+
+
+def test_interpolation_moves_away_from_a_and_to_b(shipped):
+    """On average: the ends are decoded like the rest, and one of them may come out differently."""
+    away, arrived = [], []
+    for pair in range(4):
+        a, b = corners_of(shipped, 2, 30 + 2 * pair)
+        loops = interpolated(shipped, a, b, 7, 1, 0.6)
+        assert len(loops) == 7
+        away.append([np.mean([p != q for p, q in zip(cells(loop), cells(a), strict=True)]) for loop in loops])
+        arrived.append(np.mean([p == q for p, q in zip(cells(loops[-1]), cells(b), strict=True)]))
+    mean = np.mean(away, 0)
+    assert mean[0] <= min(mean) + 0.1
+    assert mean[-1] >= max(mean) - 0.1
+    assert np.mean(arrived) > 0.6
+
+
+def test_slerp_keeps_ends_and_lengths():
+    a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 5.0]])
+    assert torch.allclose(slerp(a, b, 0.0), a, atol=1e-6)
+    assert torch.allclose(slerp(a, b, 1.0), b, atol=1e-6)
+    assert slerp(a, b, 0.5).norm().item() == pytest.approx(4.0)
+    assert torch.allclose(slerp(a, 2 * a, 0.5), 1.5 * a)
+    assert torch.isfinite(slerp(a, -a, 0.5)).all()
+    assert torch.isfinite(slerp(a, 0 * a, 0.5)).all()

@@ -1,0 +1,184 @@
+"""Attributes and latent directions on loops of any origin: monotone, reversible, and exact at rest."""
+
+from dataclasses import replace
+
+import held_out
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.model.evaluation.statistics import spearman
+from bridge.model.playing.attributes import SPREADS, measure
+from bridge.model.playing.framing import Frame, WindowTokens, to_bars
+from bridge.model.playing.generation import sample_bars
+from bridge.model.playing.patterns import beats_in_turn, tokens_of, turns, units_of
+from bridge.model.playing.shaping import UNSHAPED, Shape, in_register, shape_of, shaped
+from bridge.model.playing.steering import Steering
+from bridge.model.reporting.held_out import grid_tokens
+from bridge.music.grids import encode_line
+from bridge.music.notes import Bars, Note, in_order
+
+AMOUNTS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+def loops_of(model, count):
+    """A few held-out windows as loops."""
+    kept = held_out.windows(model.config.name)
+    found = []
+    for row in np.linspace(0, len(kept.tokens) - 1, count).astype(int):
+        tokens = np.asarray(kept.tokens[row]).astype(np.int64)
+        window = WindowTokens(tokens)
+        if model.config.part == "drums":
+            velocities = np.maximum(40, np.asarray(kept.velocities[row]).astype(int))
+            window = WindowTokens(tokens, velocities, np.asarray(kept.offsets[row]).astype(int))
+        found.append(to_bars([window], Frame(), model.config, 8.0))
+    return found
+
+
+def off_grid(bars):
+    """The same loop with notes that no grid would give back."""
+    return Bars(tuple(Note(n.pitch, n.start + 0.013, n.duration * 0.77, 61, n.part) for n in bars.notes), bars.length)
+
+
+def turned(model, loop, name, amount):
+    return shaped(model, loop, shape_of({name: amount}, {}), 0.6)
+
+
+def test_at_rest_the_bars_are_what_they_were(shipped):
+    loop = off_grid(loops_of(shipped, 1)[0])
+    assert shaped(shipped, loop, UNSHAPED, 0.6) is loop
+    at_zero = shape_of(dict.fromkeys(shipped.config.attributes, 0.0), {0: 0.0, 3: 0.0})
+    assert at_zero == UNSHAPED
+    assert shaped(shipped, loop, at_zero, 0.6) is loop
+    assert shaped(shipped, Bars((), 8.0), shape_of({"density": 1.0}, {}), 0.6) == Bars((), 8.0)
+
+
+def test_more_is_more_and_less_is_less(shipped):
+    """Every attribute rises with its knob, in most loops strictly by rank."""
+
+    def measured(loop, name, amount, column):
+        tokens = grid_tokens(turned(shipped, loop, name, amount), config.part)
+        return measure(tokens[None], config)[0, column]
+
+    loops, config = loops_of(shipped, 6), shipped.config
+    for column, name in enumerate(config.attributes):
+        found = np.array([[measured(loop, name, a, column) for a in AMOUNTS] for loop in loops])
+        assert (np.diff(found.mean(0)) >= -1e-9).all(), name
+        moved = found[:, -1] - found[:, 0] > 0.3 * SPREADS[config.part][column]
+        assert moved.mean() >= 0.8, name
+        assert np.nanmedian([spearman(np.array(AMOUNTS), row) for row in found]) >= 0.85, name
+
+
+def test_half_way_most_notes_are_still_there(shipped):
+    for loop in loops_of(shipped, 3):
+        there = {(n.start, n.pitch) for n in loop.notes}
+        for name in shipped.config.attributes:
+            kept = {(n.start, n.pitch) for n in turned(shipped, loop, name, 0.5).notes}
+            assert len(there & kept) >= 0.4 * len(there), name
+
+
+def test_turning_back_brings_back(shipped):
+    (loop,) = loops_of(shipped, 1)
+    shape = Shape((("density", 0.6), ("syncopation", -0.4)), ((2, 1.5), (7, -2.0)))
+    first = shaped(shipped, loop, shape, 0.6)
+    for amount in (-0.3, 0.9):
+        turned(shipped, loop, "density", amount)
+    assert shaped(shipped, loop, shape, 0.6) == first
+    assert first != loop
+
+
+def test_notes_that_stay_sound_as_they_did(melody):
+    loop = off_grid(loops_of(melody, 1)[0])
+    there = {(round(n.start * 4), n.pitch): n for n in loop.notes}
+    more = turned(melody, loop, "density", 0.4)
+    kept = [n for n in more.notes if (round(n.start * 4), n.pitch) in there]
+    assert kept
+    for note in kept:
+        was = there[round(note.start * 4), note.pitch]
+        assert (note.start, note.velocity) == (was.start, was.velocity)
+
+
+def test_a_knob_hardly_turned_changes_nothing_and_chords_stay_with_their_top_note(melody):
+    (loop,) = loops_of(melody, 1)
+    chords = Bars(in_order([*loop.notes, *(replace(note, pitch=note.pitch - 12) for note in loop.notes)]), 8.0)
+    assert turned(melody, chords, "density", 0.01) == chords
+    more = turned(melody, chords, "density", 0.5)
+    tops = {(n.start, n.pitch) for n in loop.notes} & {(n.start, n.pitch) for n in more.notes}
+    assert tops
+    assert {(start, pitch - 12) for start, pitch in tops} <= {(n.start, n.pitch) for n in more.notes}
+
+
+def test_loops_of_other_lengths_keep_them(shipped):
+    for bars in (1, 3, 4):
+        loop = sample_bars(shipped, bars, 3, 0.6)
+        for name in ("density", "syncopation"):
+            made = turned(shipped, loop, name, 0.8)
+            assert made.length == loop.length
+            assert all(note.start < made.length for note in made.notes)
+
+
+def test_a_hard_key_holds(melody):
+    c_major = frozenset({0, 2, 4, 5, 7, 9, 11})
+    steering = Steering(pitch_classes=c_major, binding="hard")
+    loop = sample_bars(melody, 2, 5, 0.6, steering)
+    made = shaped(melody, loop, shape_of({"density": 1.0, "interval": 1.0}, {1: 2.0}), 0.6, steering)
+    assert {n.pitch % 12 for n in made.notes} <= c_major
+
+
+def test_a_latent_direction_is_moved_along_step_by_step(shipped):
+    """The further, the more changes, and hardly ever much at once; the two sides differ."""
+    (loop,) = loops_of(shipped, 1)
+    steps = [shaped(shipped, loop, shape_of({}, {0: v}), 0.6) for v in np.linspace(0.0, 3.0, 31).tolist()]
+    rows = np.stack([grid_tokens(bars, shipped.config.part) for bars in steps])
+    away = (rows != rows[0]).sum(1)
+    assert away[0] == 0
+    assert away[-1] >= 4
+    assert spearman(np.arange(31.0), away.astype(float)) > 0.8
+    assert (rows[1:] != rows[:-1]).sum(1).max() <= 6
+    assert shaped(shipped, loop, shape_of({}, {0: -3.0}), 0.6) != steps[-1]
+
+
+def test_what_the_model_does_not_have_is_refused(melody, drums):
+    (loop,) = loops_of(melody, 1)
+    with pytest.raises(ValueError, match="expected density, syncopation, interval, diatonic, register, or 0 to 127"):
+        turned(melody, loop, "fill", 0.5)
+    with pytest.raises(ValueError, match="0 to 127"):
+        shaped(melody, loop, shape_of({}, {128: 1.0}), 0.6)
+    with pytest.raises(ValueError, match="expected density, syncopation, fill"):
+        turned(drums, loops_of(drums, 1)[0], "register", 0.5)
+
+
+@given(st.lists(st.integers(30, 90), min_size=1, max_size=12), st.floats(-1.0, 1.0))
+def test_register_moves_notes_by_octaves(pitches, amount):
+    bars = Bars(tuple(Note(p, 0.5 * i, 0.5, 80) for i, p in enumerate(pitches)), 8.0)
+    moved = in_register(bars, amount)
+    apart = [b.pitch - a.pitch for a, b in zip(bars.notes, moved.notes, strict=True)]
+    assert set(apart) <= {0, 12 if amount > 0 else -12}
+    room = sum(21 <= p + (12 if amount > 0 else -12) <= 108 for p in pitches)
+    assert sum(map(bool, apart)) <= round(abs(amount) * len(pitches))
+    if abs(amount) == 1.0:
+        assert sum(map(bool, apart)) == room
+
+
+@given(st.integers(0, 2**31), st.floats(0.0, 1.0))
+def test_units_are_another_form_of_tokens(seed, full):
+    config = held_out.CONFIGS["drums-2bar"]
+    rng = np.random.default_rng(seed)
+    tokens = np.where(rng.random(32) < full, rng.integers(0, 512, 32), 0)
+    units = units_of(tokens, config)
+    assert np.array_equal(tokens_of(units, config), tokens)
+    order = beats_in_turn(config, seed)
+    assert sorted(order.tolist()) == list(range(288))
+    one_by_one = turns(units.astype(float), order)[order][units[order] == 1]
+    assert (np.diff(one_by_one) > 0).all()
+    assert ((one_by_one > 0) & (one_by_one < 1)).all()
+
+
+def test_units_of_a_line_are_canonical():
+    config = held_out.CONFIGS["melody-2bar"]
+    loop = Bars((Note(60, 0.0, 1.0, 90), Note(64, 2.0, 0.5, 90)), 8.0)
+    tokens = encode_line(loop, 32)
+    idle = tokens.copy()
+    idle[20] = 88  # a note-off in silence
+    assert np.array_equal(units_of(idle, config), tokens)

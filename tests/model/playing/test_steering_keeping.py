@@ -1,0 +1,171 @@
+"""What is kept is kept exactly, and a key that binds hard is never left, whatever a model decodes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import SMALL_LINE, small_model
+
+from bridge.engine.bending import kept_exactly
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.playing.candidates import chosen
+from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.framing import Frame, to_windows
+from bridge.model.playing.generation import continue_bars, prior_point, sample_bars, vary_bars
+from bridge.model.playing.keeping import Hold, Lock
+from bridge.model.playing.steering import Steering, steered_bias
+from bridge.music.grids import LOWEST_PITCH
+from bridge.music.harmony import MODES, scale_of
+from bridge.music.notes import Bars, Note, in_order
+
+SCALES = st.builds(scale_of, st.integers(0, 11), st.sampled_from(sorted(MODES)))
+SMALL = CompiledModel(*small_model(SMALL_LINE)[:2], torch.device("cpu"), maps=small_model(SMALL_LINE)[2], int8=False)
+KINDS = st.sampled_from(["melody", "bass", "drums"])
+
+
+def loops(kind: str = "melody", length: float = 8.0) -> st.SearchStrategy[Bars]:
+    """A line on the grid (or drums off it): what a model gives back."""
+    steps = round(length * 4)
+    pitches = st.sampled_from([36, 38, 42, 46, 49]) if kind == "drums" else st.integers(48, 88)
+    onsets = st.lists(st.tuples(st.integers(0, steps - 1), pitches, st.integers(1, 8)), max_size=24)
+
+    def line(rows: list[tuple[int, int, int]]) -> Bars:
+        unique = sorted({row[0]: row for row in rows}.values())
+        ends = [*(row[0] for row in unique[1:]), steps][: len(unique)]
+        notes = [
+            Note(pitch, step / 4, 0.125 if kind == "drums" else min(long, end - step) / 4, 90)
+            for (step, pitch, long), end in zip(unique, ends, strict=True)
+        ]
+        return Bars(in_order(notes), length)
+
+    return onsets.map(line)
+
+
+@given(loops(), SCALES, st.sampled_from(["melody", "bass"]))
+def test_hard_leaves_no_note_outside(made: Bars, scale: frozenset[int], kind: str) -> None:
+    out = kept_exactly(made, Steering(scale, "hard"), kind, verbatim=False)
+    assert all(note.pitch % 12 in scale for note in out.notes)
+    assert [note.start for note in out.notes] == [note.start for note in made.notes]
+
+
+def test_a_key_binds_as_far_as_the_bars_before_kept_to_it() -> None:
+    """Ten notes of C major, then nine of ten, then eight: how dear what lies outside is to what follows eight such
+    bars, and to what is made of them or follows fewer.
+    """
+    scale, outside = [60, 62, 64, 65, 67, 69, 71, 72, 74, 76], [61, 63]
+    frame, bent, made_of, after_few = Frame(), [], [], []
+    for strange in range(3):
+        pitches = scale[: 10 - strange] + outside[:strange]
+        bars = Bars(in_order([Note(p, 0.5 * i, 0.5, 90) for i, p in enumerate(pitches)]), 8.0)
+        windows = to_windows(bars, frame, SMALL_LINE)
+        for found, many, going_on in ((bent, 4, True), (made_of, 4, False), (after_few, 3, True)):
+            bias = steered_bias(Steering(), windows * many, SMALL_LINE, frame, going_on=going_on)
+            found.append(bias[0, 66 - LOWEST_PITCH].item())
+    assert bent[0] == made_of[0] < -1.5
+    assert 0.0 < bent[1] < bent[2]
+    assert made_of[1:] == after_few[1:] == [0.0, 0.0]
+
+
+@given(loops())
+def test_without_a_key_hard_finds_one_of_the_mode(made: Bars) -> None:
+    out = kept_exactly(made, Steering(None, "hard", mode="pentatonic_minor"), "melody", verbatim=False)
+    assert any(all(note.pitch % 12 in scale_of(tonic, "pentatonic_minor") for note in out.notes) for tonic in range(12))
+
+
+@given(st.data(), KINDS)
+def test_a_held_rhythm_is_the_rhythm(data: st.DataObject, kind: str) -> None:
+    made, held = data.draw(loops(kind)), data.draw(loops(kind))
+    out = kept_exactly(made, Steering(binding="off", hold=Hold("rhythm", held)), kind, verbatim=False)
+    if made.notes and held.notes:
+        assert [(n.start, n.duration) for n in out.notes] == [(n.start, n.duration) for n in held.notes]
+
+
+@given(st.data(), KINDS)
+def test_held_pitches_come_in_their_order_and_all_of_them(data: st.DataObject, kind: str) -> None:
+    made, held = data.draw(loops(kind)), data.draw(loops(kind))
+    out = kept_exactly(made, Steering(binding="off", hold=Hold("pitch", held)), kind, verbatim=False)
+    if made.notes and held.notes:
+        assert [n.pitch for n in out.notes] == [n.pitch for n in held.notes]
+        assert all(a.end <= b.start + 1e-9 for a, b in zip(out.notes, out.notes[1:], strict=False)) or kind == "drums"
+
+
+@given(st.data(), KINDS, st.sets(st.integers(0, 1), min_size=1), SCALES)
+def test_locked_bars_stay_note_for_note(data: st.DataObject, kind: str, bars: set[int], scale: frozenset[int]) -> None:
+    made, present = data.draw(loops(kind)), data.draw(loops(kind))
+    spans = tuple((bar * 4.0, bar * 4.0 + 4.0) for bar in sorted(bars))
+    steering = Steering(scale, "hard", lock=Lock(present, spans))
+    out = kept_exactly(made, steering, kind, verbatim=False)
+
+    def inside(loop: Bars) -> list[Note]:
+        return [note for note in loop.notes if int(note.start // 4) in bars]
+
+    assert inside(out) == inside(present)
+    if kind != "drums":
+        assert all(a.end <= b.start + 1e-9 for a, b in zip(out.notes, out.notes[1:], strict=False)), "still one line"
+
+
+def test_a_loop_of_another_length_goes_on_with_what_is_held() -> None:
+    held = Bars((Note(60, 0.0, 1.5, 90), Note(64, 1.5, 2.5, 90)), 4.0)
+    made = Bars(tuple(Note(70 + k, k * 1.0, 1.0, 90) for k in range(8)), 8.0)
+    rhythm = kept_exactly(made, Steering(binding="off", hold=Hold("rhythm", held)), "melody", verbatim=False)
+    assert [(n.start, n.duration) for n in rhythm.notes] == [(0.0, 1.5), (1.5, 2.5), (4.0, 1.5), (5.5, 2.5)]
+    pitch = kept_exactly(made, Steering(binding="off", hold=Hold("pitch", held)), "melody", verbatim=False)
+    assert [n.pitch for n in pitch.notes] == [60, 64, 60, 64]
+
+
+def test_stored_notes_are_bound_to_nothing_but_what_is_locked() -> None:
+    stored = Bars((Note(61, 0.0, 1.0, 90), Note(66, 4.0, 1.0, 90)), 8.0)
+    steering = Steering(scale_of(0, "major"), "hard", hold=Hold("rhythm", Bars((Note(60, 2.0, 1.0, 90),), 8.0)))
+    assert kept_exactly(stored, steering, "melody", verbatim=True) == stored
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 2**31), SCALES, st.sampled_from(["sample", "next", "vary"]))
+def test_any_model_under_a_hard_key_stays_inside_before_anything_is_put_right(
+    seed: int, scale: frozenset[int], op: str
+) -> None:
+    """The masks alone do it: random weights, hot noise."""
+    steering = Steering(scale, "hard", surprise=1.0)
+    present = Bars(tuple(Note(60 + k, k * 1.0, 1.0, 90) for k in range(8)), 8.0)
+    made = {
+        "sample": lambda: sample_bars(SMALL, 2, seed, 2.0, steering),
+        "next": lambda: continue_bars(SMALL, present, 2, seed, 2.0, steering),
+        "vary": lambda: vary_bars(SMALL, present, 1.0, seed, 2.0, steering),
+    }[op]()
+    assert made.notes
+    assert all(note.pitch % 12 in scale for note in made.notes)
+
+
+def test_surprise_takes_the_likelier_or_the_less_likely_and_gives_the_same_again(melody) -> None:
+    def nats(surprise: float) -> float:
+        total = 0.0
+        for seed in range(8):
+            points = [prior_point(melody, 10 * seed + k) for k in range(4)]
+            rows = [WindowDecode(melody, z[None], [seed * 7 + k], 0.8).run()[0] for k, z in enumerate(points)]
+            row = rows[chosen(rows, surprise, melody.config, 32)]
+            total += row.surprise_nats / max(1, int((row.window.tokens < 88).sum()))
+        return total
+
+    assert nats(0.0) < nats(0.5) < nats(1.0)
+    bold = Steering(surprise=1.0)
+    assert sample_bars(melody, 2, 3, 0.6, bold) == sample_bars(melody, 2, 3, 0.6, bold)
+    assert any(
+        sample_bars(melody, 2, seed, 0.6, bold) != sample_bars(melody, 2, seed, 0.6, Steering(surprise=0.0))
+        for seed in range(3)
+    )
+
+
+@pytest.mark.parametrize("what", ["rhythm", "pitch"])
+def test_a_model_asked_to_hold_writes_the_rest_anew(melody, what: str) -> None:
+    present = sample_bars(melody, 2, 1, 0.6)
+    steering = Steering(hold=Hold(what, present), surprise=0.35)
+    changed = 0
+    for seed in range(8):
+        made = kept_exactly(continue_bars(melody, present, 2, seed, 0.8, steering), steering, "melody", verbatim=False)
+        rhythm = [(n.start, n.duration) for n in made.notes] == [(n.start, n.duration) for n in present.notes]
+        pitches = [n.pitch for n in made.notes] == [n.pitch for n in present.notes]
+        assert rhythm if what == "rhythm" else pitches
+        changed += not (rhythm and pitches)
+    assert changed >= 3

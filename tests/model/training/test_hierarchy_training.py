@@ -1,0 +1,118 @@
+"""The whole way of the hierarchical models with small ones: from MIDI files to a folder that plays."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO
+from tests_model_songs import beat_of, tune, write_songs
+
+from bridge.model.data.corpus import open_collections
+from bridge.model.data.dataset import build
+from bridge.model.data.long_windows import TrioSource, plain_parts, whole_rows
+from bridge.model.evaluation.evaluate import evaluate_path
+from bridge.model.nets import registry
+from bridge.model.playing.generation import sample_bars
+from bridge.model.training import exporting, flat_baseline, hierarchy_training, train
+from bridge.music.grids import PITCHES
+from bridge.music.midi_files import midi_bytes
+from bridge.music.notes import Bars, Note, in_order
+
+
+@pytest.fixture
+def small_family(monkeypatch):
+    """The family with small models, and quick runs."""
+    bars = {config.name: config for config in SMALL_BARS}
+    monkeypatch.setattr("bridge.model.training.train.BAR_CONFIGS", bars)
+    monkeypatch.setattr(hierarchy_training, "_POOL_WINDOWS", 128)
+    configs = {config.name: config for config in (SMALL_LONG_LINE, SMALL_TRIO)}
+    for module in (train, exporting, registry, flat_baseline):
+        monkeypatch.setattr(module, "config_of", configs.__getitem__)
+
+
+def write_trios(folder, count=3, bars=20):
+    """Files with melody, bass and drums."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for seed in range(count):
+        low = [Note(n.pitch - 24, n.start, n.duration, 80, 1) for n in tune(seed + 50, bars).notes]
+        drums = [Note(n.pitch, n.start, n.duration, n.velocity, 2) for n in beat_of(seed, bars).notes]
+        whole = Bars(in_order([*tune(seed, bars).notes, *low, *drums]), 4.0 * bars)
+        name = f"trio-{seed}.mid"
+        (folder / name).write_bytes(midi_bytes(whole, channels={0: 0, 1: 1, 2: 9}, track_name="trio"))
+        files[name] = {"song": f"song {seed}", "roles": {"melody": [0], "bass": [1], "drums": "all"}}
+    (folder / "manifest.json").write_text(json.dumps({"source": "made-up", "files": files}))
+    return folder
+
+
+def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_path):
+    data = tmp_path / "data"
+    write_songs(data, count=3)
+    for seed in range(3):
+        (data / f"long-{seed}.mid").write_bytes(midi_bytes(tune(seed, 20), channels={0: 0}, track_name="melody"))
+    run = tmp_path / "melody-16bar"
+    how = {"out_dir": run, "device": "cpu", "progress": False, "batch_size": 8}
+    first = train.train("melody-16bar", [data], 0.02, resume=False, **how)
+    assert (run / "melody-1bar" / "best.safetensors").is_file()
+    assert first.steps > 0
+    again = train.train("melody-16bar", [data], 0.03, resume=True, **how)
+    assert again.steps > first.steps
+    models = tmp_path / "models"
+    card = exporting.export("melody-16bar", run, [data], models_dir=models)
+    assert 0.0 <= card["scores"]["step_accuracy"]["sampled"] <= 1.0
+    model = registry.load_compiled("melody-16bar", "cpu", models)
+    assert sample_bars(model, 16, 1, 1.0).length == 64.0
+    found = flat_baseline.compare_with_flat(
+        "melody-16bar", [data], 0.01, models_dir=models, cache=tmp_path / "cache", batch_size=4
+    )
+    assert found["updates"] > 0
+    assert -1.0 <= found["sampled"]["above"] <= 1.0
+    kept = json.loads((models / "melody-16bar" / "card.json").read_text())
+    assert kept["scores"]["flat_baseline"] == found
+    assert registry.read_card("melody-16bar", models)["sha256"] == card["sha256"]
+
+
+def test_a_trio_is_trained_evaluated_and_plays(small_family, tmp_path):
+    data = write_trios(tmp_path / "data")
+    run = tmp_path / "trio-16bar"
+    train.train("trio-16bar", [data], 0.04, resume=False, out_dir=run, device="cpu", progress=False, batch_size=8)
+    models = tmp_path / "models"
+    exporting.export("trio-16bar", run, [data], models_dir=models)
+    scores = evaluate_path(registry.load_model("trio-16bar", models).model, data, 0)
+    assert set(scores["parts"]) == {"melody", "bass", "drums"}
+    assert scores["windows"] == 15
+    model = registry.load_compiled("trio-16bar", "cpu", models)
+    assert {note.part for note in sample_bars(model, 16, 1, 1.0).notes} == {0, 1, 2}
+
+
+def test_trios_are_windows_of_one_file_and_stay_together_when_augmented(tmp_path):
+    collections = open_collections(write_trios(tmp_path / "data"))
+    trios = build(collections, SMALL_TRIO)
+    assert trios.tokens.shape == (15, 3, 256)
+    assert len(whole_rows(trios)) == 15
+    melody, bass, drums = plain_parts(trios, np.arange(15), SMALL_TRIO)
+    assert (melody.tokens < PITCHES).sum(1).min() >= 8
+    assert (bass.tokens < PITCHES).sum(1).min() >= 8
+    assert bool(drums.has_dynamics.all())
+    source = TrioSource(trios, build(collections, SMALL_TRIO.of_part(2)), SMALL_TRIO, 1)
+    same = TrioSource(trios, build(collections, SMALL_TRIO.of_part(2)), SMALL_TRIO, 1)
+    for one, other in zip(source.batch(32, 0.5), same.batch(32, 0.5), strict=True):
+        assert torch.equal(one.tokens, other.tokens)
+        assert one.tokens.shape == (32, 256)
+
+
+def test_a_song_is_held_out_by_every_model_or_by_none(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    files = {}
+    for seed in range(40):
+        (data / f"{seed}.mid").write_bytes(midi_bytes(tune(seed, 20), channels={0: 0}, track_name="melody"))
+        files[f"{seed}.mid"] = {"song": f"song {seed}", "roles": {"melody": [0]}}
+    (data / "manifest.json").write_text(json.dumps({"source": "made-up", "files": files}))
+    long = build(open_collections(data), SMALL_LONG_LINE)
+    short = build(open_collections(data), replace(SMALL_LONG_LINE, bars=2))
+    splits = [{int(s): int(x) for s, x in zip(d.song, d.split, strict=True)} for d in (long, short)]
+    assert splits[0] == splits[1]
+    assert set(splits[0].values()) == {0, 1, 2}
