@@ -48,8 +48,7 @@ class Argument:
     `kind`: ``int``, ``float``, ``bool``, ``choice`` (one of `choices`), ``name`` (1 to `MAX_NAME_CHARS` letters,
     digits, ``-``, ``_`` and spaces, so never a path), or, last only, the runs ``notes`` and ``chords``.
     `low` to `high` is the range, of which only `values` are allowed where they are given; for runs `low` is how many
-    there must be at least. `later`: choices that are refused as not there yet (error 4). `code`: the error of a string
-    that is not among `choices`.
+    there must be at least. `code`: the error of a string that is not among `choices`.
     """
 
     name: str
@@ -61,7 +60,6 @@ class Argument:
     default: Any = None
     values: tuple[int, ...] = ()
     choices: tuple[str, ...] = ()
-    later: tuple[str, ...] = ()
     code: int = RANGE
 
     @property

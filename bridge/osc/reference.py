@@ -56,8 +56,6 @@ def page() -> str:
 
 def _entry(route: Route) -> str:
     lines = [f"### `{f'{route.address} {route.signature}'.strip()}`", "", route.text]
-    if route.later:
-        lines += ["", f'*Not in this version:* well-formed requests are answered with error 4, "{route.later}".']
     bounds = [f"- `{spec.name}`: {_bounds(spec)}" for spec in route.arguments]
     if bounds:
         lines += ["", *bounds]
@@ -72,8 +70,6 @@ def _bounds(spec: Argument) -> str:
     words = spec.allowed()
     if spec.kind == "choice":
         words = ", ".join(f"`{choice}`" for choice in spec.choices)
-    if spec.later:
-        words += f" ({' and '.join(f'`{choice}`' for choice in spec.later)}: error 4 in this version)"
     if spec.kind in ("int", "float"):
         words = f"{'whole number' if spec.kind == 'int' else 'number'}, {words}"
     if spec.default is not None:

@@ -20,7 +20,7 @@ from bridge.limits import (
 )
 from bridge.music.harmony import MODES
 from bridge.osc.arguments import Argument, check, signature
-from bridge.session.outside import NO_SUCH, NOT_NOW, RefusedError
+from bridge.session.outside import NO_SUCH
 
 VOICE: Final = "VOICE"
 """Scope of the routes that every voice has under its own name."""
@@ -32,8 +32,7 @@ class Route:
     """One request.
 
     `scope` is ``bridge``, ``clock`` or `VOICE`; `verb` is the rest of the address. `answers` is what comes back, in
-    words. `later` is empty when the request is there, else the plain reason why it is refused with error 4.
-    `together`: the optional arguments come all or none.
+    words. `together`: the optional arguments come all or none.
     """
 
     scope: str
@@ -42,7 +41,6 @@ class Route:
     arguments: tuple[Argument, ...] = ()
     answers: str = ""
     example: str = ""
-    later: str = ""
     together: bool = False
 
     @property
@@ -59,15 +57,9 @@ class Route:
         """The arguments by name, typed, in range, defaults filled in.
 
         Raises:
-            RefusedError: 2 or 3 (5 for a slot) when they are not right; 4 when they are, but this version cannot.
+            RefusedError: 2 or 3 (5 for a slot) when they are not right.
         """
-        values = check(arguments, self.arguments, self.together)
-        if self.later:
-            raise RefusedError(NOT_NOW, self.later)
-        for spec in self.arguments:
-            if spec.later and values[spec.name] in spec.later:
-                raise RefusedError(NOT_NOW, f"{spec.name} {values[spec.name]} comes in a later version")
-        return values
+        return check(arguments, self.arguments, self.together)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,12 +83,8 @@ def _truth(name: str) -> Argument:
     return Argument(name, "bool", 0, 1)
 
 
-def _choice(name: str, *choices: str, later: tuple[str, ...] = ()) -> Argument:
-    return Argument(name, "choice", choices=choices, later=later)
-
-
-def _later(what: str) -> str:
-    return f"{what} comes in a later version"
+def _choice(name: str, *choices: str) -> Argument:
+    return Argument(name, "choice", choices=choices)
 
 
 _BARS: Final = _int("bars", 1, MAX_BARS, 2)

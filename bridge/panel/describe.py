@@ -48,7 +48,6 @@ def _route(route: Route) -> dict[str, Any]:
         "scope": route.scope,
         "verb": route.verb,
         "text": route.text,
-        "later": route.later,
         "arguments": [_argument(spec) for spec in route.arguments],
     }
 
@@ -63,6 +62,5 @@ def _argument(spec: Argument) -> dict[str, Any]:
         "optional": spec.optional,
         "default": spec.default,
         "choices": list(spec.choices) or [str(value) for value in spec.values],
-        "later": list(spec.later),
         "allowed": spec.allowed(),
     }

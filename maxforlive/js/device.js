@@ -252,7 +252,7 @@ B.heard = {
         B.clock.errorMs = Math.abs(values[6]);
     },
     "/error": function (values) {
-        B.refused(values[0], String(values[1]), String(values[2]));
+        B.refused(String(values[1]), String(values[2]));
     }
 };
 
@@ -300,14 +300,11 @@ B.fetch = function () {
     }
 };
 
-B.refused = function (code, address, words) {
+B.refused = function (address, words) {
     var parts = address.split("/");
     var verb = parts.slice(2).join("/");
     if (parts[1] !== B.params.voice() && parts[1] !== "bridge") {
         return;
-    }
-    if (code === 4 && words.indexOf("later version") >= 0) {
-        B.params.refused(verb);
     }
     if (verb === "next" || verb === "sample" || verb === "vary") {
         B.bars.answered();

@@ -6,7 +6,6 @@ B.params = {
     sentAt: {}, // by address
     waiting: {}, // by address: a newer value is to be sent
     told: {}, // the bridge's newest state of our voice
-    later: {}, // by key: this bridge says that it cannot do it yet
     synced: false,
     switching: false // another voice has been chosen: the controls take over what it has
 };
@@ -53,7 +52,7 @@ B.params.same = function (key, one, other) {
 B.params.shown = function (key) {
     var control = B.CONTROLS[key];
     var said = control.state ? B.params.told[control.state] : undefined;
-    if (said === undefined || B.params.later[key]) {
+    if (said === undefined) {
         return undefined;
     }
     if (control.choices) {
@@ -212,14 +211,4 @@ B.params.switchVoice = function () {
 B.params.forget = function () {
     B.params.synced = false;
     B.params.told = {};
-    B.params.later = {};
-};
-
-// The bridge cannot do this yet: the control stays where the user has put it.
-B.params.refused = function (verb) {
-    B.params.each(function (key, control) {
-        if (control.verb === verb) {
-            B.params.later[key] = true;
-        }
-    });
 };

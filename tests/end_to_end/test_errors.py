@@ -16,7 +16,6 @@ import whole_bridge
 from whole_bridge import PATIENCE_S, Recorder, User, bundle, message, resident_bytes, start_song, subscribed, user_of
 
 from bridge.hosted import HostedBridge, note_ons
-from bridge.osc.routes import ROUTES
 
 PACKETS = 20_000
 NOTE = (60, 0.0, 1.0, 100, 0)
@@ -106,20 +105,6 @@ def test_every_wrong_request_is_answered_and_changes_nothing(user: User, code: i
     got, words = user.refused(*request_)
     assert (got, words.isprintable()) == (code, True), words
     assert whole_state(user) == before
-
-
-def test_what_comes_in_a_later_version_answers_not_now(user: User) -> None:
-    for route in ROUTES:
-        if route.later:
-            words = route.example.split() or [route.address]
-            assert user.refused(words[0].replace("VOICE", "drums"), *map(typed, words[1:]))[0] == 4, route
-
-
-def typed(word: str) -> int | float | str:
-    try:
-        return float(word) if "." in word else int(word)
-    except ValueError:
-        return word
 
 
 def test_a_range_error_says_the_range(user: User) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from maxforlive.device_rig import Device, Rig
 
 DEVICE, CLIP = 0, 1
@@ -233,18 +232,6 @@ def test_a_state_that_says_what_is_shown_sets_nothing(still_rig: Rig) -> None:
         spoken.tell(swing=57)
     spoken.wait(700)
     assert spoken.rig.do("script", device=spoken.device.index, code="B.sets") == 0
-
-
-@pytest.mark.parametrize("verb", ["surprise", "scale", "jam"])
-def test_what_this_bridge_cannot_do_stays_where_the_user_has_put_it(still_rig: Rig, verb: str) -> None:
-    name, value = {"surprise": ("Surprise", 80.0), "scale": ("Scale Lock", 2), "jam": ("Jam", 1)}[verb]
-    spoken = Spoken(still_rig)
-    spoken.tell(surprise=0.35, scale="off", jam="off")
-    spoken.device.turn(name, value)
-    spoken.say("/error", 4, f"/melody/{verb}", f"{verb} comes in a later version")
-    assert spoken.device.statuses()[-1] == f"{verb} comes in a later version"
-    spoken.wait(800)
-    assert spoken.device.value(name) == value
 
 
 def test_clips_are_made_for_our_own_requests_only(still_rig: Rig) -> None:

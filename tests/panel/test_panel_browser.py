@@ -259,7 +259,7 @@ def test_a_refusal_is_said_in_the_bridges_words(page: Tab, user: User) -> None:
     page.until("document.querySelector('#toast').textContent.includes('takes seed:i')")
 
 
-def test_every_later_request_is_there_disabled_and_says_so(page: Tab) -> None:
+def test_every_request_is_there_with_its_words(page: Tab) -> None:
     shown = page.js("[...document.querySelectorAll('[data-verb]')].map(e => [e.dataset.verb, e.title])")
     titles: dict[str, set[str]] = {}
     for verb, title in shown:
@@ -268,16 +268,7 @@ def test_every_later_request_is_there_disabled_and_says_so(page: Tab) -> None:
     for route in ROUTES:
         if route.scope == VOICE and route.verb not in runs:
             assert route.verb in titles, f"{route.verb} is nowhere on the page"
-            if route.later:
-                assert titles[route.verb] == {route.later}
-    for route in ROUTES:
-        if route.scope == VOICE and route.later:
-            active = page.js(
-                f"[...document.querySelectorAll('[data-verb={route.verb}]')]"
-                ".filter(e => !e.matches('[aria-disabled=true]')"
-                " && !e.querySelector(':disabled')).length"
-            )
-            assert active == 0, route.verb
+            assert any(title.startswith(route.text) for title in titles[route.verb]), titles[route.verb]
 
 
 def test_the_keyboard_alone_is_enough(page: Tab, user: User) -> None:

@@ -161,17 +161,14 @@ function build({ routes, attributes, voices: names }) {
   byId("lanes").replaceChildren(...[...lanes.values()].map((lane) => lane.element));
   const source = table("clock", "source").arguments[0];
   byId("source").replaceChildren(make("option", { value: "", text: "clock" }), ...source.choices.map((word) => make("option", {
-    value: word, text: source.later.includes(word) ? `${word} (later)` : word, disabled: source.later.includes(word),
+    value: word, text: word,
   })));
   byId("source").firstChild.hidden = true;
   const tempo = table("clock", "tempo").arguments[0];
   byId("tempo").title = `${table("clock", "tempo").text} ${tempo.allowed}`;
   byId("tempo").onkeydown = (event) => nudgeTempo(event, tempo);
   byId("panic").title = table("bridge", "panic").text;
-  const tap = table("clock", "tap");
-  byId("tap").title = tap.later || tap.text;
-  if (tap.later) byId("tap").dataset.later = tap.later;
-  byId("tap").setAttribute("aria-disabled", String(Boolean(tap.later)));
+  byId("tap").title = table("clock", "tap").text;
   desk = new Desk(table, ask, askSoon, attributes);
   history = new History((id) => ask("recall", id));
   buildForms(routes, desk.placed, (scope, verb, ...args) => (scope === "VOICE" ? ask(verb, ...args) : link.send(`/${scope}/${verb}`, ...args)));
@@ -204,17 +201,13 @@ function nudgeTempo(event, spec) {
   setTempo(value);
 }
 
-document.addEventListener("click", (event) => {
-  const later = event.target.closest("[data-later]");
-  if (later) toast(later.dataset.later);
-});
 const lowWindow = matchMedia("(max-height: 260px)"); // there the page is one row: a wheel goes along it
 document.querySelector("main").addEventListener("wheel", (event) => {
   if (lowWindow.matches && !event.target.closest("#history, .knob:focus")) event.currentTarget.scrollLeft += event.deltaY;
 }, { passive: true });
 byId("run").onclick = run;
 byId("panic").onclick = panic;
-byId("tap").onclick = () => byId("tap").dataset.later || link.send("/clock/tap");
+byId("tap").onclick = () => link.send("/clock/tap");
 byId("ask").onclick = () => byId("help").showModal();
 byId("tempo").onchange = (event) => setTempo(Number(event.target.value));
 byId("source").onchange = (event) => {

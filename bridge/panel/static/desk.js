@@ -33,12 +33,9 @@ export class Desk {
     return this.table("VOICE", verb);
   }
 
-  /** A button for a route of the table: its words, and disabled with its reason where it comes later. */
+  /** A button for a route of the table, with its words. */
   button(verb, text, action, attributes = {}) {
-    const route = this.route(verb);
-    const title = route.later || route.text;
-    if (route.later) return make("button", { text, title, "aria-disabled": "true", "data-later": route.later, "data-verb": verb, ...attributes });
-    return make("button", { text, title, "data-verb": verb, click: action, ...attributes });
+    return make("button", { text, title: this.route(verb).text, "data-verb": verb, click: action, ...attributes });
   }
 
   buildActions() {
@@ -111,11 +108,11 @@ export class Desk {
     this.holds.set("y", () => this.pad.held);
   }
 
-  /** Every request of a voice that is one sticky number becomes a knob, those of this version first. */
+  /** Every request of a voice that is one sticky number becomes a knob. */
   buildKnobs() {
     const rows = this.table("VOICE").filter(({ verb, arguments: specs }) => !this.placed.has(verb) && specs.length === 1
       && ["int", "float"].includes(specs[0].kind) && !specs[0].optional && !["random_seed", "seed/begin"].includes(verb));
-    const rank = (route) => 2 * Boolean(route.later) + (route.arguments[0].name === "bars"); // shapes first, counts of bars after
+    const rank = (route) => Number(route.arguments[0].name === "bars"); // shapes first, counts of bars after
     rows.sort((one, other) => rank(one) - rank(other));
     this.knobs = new Map(rows.map((route) => {
       this.placed.add(route.verb);
@@ -135,13 +132,11 @@ export class Desk {
     const kinds = { choice: (spec) => spec.choices.map((word) => [word, word]), bool: () => [["off", 0], ["on", 1]] };
     const chosen = (specs) => specs.length && specs[0].kind in kinds && specs.slice(1).every(({ name }) => name === "bars");
     const rows = this.table("VOICE").filter(({ verb, arguments: specs }) => !this.placed.has(verb) && chosen(specs));
-    rows.sort((one, other) => Boolean(one.later) - Boolean(other.later));
     byId("choices").replaceChildren(...rows.map((route) => {
       this.placed.add(route.verb);
       const spec = route.arguments[0];
       const buttons = kinds[spec.kind](spec).map(([word, value]) => make("button", {
-        role: "radio", text: word, "data-value": value, disabled: Boolean(route.later) || spec.later.includes(word),
-        "aria-checked": "false", click: () => {
+        role: "radio", text: word, "data-value": value, "aria-checked": "false", click: () => {
           this.touch(route.verb);
           show(value);
           this.send(route.verb, value, ...route.arguments.slice(1).map(() => this.bars));
@@ -149,10 +144,9 @@ export class Desk {
       }));
       const show = (value) => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === String(value))));
       this.shows.set(route.verb, show);
-      return make("div", { class: "choicerow", title: route.later || route.text, "data-later": route.later || null, "data-verb": route.verb },
+      return make("div", { class: "choicerow", title: route.text, "data-verb": route.verb },
         make("span", { class: "name", text: label(route.verb) }),
-        make("div", { class: "choice", role: "radiogroup", "aria-label": label(route.verb) }, ...buttons),
-        route.later && make("small", { class: "later", text: route.later }));
+        make("div", { class: "choice", role: "radiogroup", "aria-label": label(route.verb) }, ...buttons));
     }));
   }
 

@@ -8,7 +8,7 @@ const UNFIT = ["bridge/ping", "bridge/subscribe", "bridge/unsubscribe", "bridge/
 function field(spec) {
   const common = { "aria-label": spec.name, title: spec.allowed, "data-name": spec.name };
   if (spec.kind === "choice") {
-    return make("select", common, ...spec.choices.map((word) => make("option", { text: word, value: word, disabled: spec.later.includes(word) })));
+    return make("select", common, ...spec.choices.map((word) => make("option", { text: word, value: word })));
   }
   if (spec.kind === "bool") return make("select", common, make("option", { text: "off", value: "0" }), make("option", { text: "on", value: "1" }));
   if (spec.kind === "name") return make("input", { ...common, placeholder: spec.name, maxlength: 64, size: 10 });
@@ -24,10 +24,10 @@ export function buildForms(routes, placed, send) {
     && !route.arguments.some((spec) => spec.kind === "notes" || spec.kind === "chords"));
   byId("forms").replaceChildren(...fit.map((route) => {
     const fields = route.arguments.map(field);
-    const form = make("form", { title: route.later || route.text, "data-verb": route.verb },
+    const form = make("form", { title: route.text, "data-verb": route.verb },
       make("span", { class: "name", text: route.scope === "VOICE" ? label(route.verb) : `${route.scope} ${label(route.verb)}` }),
-      make("fieldset", { disabled: Boolean(route.later) }, ...fields, make("button", { text: "Send" })),
-      make("small", { class: route.later ? "later" : "", text: route.later || route.text }));
+      make("fieldset", {}, ...fields, make("button", { text: "Send" })),
+      make("small", { text: route.text }));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const given = fields.map((input) => input.value);

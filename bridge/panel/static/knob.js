@@ -23,7 +23,6 @@ export class Knob {
     this.value = this.spec.low;
     this.rest = this.spec.default === null ? this.spec.low : this.spec.default;
     this.held = false;
-    this.disabled = Boolean(route.later);
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", "0 0 48 48");
     svg.setAttribute("aria-hidden", "true");
@@ -37,15 +36,14 @@ export class Knob {
     this.element = make(
       "div",
       {
-        class: "knob", role: "slider", tabindex: this.disabled ? null : 0, "aria-label": label(route.verb),
-        "aria-valuemin": this.spec.low, "aria-valuemax": this.spec.high, "aria-disabled": String(this.disabled), "data-later": route.later || null,
-        "data-verb": route.verb, title: this.disabled ? route.later : `${route.text} ${this.spec.allowed}`,
+        class: "knob", role: "slider", tabindex: 0, "aria-label": label(route.verb),
+        "aria-valuemin": this.spec.low, "aria-valuemax": this.spec.high,
+        "data-verb": route.verb, title: `${route.text} ${this.spec.allowed}`,
         pointerdown: (event) => this.grab(event), pointermove: (event) => this.drag(event),
         pointerup: () => this.letGo(), pointercancel: () => this.letGo(), lostpointercapture: () => this.letGo(),
         dblclick: () => this.turn(this.rest), keydown: (event) => this.key(event),
       },
       svg, this.number, make("span", { class: "name", text: label(route.verb) }),
-      this.disabled && make("small", { class: "later", text: "later" }),
     );
     this.element.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.show(this.rest);
@@ -56,7 +54,7 @@ export class Knob {
   }
 
   grab(event) {
-    if (this.disabled || event.button) return;
+    if (event.button) return;
     this.element.setPointerCapture(event.pointerId);
     this.held = true;
     this.from = [event.clientY, this.value];
@@ -74,7 +72,7 @@ export class Knob {
   }
 
   wheel(event) {
-    if (this.disabled || document.activeElement !== this.element) return; // else it would trap the page's scrolling
+    if (document.activeElement !== this.element) return; // else it would trap the page's scrolling
     event.preventDefault();
     this.turn(this.value - Math.sign(event.deltaY) * this.step * (event.shiftKey ? FINE : 2));
   }
@@ -86,14 +84,13 @@ export class Knob {
       ArrowLeft: this.value - step, PageUp: this.value + 10 * step, PageDown: this.value - 10 * step,
       Home: this.spec.low, End: this.spec.high, Delete: this.rest, Backspace: this.rest,
     }[event.key];
-    if (to === undefined || this.disabled) return;
+    if (to === undefined) return;
     event.preventDefault();
     event.stopPropagation();
     this.turn(to);
   }
 
   turn(to) {
-    if (this.disabled) return;
     let value = clamp(to, this.spec.low, this.spec.high);
     if (this.spec.kind === "int") value = Math.round(value);
     if (value === this.value) return;
