@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 HERE = Path(__file__).resolve().parent
 DEVICE = HERE.parents[1] / "maxforlive" / "Barline.amxd"
 T = TypeVar("T")
+#: A device looks for a port beginning with its id in Live: those of each of pytest's workers begin elsewhere.
+FIRST_ID = 1 + 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def wait_until(read: Callable[[], T], holds: Callable[[T], bool], timeout_s: float = 20.0, what: str = "") -> T:
@@ -32,7 +35,7 @@ class Rig:
     def __init__(self, node: str, virtual: bool = False) -> None:
         """`virtual`: its time stands until it is told to `advance`."""
         self._process = subprocess.Popen(
-            [node, str(HERE / "rig" / "main.js"), *(["--virtual"] if virtual else [])],
+            [node, str(HERE / "rig" / "main.js"), str(FIRST_ID), *(["--virtual"] if virtual else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

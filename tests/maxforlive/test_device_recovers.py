@@ -10,7 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from maxforlive.device_rig import Device, Rig, wait_until
+from maxforlive.device_rig import FIRST_ID, Device, Rig, wait_until
 
 from bridge.hosted import HostedBridge
 
@@ -28,8 +28,9 @@ def udp_port() -> int:
 def taken() -> Generator[int]:
     """The first port that a device of a fresh rig asks for, held by somebody else."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 9212))  # 9200 + the id of this_device in a fresh rig
-        yield 9212
+        port = 9211 + FIRST_ID  # 9200 + the id of this_device in a fresh rig
+        other.bind(("127.0.0.1", port))
+        yield port
 
 
 def test_midi_passes_with_no_bridge_and_the_line_says_what_to_do(rig: Rig, udp_port: int) -> None:

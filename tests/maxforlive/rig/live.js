@@ -8,9 +8,9 @@ const SETTLE_MS = 15;
 const JSON_LIMIT = 32767; // long strings have been seen cut
 
 class Live {
-    constructor() {
+    constructor(firstId) {
         this.objects = new Map();
-        this.nextId = 1;
+        this.nextId = firstId;
         this.observers = [];
         this.notifying = 0;
         this.undo = []; // steps: lists of what was done

@@ -1,5 +1,5 @@
 // The rig: a fake Live with real devices in it, driven line by line from the tests. One JSON request a line on stdin,
-// one JSON answer a line on stdout.
+// one JSON answer a line on stdout. Arguments: the id of Live's first object, and --virtual for time that stands.
 'use strict';
 
 const fs = require('node:fs');
@@ -8,7 +8,7 @@ const {Live} = require('./live');
 const {Device} = require('./max');
 const time = require('./time');
 
-const live = new Live();
+const live = new Live(Number(process.argv[2]));
 const tracks = [];
 const devices = [];
 
