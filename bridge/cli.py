@@ -182,9 +182,11 @@ def _add_model_commands(command: Callable[..., _Parser]) -> None:
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
     train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    train.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
-    train.add_argument("--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model")
-    train.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
+    kind = train.add_mutually_exclusive_group()
+    kind.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
+    kind.add_argument("--prior-only", action="store_true", help="only what new bars are drawn from; takes minutes")
+    kind.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
+    kind.add_argument("--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
     train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="for the same run again (default: 0)")
@@ -357,8 +359,14 @@ def _evaluate(given: argparse.Namespace, settings: Callable[[], Settings]) -> in
 def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
+    from bridge.model.file_options import RequestError
 
     logging.getLogger("bridge").setLevel(logging.INFO)
+    if given.prior_only:
+        for option in ("minutes", "resume", "batch"):
+            if getattr(given, option):
+                raise RequestError(f"--prior-only: expected no --{option} with it, it takes what it takes")
+        return _wrote([file_commands.train_prior(given.model, given.data, given.seed)])
     if given.leave_out:
         minutes = given.minutes or file_commands.DEFAULT_MINUTES
         return _wrote([file_commands.train_without(given.model, given.leave_out, given.data, minutes, given.seed)])

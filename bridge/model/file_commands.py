@@ -26,7 +26,7 @@ from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.playing.steering import Steering
 from bridge.model.reporting.held_out import grid_tokens
 from bridge.model.training import flat_baseline, left_out, ranks
-from bridge.model.training.exporting import export
+from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
@@ -157,6 +157,22 @@ def train_model(
         return target / model
     export(model, run_dir, data_paths, models_dir=target)
     log.info("trained: %s (to play it: --set engine.own_models=%s)", target / model, target)
+    return target / model
+
+
+def train_prior(model: str, data_paths: Sequence[Path], seed: int) -> Path:
+    """Fit a model's prior to songs, and nothing else of it: how bars are encoded and decoded stays as it is, but what
+    `sample` and `next` draw is of these songs' manner. Returns the folder with what came of it,
+    models/.training/own/NAME-prior/trained/NAME.
+
+    Raises:
+        ValueError: one of this module's, with the reason.
+    """
+    models = models_folder()
+    run_dir = models / ".training" / "own" / f"{model}-prior"
+    target = run_dir / "trained"
+    refit(model, data_paths, models_dir=models, target_dir=target, cache=run_dir / "index", seed=seed)
+    log.info("fitted: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 
 

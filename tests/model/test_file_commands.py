@@ -2,16 +2,20 @@
 
 import io
 import json
+import shutil
 from functools import cache
 
 import mido
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests_model_songs import beat_of, tune, write_songs
 
 from bridge.model import file_commands
 from bridge.model.file_options import FileOptions, RequestError, parse_attributes, parse_key
 from bridge.model.nets import registry
 from bridge.model.nets.registry import ModelFileError
+from bridge.model.playing.generation import sample_bars
 from bridge.music.midi_files import MidiFileError, midi_bytes, read_midi
 from bridge.music.notes import Bars, Note
 
@@ -233,3 +237,28 @@ def test_notes_that_no_model_reads_are_refused(tmp_path):
         with pytest.raises(MidiFileError, match=words):
             file_commands.reconstruct_file(model, path, tmp_path / "x.mid", FileOptions())
     assert not (tmp_path / "x.mid").exists()
+
+
+def test_a_prior_of_one_s_own_changes_what_is_drawn_and_nothing_else(tmp_path, monkeypatch):
+    """The songs have nothing shorter than eighths: new bars come to have little else, from the same decoder."""
+    shipped = registry.models_folder() / "melody-2bar"
+    shutil.copytree(shipped, tmp_path / "models" / "melody-2bar")
+    monkeypatch.setattr(file_commands, "models_folder", lambda: tmp_path / "models")
+    made = file_commands.train_prior("melody-2bar", [write_songs(tmp_path / "songs", count=20)], 0)
+    assert made == tmp_path / "models" / ".training" / "own" / "melody-2bar-prior" / "trained" / "melody-2bar"
+    before, after = (load_file(folder / "weights.safetensors") for folder in (shipped, made))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith(("prior.", "maps.")) for name in changed)
+    assert (tmp_path / "models" / "melody-2bar" / "weights.safetensors").read_bytes() == (
+        shipped / "weights.safetensors"
+    ).read_bytes()
+    card = json.loads((made / "card.json").read_text())
+    assert set(card["data"]) > set(json.loads((shipped / "card.json").read_text())["data"])
+
+    def between_eighths(folder):
+        model = registry.load_compiled("melody-2bar", "cpu", folder)
+        starts = [note.start for seed in range(40) for note in sample_bars(model, 2, seed, 0.6).notes]
+        return sum(start % 0.5 > 0.0 for start in starts) / len(starts)
+
+    assert between_eighths(made.parent) < 0.6 * between_eighths(shipped.parent)

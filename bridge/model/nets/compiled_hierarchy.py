@@ -25,8 +25,6 @@ from bridge.model.nets.vae import DYNAMICS
 from bridge.music.grids import DRUM_CLASSES
 from bridge.music.notes import STEPS_PER_BAR
 
-_NEVER = -1e9
-
 
 class LongState(NamedTuple):
     """Where a decode of a long window stands, to go on from: B rows.

@@ -31,6 +31,7 @@ from bridge.model.training.adversarial import sharpen
 from bridge.model.training.critic_training import fit_critic, fit_judge
 from bridge.model.training.curves import curves_of
 from bridge.model.training.flow_training import context_gains, fit_flow
+from bridge.model.training.train import warn_of_too_little
 from bridge.music.grids import Ints
 
 #: How many windows the prior is fitted on, with those before and after them, and how many the maps.
@@ -163,15 +164,13 @@ def export(
         found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
     model, weights = _as_shipped(config, found)
     dataset = load(data_paths, config, cache or run_dir / "index")
-    sources = {group.split(" ")[0] for group in dataset.groups}
-    collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
     flow, maps, worth = fit_latent(model, dataset, seed)
     full = {
         "trained_on": "cpu",
         "steps": int(facts.get("steps", 0)),
         "minutes": float(facts.get("minutes", 0.0)),
         "windows_seen": int(facts.get("windows", 0)),
-        "data": sorted(f"{c.source}: {c.licence}" for c in collections),
+        "data": _credits(dataset, data_paths),
         "licence": "what its data allows: see data",
         "scores": _scores(model, dataset, seed),
         "curves": curves_of(run_dir),
@@ -182,20 +181,39 @@ def export(
 
 
 def refit(
-    name: str, data_paths: Sequence[Path], *, models_dir: Path | None = None, cache: Path, seed: int = 0
+    name: str,
+    data_paths: Sequence[Path],
+    *,
+    models_dir: Path | None = None,
+    target_dir: Path | None = None,
+    cache: Path,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Fit the prior and the maps of models/NAME anew to the weights that are there, and score those again; returns the
-    card, which keeps all else.
+    """Fit the prior and the maps of models/NAME anew to songs and to the weights that are there, and score those again;
+    written where it was, or into `target_dir`. Returns the card, which keeps all else.
 
     Raises:
-        ModelFileError: no such model here.
+        ModelFileError, CorpusError: no such model here, or no such data.
     """
+    config = config_of(name)
     stored, card = stored_model(name, models_dir)
     own = stored.shipped(stored.state_dict()) if isinstance(stored, HierarchicalVae) else stored.state_dict()
-    model, weights = _as_shipped(config_of(name), own)
-    dataset = load(data_paths, config_of(name), cache)
+    model, weights = _as_shipped(config, own)
+    dataset = load(data_paths, config, cache)
+    warn_of_too_little(dataset, config)
     flow, maps, worth = fit_latent(model, dataset, seed)
     kept = {key: value for key, value in card.items() if key != "sha256"}
-    scores = {**kept["scores"], **_scores(model, dataset, seed)}
-    full = {**kept, "scores": scores, "prior": {"kind": _kind_of_prior(flow, model.config), "ways": flow.ways, **worth}}
-    return write_model(name, weights, flow, maps, full, models_dir)
+    full = {
+        **kept,
+        "data": sorted({*card["data"], *_credits(dataset, data_paths)}),
+        "scores": {**kept["scores"], **_scores(model, dataset, seed)},
+        "prior": {"kind": _kind_of_prior(flow, config), "ways": flow.ways, **worth},
+    }
+    return write_model(name, weights, flow, maps, full, target_dir or models_dir)
+
+
+def _credits(dataset: Dataset, data_paths: Sequence[Path]) -> list[str]:
+    """The sources of a dataset, each with its licence."""
+    sources = {group.split(" ")[0] for group in dataset.groups}
+    collections = [c for path in data_paths for c in open_collections(path) if c.source in sources]
+    return sorted(f"{c.source}: {c.licence}" for c in collections)

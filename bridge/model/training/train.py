@@ -141,7 +141,7 @@ def train(
         else:
             run = WindowRun(config, dataset, out_dir, chosen, seed, start_from)
         if start_from is not None:
-            _warn_of_too_little(dataset, config)
+            warn_of_too_little(dataset, config)
         _go(run, minutes, batch_size or default_batch(config), resume=resume, progress=progress)
     return Trained(out_dir / "best.safetensors", run.best_f1, run.steps, run.windows, run.elapsed_s / 60.0)
 
@@ -167,12 +167,13 @@ def _go(run: Run, minutes: float, batch_size: int, *, resume: bool, progress: bo
     run.save()
 
 
-def _warn_of_too_little(dataset: Dataset, config: ModelConfig) -> None:
+def warn_of_too_little(dataset: Dataset, config: ModelConfig) -> None:
+    """Say so where the music is so little that it will be learnt by heart."""
     windows, songs = len(dataset.tokens), len(np.unique(np.asarray(dataset.song)))
     if windows < _FEW_WINDOWS or songs < _FEW_SONGS:
         log.warning(
-            "%d windows of %d songs are few (%d of %d would do): %s will learn them by heart; give it fewer minutes, "
-            "or more files", windows, songs, _FEW_WINDOWS, _FEW_SONGS, config.name,
+            "%d windows of %d songs are few (%d of %d would do): %s will learn them by heart; give it more files, or "
+            "fewer minutes", windows, songs, _FEW_WINDOWS, _FEW_SONGS, config.name,
         )  # fmt: skip
 
 
