@@ -42,6 +42,8 @@ class _OwnKey(NamedTuple):
 #: their key by .05 to .10 more than they do, in long windows up to .15).
 _OWN_KEY = {"melody": _OwnKey(0.95, -2.0, 2.0), "bass": _OwnKey(0.95, -2.0, 3.5)}
 _LONG_OWN_KEY = _OwnKey(0.95, -5.0, 3.0)
+#: Of a trio, each line by its own key (bound softly by that of both together, basses of test trios left theirs by .11).
+_TRIO_OWN_KEY = {"melody": _OwnKey(0.8, -4.0, 0.0), "bass": _OwnKey(0.8, -8.0, 0.0)}
 #: So much further outside, all of `outside_nats` counts.
 _FAR_OUTSIDE = 0.15
 #: Of fewer bars it isn't known whether they left their key or slipped.
@@ -49,7 +51,7 @@ _BARS_TO_KNOW = 8
 _REGISTER_ROOM = 5
 _REGISTER_NATS_A_SEMITONE = -0.4
 #: Sixteen bars wander: they are drawn towards the middle of the window before, by so much a squared semitone.
-_LONG_REGISTER_NATS = -0.03
+_LONG_REGISTER_NATS = {"melody": -0.03, "bass": -0.13}
 Binding = Literal["off", "soft", "hard"]
 
 
@@ -92,7 +94,7 @@ def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[i
 
 
 def _own_key(
-    windows: Sequence[WindowTokens], shift: int, config: ModelConfig, *, going_on: bool
+    windows: Sequence[WindowTokens], shift: int, config: ModelConfig, *, going_on: bool, in_trio: bool
 ) -> tuple[frozenset[int] | None, float]:
     """Their `diatonic_set`, and how many nats it is to count in what is made of them, or goes on from them."""
     weights = held_classes(windows, shift)
@@ -100,7 +102,7 @@ def _own_key(
         return None, 0.0
     classes = best_scale(weights, "major")
     inside = sum(weights[c] for c in classes) / sum(weights)
-    own = _LONG_OWN_KEY if config.bar_models else _OWN_KEY[config.part]
+    own = _TRIO_OWN_KEY[config.part] if in_trio else _LONG_OWN_KEY if config.bar_models else _OWN_KEY[config.part]
     if inside < own.least:
         known = going_on and len(windows) * config.bars >= _BARS_TO_KNOW
         return classes, own.outside_nats * min(1.0, (own.least - inside) / _FAR_OUTSIDE) if known else 0.0
@@ -148,7 +150,7 @@ def register_bias(windows: Sequence[WindowTokens], config: ModelConfig) -> Tenso
         bias[:PITCHES] = (below + above) * _REGISTER_NATS_A_SEMITONE
         last = windows[-1].tokens[windows[-1].tokens < PITCHES]
         if config.bar_models and len(last):
-            bias[:PITCHES] += _LONG_REGISTER_NATS * (index - float(last.mean())).square()
+            bias[:PITCHES] += _LONG_REGISTER_NATS[config.part] * (index - float(last.mean())).square()
     return bias.expand(config.steps, -1)
 
 
@@ -162,18 +164,23 @@ def token_bonus(tokens: Ints, nats: float, config: ModelConfig) -> Tensor:
 def _steered_trio(
     steering: Steering, windows: Sequence[WindowTokens], config: ModelConfig, frame: Frame, first_step: int
 ) -> Tensor:
-    """Every part steered for itself, in the one key of them all, and put into the stream."""
+    """Every part steered for itself and put into the stream. Where no key is set, hard binding is to the one of them
+    all, as it is for lines that have been silent; else each line keeps to its own.
+    """
     apart = [unstreamed(window, config) for window in windows]
-    classes = steering.pitch_classes
-    if classes is None and windows:
-        classes = _trio_set(apart, config, frame)
+    together = steering.pitch_classes
+    if together is None and windows:
+        together = _trio_set(apart, config, frame)
     stream = torch.zeros(config.bars, len(config.parts), STEPS_PER_BAR, config.classes)
     for part in range(len(config.parts)):
         mine = config.of_part(part)
         hold = steering.hold and replace(steering.hold, bars=part_of(steering.hold.bars, part))
         lock = steering.lock and replace(steering.lock, bars=part_of(steering.lock.bars, part))
+        before = [x[part] for x in apart]
+        alone = steering.binding == "soft" and mine.part != "drums" and any(held_classes(before))
+        classes = steering.pitch_classes if alone else together
         own = replace(steering, pitch_classes=classes, hold=hold, lock=lock, bias=None)
-        bias = steered_bias(own, [x[part] for x in apart], mine, frame.of_part(part, config), first_step)
+        bias = steered_bias(own, before, mine, frame.of_part(part, config), first_step, in_trio=True)
         stream[:, part, :, : mine.classes] = bias.reshape(config.bars, STEPS_PER_BAR, -1)
     whole = stream.reshape(config.stream_steps, config.classes)
     return whole if steering.bias is None else whole + steering.bias
@@ -199,16 +206,18 @@ def steered_bias(
     first_step: int = 0,
     *,
     going_on: bool = False,
+    in_trio: bool = False,
 ) -> Tensor:
     """The whole bias (T, C) of the window that begins at `first_step` of bars made of `windows`, or `going_on` from
     them (none: new ones): key, register, what they lean on and what they keep, the caller's own. Of a trio that of the
-    stream (3T, C). The windows' own key, where no other binds, does so as far as they kept to it.
+    stream (3T, C), in which each part is steered as one `in_trio`. The windows' own key, where no other binds, does so
+    as far as they kept to it.
     """
     if config.part == "trio":
         return _steered_trio(steering, windows, config, frame, first_step)
     classes, soft_nats = steering.pitch_classes, _SOFT_KEY_NATS
     if classes is None and windows and config.part != "drums":
-        classes, soft_nats = _own_key(windows, frame.shift, config, going_on=going_on)
+        classes, soft_nats = _own_key(windows, frame.shift, config, going_on=going_on, in_trio=in_trio)
     bias = torch.zeros(config.steps, config.classes)
     if frame.key:
         bias = bias + range_bias(config, frame.key)

@@ -7,27 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bridge.model.data.augment import moved_lines, octave_shift
 from bridge.model.data.chains import Chains, Posteriors, turns_to_c
 from bridge.model.data.dataset import Dataset
+from bridge.model.data.long_windows import part_of
 from bridge.model.data.training_data import plain_batch
 from bridge.model.evaluation.realism import key_shares
 from bridge.model.nets.compiled import CompiledModel
-from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.nets.flow import MEMORY, Flow
 from bridge.model.nets.noise import derived
 from bridge.model.nets.registry import Loaded
-from bridge.model.playing.framing import Frame, WindowTokens, as_tensors, to_bars, to_windows, window_beats
+from bridge.model.nets.vae import Batch
 from bridge.model.playing.generation import continue_bars
+from bridge.model.reporting.held_out import played, tokens_of_loops
 from bridge.model.training.exporting import drawn_chains, posteriors_of
 from bridge.model.training.flow_training import context_gains
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
-from bridge.music.notes import Bars
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 CANDIDATES = 64
@@ -105,54 +107,71 @@ def _beside_truth(dataset: Dataset, rows: Ints, moved: int, config: ModelConfig)
 def kept_figures(
     model: CompiledModel, dataset: Dataset, chains: Chains, count: int, seed: int, temperature: float
 ) -> dict[str, Any]:
-    """Continuations of what came before, beside the window that really came next: for lines by source the share of
-    notes in the best diatonic set of what came before, and how far, in semitones, the mean pitch is from its last
-    window's; and how often the window is one of those before it again. Of models with one part.
+    """Continuations of what came before, beside the window that really came next: how often the window is one of those
+    before it again, and for lines by source the share of notes in the best diatonic set of what came before, and how
+    far, in semitones, the mean pitch is from its last window's. Of a trio each of them part by part.
     """
     config = model.config
-    going_on = chains.followed().numpy()
-    chosen = np.random.default_rng(seed).permutation(going_on)[:count]
-    before, truth, made = [], [], []
+    chosen = np.random.default_rng(seed).permutation(chains.followed().numpy())[:count]
+    kept: dict[Part, list[_Kept]] = {part: [] for part in config.parts}
     for index, chain in enumerate(chosen.tolist()):
-        windows = _windows(dataset, chains, chain, config)
-        frame = Frame(int(chains.turned[chain]))
-        heard = to_bars(windows[:-1], frame, config, (len(windows) - 1) * window_beats(config))
+        batches = _windows(dataset, chains, chain, config)
+        heard = played([_in_a_row(batch.rows(slice(-1))) for batch in batches], 0)
         after = continue_bars(model, heard, config.bars, derived(seed, index), temperature)
-        before.append(np.stack([window.tokens for window in windows[:-1]]))
-        truth.append(windows[-1].tokens)
-        made.append(_tokens_of(after, frame, config))
+        made = tokens_of_loops([after], config)
+        for part, batch in zip(config.parts, batches, strict=True):
+            tokens = batch.tokens.numpy()
+            kept[part].append(_Kept(tokens[:-1], tokens[-1], made[part][0]))
     groups = np.asarray(dataset.group)[chains.rows[chosen]]
     names = [dataset.groups[group] for group in groups.tolist()]
-    return {"gone_on_from": len(chosen), "at_temperature": temperature} | _beside(
-        before, np.stack(truth), np.stack(made), names, config
-    )
+    found: dict[str, Any] = {"gone_on_from": len(chosen), "at_temperature": temperature}
+    for part, of_part in kept.items():
+        prefix = f"{part} " if len(kept) > 1 else ""
+        figures = _beside(of_part, names, drums=part == "drums")
+        found |= {prefix + key: value for key, value in figures.items()}
+    return found
 
 
-def _windows(dataset: Dataset, chains: Chains, chain: int, config: ModelConfig) -> list[WindowTokens]:
-    """The windows of a chain from the first to the one that came next, all moved into the range together."""
+class _Kept(NamedTuple):
+    """Tokens of one part of the windows before (w, T), of the one that came next and of the one that was made (T,)."""
+
+    before: Ints
+    truth: Ints
+    made: Ints
+
+
+def _windows(dataset: Dataset, chains: Chains, chain: int, config: ModelConfig) -> list[Batch]:
+    """The windows of a chain from the first to the one that came next, a batch a part, in their own key; lines brought
+    into their ranges by the octaves that suit what came before.
+    """
     row = int(chains.rows[chain])
     near = [row, *np.asarray(dataset.precedes[row]).tolist()]
     places = [place for place in reversed(range(MEMORY)) if near[place] >= 0]
     rows = np.array([*(near[place] for place in places), int(dataset.follows[row])])
-    batch = plain_batch(dataset, rows, config, chains.moved[chain][[*places, MEMORY]])
-    if batch.velocities is None or batch.offsets is None:
-        return [WindowTokens(tokens.numpy()) for tokens in batch.tokens]
-    return [
-        WindowTokens(tokens.numpy(), velocities.numpy(), offsets.numpy())
-        for tokens, velocities, offsets in zip(batch.tokens, batch.velocities, batch.offsets, strict=True)
-    ]
+    moved = chains.moved[chain][[*places, MEMORY]] - chains.turned[chain]
+    batches = []
+    for number, part in enumerate(config.parts):
+        own, own_config = (
+            (dataset, config) if len(config.parts) == 1 else (part_of(dataset, number), config.of_part(number))
+        )
+        shift = None
+        if part != "drums":
+            before = moved_lines(np.asarray(own.tokens)[rows].astype(np.int64), moved)[:-1]
+            shift = moved + octave_shift(before.reshape(1, -1), own_config)
+        batches.append(plain_batch(own, rows, own_config, shift))
+    return batches
 
 
-def _tokens_of(after: Bars, frame: Frame, config: ModelConfig) -> Ints:
-    return as_tensors(to_windows(after, frame, config))[0][0].numpy()
+def _in_a_row(batch: Batch) -> Batch:
+    """Windows one after the other as one long one."""
+    velocities, offsets = (None if x is None else x.flatten(0, 1)[None] for x in (batch.velocities, batch.offsets))
+    return Batch(batch.tokens.flatten()[None], velocities, offsets)
 
 
-def _beside(
-    before: Sequence[Ints], truth: Ints, made: Ints, sources: Sequence[str], config: ModelConfig
-) -> dict[str, Any]:
-    drums = config.part == "drums"
+def _beside(kept: Sequence[_Kept], sources: Sequence[str], *, drums: bool) -> dict[str, Any]:
+    truth, made = np.stack([one.truth for one in kept]), np.stack([one.made for one in kept])
     repeats = [
-        np.array([_is_among(one, windows, drums) for windows, one in zip(before, of, strict=True)])
+        np.array([_is_among(tokens, one.before, drums) for one, tokens in zip(kept, of, strict=True)])
         for of in (made, truth)
     ]
     found: dict[str, Any] = dict(
@@ -160,9 +179,9 @@ def _beside(
     )
     if drums:
         return found
-    joined = [np.concatenate(windows)[None] for windows in before]
+    joined = [one.before.reshape(1, -1) for one in kept]
     shares = [np.array([key_shares(w[None], j)[0] for w, j in zip(of, joined, strict=True)]) for of in (made, truth)]
-    last = np.stack([windows[-1] for windows in before])
+    last = np.stack([one.before[-1] for one in kept])
     away = [np.abs(_height(of) - _height(last)) for of in (made, truth)]
     of_source = {name: np.array([name == other for other in sources]) for name in sorted(set(sources))}
     for name, rows in of_source.items():
@@ -209,6 +228,4 @@ def continuation_figures(
     ranks = reciprocal_ranks(flow, posteriors, dataset, found, model.config, ranked, seed)
     if len(ranks):
         figures |= {"ranked_among_64": len(ranks), "mean_reciprocal_rank": round(float(ranks.mean()), 4)}
-    if len(model.config.parts) == 1:
-        figures |= kept_figures(model, dataset, found, continued, seed, temperature)
-    return figures
+    return figures | kept_figures(model, dataset, found, continued, seed, temperature)

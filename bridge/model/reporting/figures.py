@@ -59,7 +59,7 @@ class Sizes:
 
 
 #: What fits into some minutes of one CPU core: long windows take longer, and trios longest.
-SHORT, LONG, TRIO = Sizes(), Sizes(400, 500, 100, 64, 1500, 160, 600), Sizes(400, 500, 100, 0, 400, 300, 0)
+SHORT, LONG, TRIO = Sizes(), Sizes(400, 500, 100, 64, 1500, 160, 600), Sizes(400, 500, 100, 0, 400, 300, 300)
 
 
 def figures_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bridge.model.data.dataset import Dataset
@@ -9,7 +11,6 @@ from bridge.model.data.long_windows import plain_parts
 from bridge.model.data.training_data import DIETS, evaluation_rows, group_chances
 from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.nets.vae import NEUTRAL_VELOCITY, Batch
-from bridge.model.playing.framing import window_beats
 from bridge.music.grids import DrumGrid, Ints, decode_drums, decode_line, encode_drums, encode_line, metric_velocity
 from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 
@@ -44,11 +45,13 @@ def window_tokens(dataset: Dataset, rows: Ints, config: ModelConfig) -> dict[Par
 def loops_of(dataset: Dataset, rows: Ints, config: ModelConfig) -> list[Bars]:
     """Windows as loops, lines in the model's range."""
     batches = plain_parts(dataset, rows, config)
-    loops = []
-    for index in range(len(rows)):
-        notes = [note for number, batch in enumerate(batches) for note in _notes(batch, index, number)]
-        loops.append(Bars(in_order(notes), window_beats(config)))
-    return loops
+    return [played(batches, index) for index in range(len(rows))]
+
+
+def played(batches: Sequence[Batch], index: int) -> Bars:
+    """One of the windows of batches, a batch a part, as bars."""
+    notes = [note for number, batch in enumerate(batches) for note in _notes(batch, index, number)]
+    return Bars(in_order(notes), batches[0].tokens.shape[1] * STEP_BEATS)
 
 
 def _notes(batch: Batch, index: int, part: int) -> tuple[Note, ...]:

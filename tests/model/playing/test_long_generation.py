@@ -13,6 +13,7 @@ from bridge.model.playing.keeping import Lock
 from bridge.model.playing.morphing import interpolated, morph_at, prepare_morph
 from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.playing.steering import Steering, steered_bias
+from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.notes import STEPS_PER_BAR, Bars, Note, cut, in_order
 
 MAJOR = frozenset({0, 2, 4, 5, 7, 9, 11})
@@ -98,6 +99,30 @@ def test_the_bias_of_a_trio_is_that_of_its_parts():
         alone = steered_bias(Steering(MAJOR, "hard"), (), config.of_part(part), Frame())
         mine = by_bar[:, part, :, : config.of_part(part).classes].reshape(alone.shape)
         assert torch.equal(mine, alone)
+
+
+def test_each_line_of_a_trio_keeps_to_its_own_key_and_all_to_a_hard_one():
+    """The melody goes on in C, the bass in E; with `hard` and no key set both are bound to one."""
+    scale = (0, 2, 4, 5, 7, 9, 11, 12)
+    notes = [Note(60 + scale[beat % 8], float(beat), 1.0, 90, 0) for beat in range(64)]
+    notes += [Note(40 + scale[beat % 8], float(beat), 1.0, 90, 1) for beat in range(64)]
+    loop = Bars(in_order(notes), 64.0)
+    frame = frame_of(loop, SMALL_TRIO)
+    windows = to_windows(loop, frame, SMALL_TRIO)
+
+    def against(binding, part):
+        """The sounding pitch classes that are made rarer in the first bar."""
+        bound, free = (
+            steered_bias(Steering(binding=how), windows, SMALL_TRIO, frame).reshape(SMALL_TRIO.bars, 3, 16, -1)
+            for how in (binding, "off")
+        )
+        rarer = torch.nonzero(bound[0, part, 0, :PITCHES] < free[0, part, 0, :PITCHES] - 1.0).flatten()
+        return {(index + LOWEST_PITCH - frame.of_part(part, SMALL_TRIO).shift) % 12 for index in rarer.tolist()}
+
+    chromatic = set(range(12))
+    assert against("hard", 0) == against("hard", 1)
+    assert against("soft", 0) == chromatic - MAJOR
+    assert against("soft", 1) == chromatic - {(pitch_class + 4) % 12 for pitch_class in MAJOR}
 
 
 def test_between_trios_every_part_changes_over_by_itself():
