@@ -16,31 +16,17 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
-from bridge import __version__, limits
+from bridge.arguments import BAD_INPUT, parser_of_commands, shared_parser
 
 if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.model.file_options import FileOptions
 
-BAD_INPUT: Final = 2
 TAKEN: Final = 3
 INTERRUPTED: Final = 130  # what a shell reports of a program ended by Ctrl-C
-
-_MODELS: Final = "melody-2bar, bass-2bar, drums-2bar, melody-16bar, drums-16bar or trio-16bar"
-_EPILOG: Final = """\
---set takes any key of config.yaml, as often as you like: --set osc.port=9200 --set voices.melody.launch=now
-What --set says goes before the file of --config, that before ./config.yaml, that before the built-in defaults.
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose refusal is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments: one line on stderr, exit code 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+_MOST_TEST_WORKERS: Final = 4  # more would only wait for one another: whole bridges and MIDI servers run in them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,140 +59,18 @@ def _exit_code_of(fault: Exception) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    shared = _Parser(prog="barline", add_help=False, allow_abbrev=False)
-    group = shared.add_argument_group("settings")
-    group.add_argument("--config", type=Path, metavar="FILE", help="a file of settings, like config.yaml")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: osc.port=9200")
+    shared = shared_parser()
     settings_given, rest = shared.parse_known_args(arguments)
     if rest[:1] == ["test"] and not {"-h", "--help"} & set(rest):
         return _test(rest[1:])
-    given = _parser(shared).parse_args(rest)
+    given = parser_of_commands(shared).parse_args(rest)
 
     def settings() -> Settings:
         from bridge.config_file import load
 
         return load(settings_given.config, settings_given.set)
 
-    command: Callable[[argparse.Namespace, Callable[[], Settings]], int] = given.run
-    return command(given, settings)
-
-
-# -- the arguments ----------------------------------------------------------------------------------------------------
-
-
-def _number(kind: type[int | float], low: float, high: float) -> Callable[[str], Any]:
-    def convert(text: str) -> int | float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text}: expected {what} from {low:g} to {high:g}")
-        return value
-
-    return convert
-
-
-_MOST_TEST_WORKERS: Final = 4  # more would only wait for one another: whole bridges and MIDI servers run in them
-_SEED: Final = _number(int, 0, 2**31 - 1)
-_TEMPERATURE: Final = _number(float, 0.05, 2.0)
-
-
-class _NoneOrTwo(argparse.Action):
-    """Takes no values or two."""
-
-    def __call__(self, parser: Any, given: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        if len(values) not in (0, 2):
-            parser.error(f"{option} {' '.join(values)}: expected an output and an input, or nothing")
-        setattr(given, self.dest, values)
-
-
-def _parser(shared: _Parser) -> _Parser:
-    name = "run_bridge.py" if sys.argv[0].endswith("run_bridge.py") else "barline"
-    parser = _Parser(
-        prog=name,
-        description="Barline: a model that plays along in Ableton Live. Without a command it runs the bridge.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[shared],
-    )
-    parser.add_argument("--version", action="version", version=f"Barline {__version__}")
-    parser.set_defaults(run=_start)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-
-    def command(word: str, run: Callable[..., int], text: str) -> _Parser:
-        made = commands.add_parser(word, help=text, description=text, parents=[shared])
-        made.set_defaults(run=run)
-        return made
-
-    command("start", _start, "run the bridge until Ctrl-C (the default)")
-    demo = command("demo", _demo, "hear and see it without a DAW or a sound card: a MIDI file, a picture, a WAV")
-    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to write (default: demo)")
-    doctor = command("doctor", _doctor, "check this machine, and say what to do where it is not well")
-    doctor.add_argument(
-        "--loopback", nargs="*", metavar="PORT", action=_NoneOrTwo,
-        help="measure the way out of a MIDI port and back into another: parts of the names of an output and an input "
-        "that are connected; without names, ports are made for you to connect",
-    )  # fmt: skip
-    models = command("models", _models, "list the models; make the report about them, or hear them")
-    models.add_argument("--report", nargs="?", const="", metavar="DIR",
-                        help="write README.md and pictures about them (default: where they are)")  # fmt: skip
-    models.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH",
-                        help="with --report: songs to measure on what has changed (folders or .zips)")  # fmt: skip
-    models.add_argument("--only", nargs="+", default=[], metavar="MODEL", help="with --report or --wav: of these alone")
-    models.add_argument("--wav", type=Path, metavar="DIR", help="write what the report shows as WAV and MIDI files")
-    _add_model_commands(command)
-    bench = command("bench", _bench, "measure latency, lateness and throughput on this machine")
-    bench.add_argument("--soak", type=_number(float, 0.01, 100000), metavar="MINUTES", help="play so long, count notes")
-    command("test", _start, "run the tests; takes pytest's arguments")
-    for json_too in (doctor, models, bench):
-        json_too.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    return parser
-
-
-def _add_model_commands(command: Callable[..., _Parser]) -> None:
-    """The commands that work on files with a model, and training."""
-    sample = command("sample", _sample, "write new bars from a model's prior")
-    go_on = command("continue", _continue, "write the bars that follow a MIDI file")
-    interpolate = command("interpolate", _interpolate, "write the way from one MIDI file to another")
-    reconstruct = command("reconstruct", _reconstruct, "send a MIDI file through encoder and decoder")
-    evaluate = command("evaluate", _evaluate, "score a model on a folder or .zip of MIDI files")
-    train = command("train", _train, "train a model on MIDI files; may be stopped and resumed")
-    for made in (sample, go_on, interpolate, reconstruct, evaluate, train):
-        made.add_argument("model", metavar="MODEL", help=_MODELS)
-    for made, names in ((go_on, ("in_path",)), (reconstruct, ("in_path",)), (interpolate, ("a", "b"))):
-        for name in names:
-            made.add_argument(name, type=Path, metavar=f"{name.removesuffix('_path').upper()}.mid")
-    evaluate.add_argument("path", type=Path, metavar="PATH", help="a folder or .zip of MIDI files")
-    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
-    train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    kind = train.add_mutually_exclusive_group()
-    kind.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
-    kind.add_argument("--prior-only", action="store_true", help="only what new bars are drawn from; takes minutes")
-    kind.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
-    kind.add_argument("--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model")
-    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
-    train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
-    train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="for the same run again (default: 0)")
-    sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
-    go_on.add_argument(
-        "--bars", type=_number(int, 1, limits.MAX_BARS), default=2, metavar="N", help="how many (default: 2)"
-    )
-    interpolate.add_argument("--steps", type=_number(int, 2, 999), default=7, metavar="N", help="files (default: 7)")
-    for made in (sample, go_on, interpolate, reconstruct, evaluate):
-        made.add_argument("--seed", type=_SEED, metavar="S", help="for the same result again")
-    for made in (sample, go_on, interpolate, reconstruct):
-        made.add_argument("--temperature", type=_TEMPERATURE, metavar="T", help="0.05-2: low is plain, high is bold")
-        made.add_argument("--key", metavar="KEY", help="nothing outside it: 'A minor', 'F# dorian', 'C' (major)")
-        made.add_argument("--attribute", action="append", default=[], metavar="NAME=AMOUNT",
-                          help="-1 to 1, may be repeated: density=0.5")  # fmt: skip
-    for made in (sample, interpolate):
-        made.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
-    for made in (go_on, reconstruct):
-        made.add_argument("--out", type=Path, required=True, metavar="OUT.mid", help="the file to write")
-    evaluate.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return _COMMANDS[given.run](given, settings)
 
 
 def _seed_of(given: argparse.Namespace) -> int:
@@ -362,16 +226,15 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     from bridge.model.file_options import RequestError
 
     logging.getLogger("bridge").setLevel(logging.INFO)
+    minutes = given.minutes or file_commands.DEFAULT_MINUTES
     if given.prior_only:
-        for option in ("minutes", "resume", "batch"):
-            if getattr(given, option):
-                raise RequestError(f"--prior-only: expected no --{option} with it, it takes what it takes")
+        unfit = [f"--{option}" for option in ("minutes", "resume", "batch") if getattr(given, option)]
+        if unfit:
+            raise RequestError(f"--prior-only: expected no {', '.join(unfit)} with it, it takes what it takes")
         return _wrote([file_commands.train_prior(given.model, given.data, given.seed)])
     if given.leave_out:
-        minutes = given.minutes or file_commands.DEFAULT_MINUTES
         return _wrote([file_commands.train_without(given.model, given.leave_out, given.data, minutes, given.seed)])
     if given.beside_flat:
-        minutes = given.minutes or file_commands.DEFAULT_MINUTES
         return _wrote([file_commands.train_beside_flat(given.model, given.data, minutes, given.batch, given.seed)])
     made = file_commands.train_model(
         given.model, given.data, given.minutes, resume=given.resume, fine_tune=given.fine_tune, device=given.device,
@@ -402,3 +265,18 @@ def _test(arguments: list[str]) -> int:
     os.chdir(tests.parent)
     workers = str(min(_MOST_TEST_WORKERS, os.cpu_count() or 1))
     return int(pytest.main(arguments or ["-n", workers, "--dist", "loadfile"]))
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace, Callable[[], Settings]], int]]] = {
+    "start": _start,
+    "demo": _demo,
+    "doctor": _doctor,
+    "models": _models,
+    "sample": _sample,
+    "continue": _continue,
+    "interpolate": _interpolate,
+    "reconstruct": _reconstruct,
+    "evaluate": _evaluate,
+    "train": _train,
+    "bench": _bench,
+}

@@ -44,6 +44,7 @@ FLOORS = {
     "running": 5,
     "supervisor": 5,
     "tables": 5,
+    "arguments": 6,
     "cli": 6,
     "__main__": 6,
 }
@@ -53,7 +54,7 @@ MODEL_FLOORS = {"nets": 0, "data": 1, "playing": 2, "evaluation": 2, "training":
 NEIGHBOURS = {
     ("channel", "messages"), ("channel", "limits"), ("config", "limits"), ("config_file", "limits"),
     ("config_file", "config"), ("config_file", "strict_yaml"), ("music", "limits"), ("__main__", "cli"),
-    ("panel", "osc"),
+    ("cli", "arguments"), ("panel", "osc"),
 }  # fmt: skip
 _FIFTH = ("bench", "demo", "doctor", "hosted", "main", "peers", "recital", "running", "supervisor", "tables")
 NEIGHBOURS |= {(one, other) for one in _FIFTH for other in _FIFTH}

@@ -17,6 +17,7 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import UnknownModelError
 from bridge.model.nets.registry import ModelFileError, load_compiled
 from bridge.model.playing import generation, morphing
+from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.fills import with_fill
 from bridge.model.playing.shaping import shaped
 from bridge.model.playing.steering import Steering
@@ -147,7 +148,7 @@ class Residents:
         model = self._models.get(job.model)
         notes = made.notes if made.source is None else made.source
         if model is not None and notes and job.op != "fill":
-            generation.encode_bars(model, bars_from_json([made.length_beats, notes]))
+            encode_bars(model, bars_from_json([made.length_beats, notes]))
 
 
 def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], steering: Steering) -> Bars:

@@ -13,6 +13,8 @@ Part = Literal["melody", "bass", "drums", "trio"]
 TRIO_PARTS: tuple[Part, ...] = ("melody", "bass", "drums")
 #: The temperatures at which voices play by default (bridge/config.py): they are what is heard.
 TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
+#: The contract's: while morphing and varying, a voice's temperature is scaled by this.
+MORPH_TEMPERATURE = 0.4
 
 
 @dataclass(frozen=True, slots=True)

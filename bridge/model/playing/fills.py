@@ -15,8 +15,8 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.candidates import CANDIDATES
 from bridge.model.playing.decoding import Decoded, WindowDecode
+from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import Frame, WindowTokens, to_bars, to_windows, window_beats
-from bridge.model.playing.generation import encode_bars
 from bridge.model.playing.keeping import FORBIDDEN
 from bridge.music.grids import DRUM_CLASSES, Ints
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT, Bars, cut, repeated_to

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
-from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.config import MORPH_TEMPERATURE, ModelConfig
 from bridge.model.playing.decoding import Decoded, WindowDecode, parts_of
+from bridge.model.playing.encoding import Encoded, encode_bars
 from bridge.model.playing.framing import (
     Frame,
     WindowTokens,
@@ -31,7 +32,6 @@ from bridge.model.playing.framing import (
     to_bars,
     unstreamed,
 )
-from bridge.model.playing.generation import MORPH_TEMPERATURE, Encoded, encode_bars
 from bridge.model.playing.keeping import FORBIDDEN
 from bridge.model.playing.pathway import chosen_way, even_places
 from bridge.model.playing.patterns import AnyField, Field, TrioField, field_of, units_of

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.config import MORPH_TEMPERATURE
 from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.encoding import Encoded, encode_bars
 from bridge.model.playing.framing import WindowTokens, as_tensors, to_bars
-from bridge.model.playing.generation import MORPH_TEMPERATURE, Encoded, encode_bars
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull

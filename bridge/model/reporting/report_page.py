@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.model.evaluation.evaluate import table
 from bridge.model.playing.candidates import CANDIDATES
-from bridge.model.playing.generation import DRAWS_ALONE
+from bridge.model.playing.drawing import DRAWS_ALONE
 from bridge.model.reporting import report_tables as tables
 from bridge.model.reporting.showcase import CONTINUATIONS, MORPHS, SAMPLES
 

@@ -26,7 +26,7 @@ from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
 from bridge.model.nets.registry import Loaded, ModelFileError, compiled_from, stored_model, write_model
 from bridge.model.nets.vae import MusicVae
 from bridge.model.playing.attributes import measure
-from bridge.model.playing.generation import played_again
+from bridge.model.playing.drawing import played_again
 from bridge.model.training.adversarial import sharpen
 from bridge.model.training.critic_training import fit_critic, fit_judge
 from bridge.model.training.curves import curves_of

@@ -5,6 +5,7 @@ import pytest
 from tests_model_songs import beat_of, tune
 
 from bridge.model.playing import generation
+from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.steering import Steering
 from bridge.music.notes import Bars, Note, bars_fault
 
@@ -120,9 +121,9 @@ def onsets_on_grid(bars):
 
 def test_the_cache_of_encoded_bars_changes_nothing(shipped):
     source = seed_of(shipped)
-    first = generation.encode_bars(shipped, source)
+    first = encode_bars(shipped, source)
     for seed in range(70):
-        generation.encode_bars(shipped, tune(100 + seed, 1) if shipped.config.part != "drums" else beat_of(seed, 1))
-    again = generation.encode_bars(shipped, source)
+        encode_bars(shipped, tune(100 + seed, 1) if shipped.config.part != "drums" else beat_of(seed, 1))
+    again = encode_bars(shipped, source)
     assert again is not first
     assert np.array_equal(first.means, again.means)

@@ -7,8 +7,9 @@ from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hi
 
 from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import Frame, frame_of, is_heard, streamed, to_bars, to_windows, unstreamed
-from bridge.model.playing.generation import continue_bars, encode_bars, reconstruct_bars, sample_bars, vary_bars
+from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars, vary_bars
 from bridge.model.playing.keeping import Lock
 from bridge.model.playing.morphing import interpolated, morph_at, prepare_morph
 from bridge.model.playing.shaping import shape_of, shaped

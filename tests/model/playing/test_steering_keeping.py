@@ -12,8 +12,9 @@ from bridge.engine.bending import kept_exactly
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.playing.candidates import chosen
 from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.framing import Frame, to_windows
-from bridge.model.playing.generation import continue_bars, prior_point, sample_bars, vary_bars
+from bridge.model.playing.generation import continue_bars, sample_bars, vary_bars
 from bridge.model.playing.keeping import Hold, Lock
 from bridge.model.playing.steering import Steering, steered_bias
 from bridge.music.grids import LOWEST_PITCH

@@ -10,11 +10,12 @@ from small_models import SMALL_LINE, ring, small_model, windows_at
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.flow import Flow
-from bridge.model.playing import generation
+from bridge.model.playing import drawing, generation
 from bridge.model.playing.candidates import chosen
 from bridge.model.playing.decoding import Decoded
+from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.framing import WindowTokens, to_bars
-from bridge.model.playing.generation import prior_point, sample_bars
+from bridge.model.playing.generation import sample_bars
 from bridge.model.playing.steering import PLAIN
 from bridge.model.training.critic_training import fit_critic, fit_judge
 from bridge.music.grids import NO_EVENT
@@ -72,7 +73,7 @@ def test_a_point_for_a_window_alone_is_the_draw_with_the_best_odds():
     size = SMALL_LINE.latent_size
     for seed in range(5):
         white = torch.from_numpy(noise.normal(seed, noise.LATENT, 32 * size)).view(32, size)
-        draws = compiled.prior(torch.full((32,), 0.5), generation._NOISE_ALONE[SMALL_LINE.name] * white)
+        draws = compiled.prior(torch.full((32,), 0.5), drawing._NOISE_ALONE[SMALL_LINE.name] * white)
         best = draws[flow.white(draws)[:, 0].argmax()]
         assert torch.equal(prior_point(compiled, seed), best)
         assert not torch.equal(prior_point(compiled, seed + 100), best)
@@ -83,13 +84,13 @@ def test_of_what_is_played_at_the_draws_the_one_with_the_best_odds_is_taken(monk
     steep(flow.judge)
     compiled = CompiledModel(model, flow, torch.device("cpu"), maps=maps)
     read = []
-    means_of = generation._means_of
+    means_of = generation.means_of
 
     def noted(model, windows):
         read.append((windows, means_of(model, windows)))
         return read[-1][1]
 
-    monkeypatch.setattr(generation, "_means_of", noted)
+    monkeypatch.setattr(generation, "means_of", noted)
     taken = []
     for seed in range(8):
         made = sample_bars(compiled, 2, seed, 1.0)

@@ -1,0 +1,103 @@
+"""Points of the prior for windows to be decoded at: with bars before them or none, alone or several to choose from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.model.nets import noise
+from bridge.model.nets.compiled import CompiledModel
+from bridge.model.nets.config import TEMPERATURES
+from bridge.model.playing.candidates import CANDIDATES
+from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.encoding import means_of
+from bridge.model.playing.steering import PLAIN, Steering
+
+#: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
+#: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
+DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
+#: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
+_NOISE_ALONE = {"melody-2bar": 1.01, "bass-2bar": 0.96, "drums-2bar": 0.95, "drums-16bar": 1.08}
+#: How far a draw of a long window goes to where what is played at it is read: that is nearer to music (drums cost 1.10
+#: times what songs do, not 1.22, and are told from them with .64, not .69; melodies with .84, not .90).
+_READ_AGAIN = {"melody-16bar": 1.0, "drums-16bar": 0.5}
+#: Where bars are looked for again when there is not one note in them, by the path of their noise.
+ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
+
+
+def prior_point(model: CompiledModel, seed: int, before: Tensor | None = None) -> Tensor:
+    """A point (Z,) of the fitted prior, for a window that comes after those with posterior means `before` (n, Z), the
+    nearest first; without them for a window alone.
+    """
+    return next(iter(points_of(model, seed, before, PLAIN)))
+
+
+def points_of(model: CompiledModel, seed: int, before: Tensor | None, steering: Steering) -> Iterable[Tensor]:
+    """The points (Z,) that a window is looked for at, in order: of candidates all at once, else as they are needed."""
+    if before is None:
+        draws = _alone(model, seed)[: len(ANEW)]
+        if model.config.name not in _READ_AGAIN:
+            return draws
+        if steering.surprise is None:
+            return (_read_again(model, draw[None], noise.derived(seed, number))[0] for number, draw in enumerate(draws))
+        return _read_again(model, draws, seed)
+    seeds = [noise.derived(seed, *again) if again else seed for again in ANEW]
+    if steering.surprise is None:
+        return (_drawn(model, [each], before)[0] for each in seeds)
+    return _drawn(model, seeds, before)
+
+
+def _drawn(model: CompiledModel, seeds: Sequence[int], before: Tensor) -> Tensor:
+    """Draws (n, Z) of the flow, one a seed."""
+    choice = torch.tensor([noise.uniform(each, noise.MIXTURE) for each in seeds])
+    white = np.stack([noise.normal(each, noise.LATENT, model.config.latent_size) for each in seeds])
+    return model.prior(choice, torch.from_numpy(white), before).cpu()
+
+
+def _alone(model: CompiledModel, seed: int) -> Tensor:
+    """Draws (n, Z) for a window with nothing before it, put in order by chance and by their odds to be music: the first
+    few are a sample of the prior without replacement.
+    """
+    config, count = model.config, DRAWS_ALONE if model.has_critic else len(ANEW)
+    white = torch.from_numpy(noise.normal(seed, noise.LATENT, count * config.latent_size)).view(count, -1)
+    draws = model.prior(torch.full((count,), 0.5), _NOISE_ALONE.get(config.name, 1.0) * white)
+    chance = torch.from_numpy(noise.gumbel(seed, noise.DRAWS, 0, 1, count)[0].copy())
+    scores = _ODDS_WEIGHT * model.odds(draws).cpu() + chance
+    return draws.cpu()[scores.argsort(descending=True)]
+
+
+def _read_again(model: CompiledModel, draws: Tensor, seed: int) -> Tensor:
+    """Draws (n, Z) on their way to the posterior means of what is played at them."""
+    config = model.config
+    return torch.lerp(draws, _read(model, draws, seed, TEMPERATURES[config.part]), _READ_AGAIN[config.name])
+
+
+def _read(model: CompiledModel, draws: Tensor, seed: int, temperature: float) -> Tensor:
+    """The posterior means (n, Z) of what is played at draws (n, Z)."""
+    seeds = [noise.derived(seed, 1, row) for row in range(len(draws))]
+    rows = WindowDecode(model, draws, seeds, temperature).run()
+    return means_of(model, [row.window for row in rows])
+
+
+def played_again(model: CompiledModel, count: int, seed: int, temperature: float) -> Tensor:
+    """Posterior means (count, Z) of windows as they are played with nothing before them, unjudged: for the judge to
+    learn from.
+    """
+    means = []
+    for number in range(-(-count // CANDIDATES)):
+        own = noise.derived(seed, number)
+        means.append(_read(model, _alone(model, own)[:CANDIDATES], own, temperature))
+    return torch.cat(means)[:count]
+
+
+def towards_prior(model: CompiledModel, point: Tensor, keep: float, seed: int) -> Tensor:
+    """A point (Z,) that keeps a share `keep` of where `point` is and takes the rest from the prior; the spread of the
+    prior is kept whatever the share.
+    """
+    centre = model.prior_mean
+    fresh = prior_point(model, seed)
+    return centre + keep * (point - centre) + math.sqrt(max(0.0, 1.0 - keep * keep)) * (fresh - centre)
