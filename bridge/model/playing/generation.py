@@ -68,7 +68,7 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     frame = _first_frame(model, steering, seed)
     steering = _first_steering(steering, frame, config)
     bias, steps = steered_bias(steering, (), config, frame), _steps_left(length, 0, config)
-    bias = bias + _bias_alone(steering, frame, config)
+    bias = bias + _bias_alone(model, steering, frame)
     row_seed = noise.derived(seed, 0, 1)
     first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge)
     windows, means = [first], torch.zeros(0, config.latent_size)
@@ -97,11 +97,12 @@ def _first_frame(model: CompiledModel, steering: Steering, seed: int) -> Frame:
     return Frame(key, key=key)
 
 
-def _bias_alone(steering: Steering, frame: Frame, config: ModelConfig) -> Tensor:
+def _bias_alone(model: CompiledModel, steering: Steering, frame: Frame) -> Tensor:
     """A bias (T, C), of a trio (3T, C), that puts right what draws with nothing before them do otherwise than songs."""
+    config, keyed = model.config, len(set(model.keys)) > 1
     bias = torch.zeros(config.stream_steps, config.classes)
     bias[:, :PITCHES] += _STRIKE_ALONE_NATS.get(config.name, 0.0)
-    if config.part == "trio" and steering.pitch_classes is None and steering.lock is None:
+    if config.part == "trio" and keyed and steering.pitch_classes is None and steering.lock is None:
         part = config.parts.index("bass")
         mine, own = config.of_part(part), frame.of_part(part, config)
         drawn_in = frozenset(int(c) for c in np.flatnonzero(np.roll(FIT, -own.key)))
