@@ -381,12 +381,17 @@ def test_a_flood_does_not_starve_a_10_ms_timer(monkeypatch):
             packets = [encode("/melody/morph", (0.5,)), encode("/*/xy", (0.1, 0.2)), b"junk", encode("/nope", ())]
             flood = flooded(session.server.port, packets)
             waited_for = []
+
+            def note_waits(fired):  # at the timer itself: the task that waits for it is woken a turn later
+                waited_for.append(sum(at > timer.when() for at in wakes_at))
+                fired.set()
+
             try:
                 while flood.poll() is None:
-                    due = asyncio.get_running_loop().time() + 0.01
                     wakes_at.clear()
-                    await asyncio.sleep(0.01)
-                    waited_for.append(sum(at > due for at in wakes_at))
+                    fired = asyncio.Event()
+                    timer = asyncio.get_running_loop().call_later(0.01, note_waits, fired)
+                    await fired.wait()
             finally:
                 flood.kill()
                 flood.wait()

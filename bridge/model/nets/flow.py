@@ -251,6 +251,17 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
     for silent in ("critic.", "judge.", "keys"):
         if not any(name.startswith(silent) for name in own):
             own |= {name: value for name, value in flow.state_dict().items() if name.startswith(silent)}
+    own |= {name: _orthogonal(value) for name, value in own.items() if name.endswith(".rotation")}
     flow.load_state_dict(own)
     flow.set_space(own["centre"], own["whitening"])
     return flow.eval()
+
+
+def _orthogonal(matrix: Tensor) -> Tensor:
+    """The rotation that is nearest to a coarsely stored one (Newton's iteration for the polar decomposition; Higham
+    1986): a flow goes back by the transpose.
+    """
+    q = matrix.double()
+    for _ in range(3):
+        q = 1.5 * q - 0.5 * q @ q.T @ q
+    return q.float()

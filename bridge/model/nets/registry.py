@@ -29,8 +29,8 @@ from bridge.paths import models_folder
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 #: What is in a weights file besides the weights of the model.
 _BESIDE_THE_MODEL = ("prior.", "maps.")
-#: What of the prior has to fit its own inverse, or its neighbours: it is kept in sixteen bits.
-_FINE = (".rotation", ".whitening")
+#: What of the prior has to fit its own inverse: it is kept in sixteen bits.
+_FINE = (".whitening",)
 _MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
 
 

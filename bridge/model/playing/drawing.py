@@ -21,7 +21,7 @@ from bridge.model.playing.steering import PLAIN, Steering
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
 DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
 #: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
-_NOISE_ALONE = {"melody-2bar": 1.025, "bass-2bar": 0.96, "drums-2bar": 0.87, "drums-16bar": 1.08}
+_NOISE_ALONE = {"melody-2bar": 1.02, "bass-2bar": 0.96, "drums-2bar": 0.86, "drums-16bar": 1.08}
 #: How far a draw of a long window goes to where what is played at it is read: that is nearer to music (drums cost 1.10
 #: times what songs do, not 1.22, and are told from them with .64, not .69; melodies with .84, not .90).
 _READ_AGAIN = {"melody-16bar": 1.0, "drums-16bar": 0.5}

@@ -9,6 +9,7 @@ from bridge.model.data.chains import Chains, chains_of
 from bridge.model.data.dataset import Dataset
 from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.flow import flow_from, tensors_of
+from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
 from bridge.model.training.flow_training import context_gains, fit_flow, space_of
 from bridge.music.grids import NO_EVENT
 
@@ -135,3 +136,21 @@ def test_chains_stand_in_one_octave_and_in_their_own_key():
     assert present.tolist() == [[1, 1, 0, 0]]
     assert chains.means[chains.after[0]].tolist() == [2, octaves + 5]
     assert sorted(set(asked)) == [(0, octaves), (1, octaves), (2, octaves + 5)]
+
+
+def test_a_rotation_that_was_stored_coarsely_is_one_again():
+    """The flow goes back by the transpose: eight bits alone would leave it off by hundredths."""
+    torch.manual_seed(5)
+    wide = small_flow(96, 64)
+    with torch.no_grad():
+        for layer in wide.layers:
+            layer.rotation.copy_(torch.linalg.qr(torch.randn(64, 64))[0])
+    stored = in_eight_bits(tensors_of(wide), (".whitening",))
+    assert stored["prior.layers.0.rotation"].dtype == torch.int8
+    coarse = from_eight_bits(stored)
+    identity = torch.eye(64)
+    turned = coarse["prior.layers.0.rotation"]
+    assert (turned @ turned.T - identity).abs().max() > 1e-3
+    for ours, theirs in zip(flow_from(coarse).layers, wide.layers, strict=True):
+        assert (ours.rotation @ ours.rotation.T - identity).abs().max() < 1e-5
+        assert (ours.rotation - theirs.rotation).abs().max() < 0.01
