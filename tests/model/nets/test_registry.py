@@ -28,7 +28,8 @@ def test_what_is_written_is_loaded_as_coarse_as_the_file(folder):
     for ours, theirs in ((loaded.model, model), (loaded.flow, flow)):
         for key, value in from_eight_bits(in_eight_bits(theirs.state_dict())).items():
             if key != "unwhitening":  # that follows from the whitening
-                assert torch.allclose(ours.state_dict()[key], value, rtol=1e-6), key
+                room = 0.01 if key.endswith("rotation") else 1e-8  # that is made one again
+                assert torch.allclose(ours.state_dict()[key], value, rtol=1e-6, atol=room), key
     assert torch.equal(loaded.maps.attributes, maps.attributes.half().float())
     assert loaded.card["steps"] == 7
     assert loaded.card["parameters"] == sum(p.numel() for p in model.parameters())
