@@ -73,13 +73,13 @@ def _alone(model: CompiledModel, seed: int) -> Tensor:
 def _read_again(model: CompiledModel, draws: Tensor, seed: int) -> Tensor:
     """Draws (n, Z) on their way to the posterior means of what is played at them."""
     config = model.config
-    return torch.lerp(draws, _read(model, draws, seed, TEMPERATURES[config.part]), _READ_AGAIN[config.name])
+    return torch.lerp(draws, means_played(model, draws, seed, TEMPERATURES[config.part]), _READ_AGAIN[config.name])
 
 
-def _read(model: CompiledModel, draws: Tensor, seed: int, temperature: float) -> Tensor:
-    """The posterior means (n, Z) of what is played at draws (n, Z)."""
-    seeds = [noise.derived(seed, 1, row) for row in range(len(draws))]
-    rows = WindowDecode(model, draws, seeds, temperature).run()
+def means_played(model: CompiledModel, points: Tensor, seed: int, temperature: float) -> Tensor:
+    """The posterior means (n, Z) of what is played at points (n, Z)."""
+    seeds = [noise.derived(seed, 1, row) for row in range(len(points))]
+    rows = WindowDecode(model, points, seeds, temperature).run()
     return means_of(model, [row.window for row in rows])
 
 
@@ -90,7 +90,7 @@ def played_again(model: CompiledModel, count: int, seed: int, temperature: float
     means = []
     for number in range(-(-count // CANDIDATES)):
         own = noise.derived(seed, number)
-        means.append(_read(model, _alone(model, own)[:CANDIDATES], own, temperature))
+        means.append(means_played(model, _alone(model, own)[:CANDIDATES], own, temperature))
     return torch.cat(means)[:count]
 
 

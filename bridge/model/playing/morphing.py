@@ -21,7 +21,8 @@ from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE, ModelConfig
 from bridge.model.playing.decoding import Decoded, WindowDecode, parts_of
-from bridge.model.playing.encoding import Encoded, encode_bars, means_of
+from bridge.model.playing.drawing import means_played
+from bridge.model.playing.encoding import Encoded, encode_bars
 from bridge.model.playing.framing import (
     Frame,
     WindowTokens,
@@ -254,8 +255,7 @@ def _nearer(
         return points
     nearer = torch.lerp(model.prior_mean, points[middle], _MIDDLE_KEPT[model.config.name])
     if model.config.part == "drums":
-        seeds = [noise.derived(seed, 1, number) for number in range(len(nearer))]
-        nearer = means_of(model, [row.window for row in WindowDecode(model, nearer, seeds, temperature).run()])
+        nearer = means_played(model, nearer, seed, temperature)
     points[middle] = nearer
     return points
 
