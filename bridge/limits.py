@@ -52,6 +52,8 @@ CLOCK_TICKS_PER_BEAT: Final = 24  # MIDI clock
 # -- between processes ------------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES: Final = 1 << 20  # 2,048 notes take about 80 KB of JSON
 MAX_BACKLOG_BYTES: Final = 8 << 20  # unsent bytes to one peer; beyond it the peer is taken for dead
+MAX_READ_BYTES: Final = 1 << 16  # of a peer before the loop looks at what else is due; most loops fit
+MAX_STRANGERS: Final = 8  # who has connected and not said who it is; beyond it the oldest gives way
 MAX_MIDI_WAITING: Final = 4096  # received MIDI messages not yet looked at; the oldest give way
 MIDI_PER_TURN: Final = 32  # of them in one turn of the player's loop: 5 ms of clock ticks at the worst
 PLAYED_RECORD_SLOTS: Final = 65536  # messages kept in the player's own record: several minutes at full density

@@ -88,7 +88,8 @@ class PeerLink:
             self._close()
             return
         for record in records:
-            self._on_record(record)
+            if channel is self._channel:  # what it had said counts no more once its end has been told
+                self._on_record(record)
 
     def _close(self) -> None:
         channel, self._channel = self._channel, None
