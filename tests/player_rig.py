@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from offline_player import OfflineClock, OfflinePlayer
+
 from bridge import channel, messages
 from bridge.player.ledger import Ledger
-from bridge.player.offline import OfflinePlayer
 from bridge.player.outputs import Outputs, layout_for
 from bridge.player.performer import Performer
 from bridge.player.ports import InnerBackend
 from bridge.player.record import PlayedReader, PlayedWriter
-from bridge.timing.clocks import OfflineClock
 from bridge.timing.timekeeper import Timekeeper
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

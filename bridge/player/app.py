@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 from bridge import limits, messages
-from bridge.player.bridge_link import BridgeLink, wake_pair
+from bridge.channel import FrontDesk, listen, wake_pair
 from bridge.player.ledger import Ledger
 from bridge.player.lifeline import has_ended, watchable
 from bridge.player.link_session import LinkSession
@@ -78,7 +78,8 @@ class PlayerProcess:
         self._selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
         self.input_count = 0
         self._received: collections.deque[tuple[int, Sequence[int]]] = collections.deque(maxlen=limits.MAX_MIDI_WAITING)
-        self._link = BridgeLink(self._selector, init["token"], self._handle, self._snapshot)
+        server, self._port = listen()
+        self._link = FrontDesk(server, self._selector, init["token"], self._handle, self._snapshot)
         self._keeper = PortKeeper(
             outputs,
             _backend_maker(midi["backend"], folder / PLAYED_FILE),
@@ -94,7 +95,7 @@ class PlayerProcess:
     @property
     def port(self) -> int:
         """The loopback port it listens on."""
-        return self._link.port
+        return self._port
 
     def run(self) -> None:
         """Play until the lifeline ends or a signal comes; every note is closed on every way out."""
@@ -136,7 +137,7 @@ class PlayerProcess:
         self._tell()
         if now_ns >= self._keeper.next_look_ns:
             self._keeper.look(now_ns)
-            self._link.send_strangers_away(now_ns / 1e9)
+            self._link.look(now_ns / 1e9)
         wake_ns = min(due_ns - QUIET_NS // 2, self._keeper.next_look_ns)
         timeout_s = min(max(0.0, (wake_ns - clock.now_ns()) / 1e9), LONGEST_WAIT_S)
         for key, mask in self._selector.select(timeout_s):
@@ -179,10 +180,12 @@ class PlayerProcess:
             self._wake_writer.send(b"\0")
 
     def _port_news(self, record: object) -> None:
-        """The ports have come or gone: the bridge is told, and whether there is an input to hear a clock on."""
+        """Ports have come or gone: the bridge is told, and whether there is an input to hear a clock on."""
         self.performer.outbox.append(record)
+        now_ns, deaf = self.clock.now_ns(), self._keeper.deaf
         if isinstance(record, messages.Ports):
-            self.performer.ports_came(_why_no_input(record), self._keeper.grain_ms, self.clock.now_ns())
+            self.performer.ports_came(self._keeper.grain_ms, now_ns)
+        self.performer.input_came(f"MIDI clock cannot be heard: {deaf}" if deaf else "", now_ns)
 
     def _woken(self, _mask: int) -> None:
         try:
@@ -212,15 +215,6 @@ def _input_name(midi: dict[str, Any]) -> str | None:
     if wanted in (None, "none", ""):
         return None
     return f"{midi['name']} in" if wanted == "auto" else str(wanted)
-
-
-def _why_no_input(ports: messages.Ports) -> str:
-    """Why no MIDI clock can be heard, in plain words; empty where one can."""
-    if ports.backend == "none":
-        why = next((line for line in ports.lines if line.startswith("no MIDI")), "midi.backend is none")
-        return f"MIDI clock cannot be heard here: {why}"
-    listens = any(line.startswith("in: ") for line in ports.lines)
-    return "" if listens else "MIDI clock cannot be heard: midi.input is none"
 
 
 def _backend_maker(wanted: str, record: pathlib.Path) -> Callable[[], Backend]:

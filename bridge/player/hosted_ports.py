@@ -16,7 +16,7 @@ from typing import Any, Final
 import bridge
 from bridge.player.jack_watch import JackWatch
 from bridge.player.port_host import FRAME, HOSTED_LEAD_NS, SOCKET_VARIABLE
-from bridge.player.ports import InputSink, Port, PortError
+from bridge.player.ports import InputNews, InputSink, Port, PortError
 
 OPENING_S: Final = 6.0
 CLOSING_S: Final = 3.0
@@ -53,9 +53,6 @@ class HostedPort:
             raise PortError(f"MIDI port {self.name}: {fault}") from fault
         return False
 
-    def close(self) -> None:
-        """Nothing: the other process closes its ports when it ends."""
-
 
 class HostedBackend:
     """JACK, held by a process of its own."""
@@ -76,8 +73,8 @@ class HostedBackend:
         self._sink: InputSink = lambda _stamp_ns, _message: None
         self._listeners: list[int | None] = []
         self._incoming = bytearray()
-        self._gone = False
-        self._news: str | None = None
+        self._gone = self._ready = False
+        self._news: InputNews | None = None
         try:
             self._look = JackWatch("Barline look")
         except OSError as fault:
@@ -112,15 +109,9 @@ class HostedBackend:
     def attend(self) -> None:
         """Take in what the process says: who listens, what was received."""
         for said in self._lines():
-            if "listeners" in said:
-                self._listeners = said["listeners"]
-            elif "news" in said:
-                self._news = said["news"]
-            elif "received" in said:
-                stamp_ns, *message = said["received"]
-                self._sink(stamp_ns, message)
+            self._take_in(said)
 
-    def input_change(self) -> str | None:
+    def input_change(self) -> InputNews | None:
         """What the process last said of the input, once."""
         news, self._news = self._news, None
         return news
@@ -152,15 +143,27 @@ class HostedBackend:
         until = time.monotonic() + OPENING_S
         while (left := until - time.monotonic()) > 0 and select.select([line], [], [], left)[0]:
             for said in self._lines():
-                if "ready" in said:
-                    return
                 if "missing" in said:
                     self.close()
                     raise PortError(str(said["missing"]))
+                self._take_in(said)
+            if self._ready:
+                return
             if self.vanished():
                 break
         self.close()
         raise PortError("the process that holds the JACK ports does not come up")
+
+    def _take_in(self, said: dict[str, Any]) -> None:
+        match said:
+            case {"listeners": counts}:
+                self._listeners = counts
+            case {"news": [text, here]}:
+                self._news = InputNews(text, here)
+            case {"received": [stamp_ns, *message]}:
+                self._sink(stamp_ns, message)
+            case {"ready": _}:
+                self._ready = True
 
     def _lines(self) -> list[dict[str, Any]]:
         """The whole lines that have come."""

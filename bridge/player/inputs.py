@@ -15,7 +15,7 @@ from typing import Any, Final
 import rtmidi
 
 from bridge.player.jack_watch import JackWatch
-from bridge.player.ports import InputSink, PortError
+from bridge.player.ports import InputNews, InputSink, PortError
 from bridge.player.stamps import DriverStamps
 
 FAULTS: Final = (rtmidi.RtMidiError, SystemError, RuntimeError, OSError, ValueError)
@@ -52,8 +52,8 @@ class InputPort:
         if not self._wanted or kind == "jack":
             self._input = self._opened(None)
 
-    def change(self) -> str | None:
-        """Look who is there; the news in plain words, or None."""
+    def change(self) -> InputNews | None:
+        """Look who is there; the news, or None."""
         if not self._wanted:
             before, self._connections = self._connections, self._connected_to_us()
             if self._connections < before:
@@ -66,15 +66,16 @@ class InputPort:
             gone, self._source = self._source, ""
             self._let_go()
             self._lost()
-            return f"in: {gone} has gone; it is listened to again when it is back"
+            return self._news(f"{gone} has gone; it is listened to again when it is back")
         found = next((name for name in here if self._wanted.lower() in name.lower() and not self._is_ours(name)), None)
-        if found is None:
-            missing, self._said_missing = not self._said_missing, True
-            return f"in: no port called {self._wanted} yet; still looking" if missing else None
-        if not self._take(found, here.index(found)):
+        if found is not None and self._take(found, here.index(found)):
+            self._source = found
+            return self._news(found)
+        if self._said_missing:
             return None
-        self._source = found
-        return f"in: {found}"
+        self._said_missing = True
+        why = f"no port called {self._wanted} yet" if found is None else f"{found} cannot be opened yet"
+        return self._news(f"{why}; still looking")
 
     def close(self) -> None:
         """Close the port."""
@@ -84,6 +85,9 @@ class InputPort:
             self._input = None
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _news(self, text: str) -> InputNews:
+        return InputNews(text, self._input is not None)
 
     def _here(self) -> list[str]:
         """The ports one can listen to."""

@@ -8,11 +8,12 @@ closes them on the ports of the same names, and keeps owing them until a listene
 from __future__ import annotations
 
 import mmap
-import os
 import pathlib
 import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from bridge import whole_file
 
 MAGIC: Final = b"BLHELD1\0"
 _HEADER: Final = struct.Struct("<8sI52x")
@@ -36,31 +37,29 @@ class Ledger:
     """One byte for each port, channel and pitch: bit 0 it sounds, bit 1 a predecessor left it open."""
 
     def __init__(self, path: pathlib.Path, port_names: Sequence[str]) -> None:
-        """Open or make the file; what it says is open becomes owed, on the ports of the same names.
+        """Make the file anew; what an earlier one says is open becomes owed, on the ports of the same names.
+
+        It takes the place of the earlier one when all that is owed is in it: killed before, nothing is forgotten.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        self._names = [name.encode()[:NAME_BYTES] for name in port_names]
-        owed = _left_open(path)
-        size = _HEADER.size + PORT_BYTES * len(self._names)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-        try:
-            os.ftruncate(descriptor, size)
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
-        self._map[:] = bytes(size)
-        self._count = 0
+        earlier = left_open(path)
         self.owed: set[OpenNote] = set()
-        for port, name in enumerate(self._names):
-            at = _HEADER.size + port * PORT_BYTES
-            self._map[at : at + NAME_BYTES] = name.ljust(NAME_BYTES, b"\0")
-            for channel, pitch in owed.get(name, ()):
-                self._owe(OpenNote(port, channel, pitch))
-        self._map[: _HEADER.size] = _HEADER.pack(MAGIC, len(self._names))
+        content = bytearray(_HEADER.pack(MAGIC, len(port_names)))
+        for port, name in enumerate(name.encode()[:NAME_BYTES] for name in port_names):
+            keys = bytearray(CHANNELS * PITCHES)
+            for channel, pitch in earlier.get(name, ()):
+                keys[channel * PITCHES + pitch] = OWED
+                self.owed.add(OpenNote(port, channel, pitch))
+            content += name.ljust(NAME_BYTES, b"\0") + keys
+        whole_file.write(path, bytes(content))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), len(content))
+        self._map[:] = bytes(content)  # it is there already; but no page of it faults while music plays
 
-    def _at(self, note: OpenNote) -> int:
+    @staticmethod
+    def _at(note: OpenNote) -> int:
         return _HEADER.size + note.port * PORT_BYTES + NAME_BYTES + note.channel * PITCHES + note.pitch
 
     def mark(self, note: OpenNote) -> None:
@@ -82,27 +81,11 @@ class Ledger:
         self._map[self._at(note)] &= SOUNDING
         self.owed.discard(note)
 
-    def sounding(self) -> list[OpenNote]:
-        """Every note marked as sounding, by reading the file's bytes."""
-        found = []
-        for port in range(len(self._names)):
-            at = _HEADER.size + port * PORT_BYTES + NAME_BYTES
-            for offset, value in enumerate(self._map[at : at + CHANNELS * PITCHES]):
-                if value & SOUNDING:
-                    found.append(OpenNote(port, offset // PITCHES, offset % PITCHES))
-        return found
 
-    def close(self) -> None:
-        """Unmap the file; what is open in it stays written there."""
-        self._map.close()
-
-    def _owe(self, note: OpenNote) -> None:
-        self._map[self._at(note)] |= OWED
-        self.owed.add(note)
-
-
-def _left_open(path: pathlib.Path) -> dict[bytes, list[tuple[int, int]]]:
-    """(channel, pitch) pairs by port name of an earlier ledger; empty where there is none or it is not one."""
+def left_open(path: pathlib.Path) -> dict[bytes, list[tuple[int, int]]]:
+    """(channel, pitch) of what a ledger's file has open, sounding or owed, by port name; empty where there is none or
+    it is not one.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:

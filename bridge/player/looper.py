@@ -1,7 +1,7 @@
 """All voices under one clock: the musical half of the player, without ports and without time of its own.
 
 `Looper` takes the bridge's records and the clock's changes, each with the moment it is, and gives `Sound` values in
-order. The real player and its offline twin run this same class.
+order. The real player and the tests' offline twin run this same class.
 """
 
 from __future__ import annotations

@@ -8,15 +8,12 @@ has; the record gets every message with the moment it was meant for and the mome
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bridge.player.ledger import Ledger, OpenNote
 from bridge.player.ports import LOCAL_LEAD_NS, Port, PortError, SilentPort
 from bridge.player.record import PlayedWriter
-
-log = logging.getLogger(__name__)
 
 NOTE_OFF: Final = 0x80
 NOTE_ON: Final = 0x90
@@ -81,7 +78,7 @@ class Outputs:
         """
         self.layout = layout
         self.ports: list[Port | None] = [None] * len(layout.names)
-        self.lost = False
+        self.lost: list[str] = []  # why, for each port that has refused a message: said by who is in no hurry
         self.tap: Callable[[int, Sequence[int], int], None] | None = None
         self._ledger = ledger
         self._record = record
@@ -94,11 +91,6 @@ class Outputs:
         self._here = [True] * len(layout.names)
 
     @property
-    def sounding(self) -> int:
-        """How many notes are open."""
-        return len(self._open)
-
-    @property
     def note_ports(self) -> list[int]:
         """The ports that voices play on, each once."""
         return sorted({self._same_port[port] for port, _ in self.layout.channels.values()})
@@ -108,15 +100,16 @@ class Outputs:
     def note_on(self, owner: Owner, pitch: int, velocity: int, intended_ns: int) -> None:
         """Strike a key; if it is open it is closed first. Nothing on a port that is missing."""
         key = self._key(owner, pitch)
-        if key is None or self.ports[key.port] is None:
+        if key is None:
             return
         if key in self._open:
             self._close(key, intended_ns)
+        if self.ports[key.port] is None:
+            return
         if not self._silent[key.port]:  # what nobody can hear need not be closed by anybody
             self._ledger.mark(key)
         self._open[key] = owner
-        if not self._send(key.port, (NOTE_ON | key.channel, pitch, velocity), intended_ns):
-            self._unplug_one(key.port)
+        self._send(key.port, (NOTE_ON | key.channel, pitch, velocity), intended_ns)
 
     def note_off(self, owner: Owner, pitch: int, intended_ns: int) -> None:
         """Let a key go, if it is this owner's to let go."""
@@ -154,7 +147,7 @@ class Outputs:
         """These are the ports from now on, one for each of the layout's names (one port may serve several)."""
         self.unplug()
         self.ports = list(ports)
-        self.lost = False
+        self.lost = []
         self._silent = [isinstance(port, SilentPort) for port in ports]
         self._here = [port.lead_ns <= LOCAL_LEAD_NS for port in ports]
         self.lead_ns = max((port.lead_ns for port in ports), default=0)
@@ -166,23 +159,20 @@ class Outputs:
             self._lose_notes(port)
         self.ports = [None] * len(self.layout.names)
 
-    def close_owed(self, port: int) -> int:
-        """Note-offs for all that is owed on a port, except for keys that sound now; how many were sent. It stays owed
-        until `settle`.
+    def close_owed(self, port: int, *, heard: bool) -> None:
+        """Note-offs for all that is owed on a port, except for keys that sound now: theirs are to come. It stays owed
+        until they were sent and somebody `heard` them.
         """
         now_ns = self._now_ns()
-        keys = sorted(key for key in self._ledger.owed if key.port == port and key not in self._open)
-        return sum(self._send(port, (NOTE_OFF | key.channel, key.pitch, 0), now_ns) for key in keys)
+        for key in sorted(key for key in self._ledger.owed if key.port == port):
+            closed = key in self._open or self._send(port, (NOTE_OFF | key.channel, key.pitch, 0), now_ns)
+            if closed and heard:
+                self._ledger.settle(key)
 
     @property
     def owed_ports(self) -> set[int]:
         """The ports on which notes are owed."""
         return {key.port for key in self._ledger.owed}
-
-    def settle(self, port: int) -> None:
-        """What was owed on a port has been heard."""
-        for key in [key for key in self._ledger.owed if key.port == port]:
-            self._ledger.settle(key)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -195,14 +185,6 @@ class Outputs:
             del self._open[key]
             if not self._silent[key.port]:
                 self._ledger.clear(key)
-        else:
-            self._unplug_one(key.port)
-
-    def _unplug_one(self, port: int) -> None:
-        """A port refused a message: it has gone, and its notes are owed."""
-        self._lose_notes(port)
-        self.ports[port] = None
-        self.lost = True
 
     def _lose_notes(self, port: int) -> None:
         for key in [key for key in self._open if key.port == port]:
@@ -211,6 +193,7 @@ class Outputs:
                 self._ledger.lose(key)
 
     def _send(self, port: int, message: Sequence[int], intended_ns: int) -> bool:
+        """Whether it was sent. A port that refuses it has gone: its notes are owed, and `lost` says why."""
         out = self.ports[port]
         if out is None:
             return False
@@ -219,7 +202,9 @@ class Outputs:
         try:
             sent_here = out.send(message, intended_ns)
         except PortError as fault:
-            log.warning("%s", fault)
+            self._lose_notes(port)
+            self.ports[port] = None
+            self.lost.append(str(fault))
             return False
         if sent_here:
             self._record.add(intended_ns, self._now_ns(), port, message)

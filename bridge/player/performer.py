@@ -1,7 +1,7 @@
 """The player's logic as one object that is told the time: clock, voices, outputs.
 
-The process (`app`) drives it with the machine's clock, `offline` with one that runs an hour in seconds. It opens
-nothing and waits for nothing.
+The process (`app`) drives it with the machine's clock, tests with one that runs an hour in seconds. It opens nothing
+and waits for nothing.
 """
 
 from __future__ import annotations
@@ -131,14 +131,15 @@ class Performer:
         self._apply(self.timekeeper.midi_in(stamp_ns, message), now_ns)
         self.perform(now_ns)
 
-    def ports_came(self, no_input: str, grain_ms: float, now_ns: int) -> None:
-        """There are other ports than before. `no_input`: why no MIDI clock can be heard, in plain words; else empty.
-        `grain_ms`: what comes in is stamped only so often.
-        """
-        self.timekeeper.set_missing("midi", no_input)
+    def ports_came(self, grain_ms: float, now_ns: int) -> None:
+        """There are other ports than before. `grain_ms`: what comes in is stamped only so often."""
         self.timekeeper.midi_grain(grain_ms)
         if self._clock_out is not None:
             self._clock_out.begin_again(self.looper.map, now_ns)
+
+    def input_came(self, deaf: str, now_ns: int) -> None:
+        """The input has come or gone. `deaf`: why no MIDI clock can be heard, in plain words; empty where one can."""
+        self.timekeeper.set_missing("midi", deaf)
         if self._worth_telling(now_ns):
             self._tell_clock(now_ns)
 

@@ -79,12 +79,8 @@ class Host:
             now_s = time.monotonic()
             if now_s >= next_look_s:
                 next_look_s = now_s + LOOK_S
-                if self._backend.vanished():
+                if not self.look():
                     return False
-                self._tell_listeners()
-                news = self._backend.input_change()
-                if news is not None:
-                    self.say(news=news)
             if not select.select([self._line], [], [], max(0.0, next_look_s - now_s))[0]:
                 continue
             try:
@@ -98,6 +94,16 @@ class Host:
             for intended_ns, port, length, *data in FRAME.iter_unpack(waiting[:whole]):
                 self._send(port, data[:length], intended_ns)
             del waiting[:whole]
+
+    def look(self) -> bool:
+        """Tell who listens, and what is new of the input; False where the server has gone."""
+        if self._backend.vanished():
+            return False
+        self._tell_listeners()
+        news = self._backend.input_change()
+        if news is not None:
+            self.say(news=news)
+        return True
 
     def end(self) -> None:
         """Close the notes that are open, then, when the last message has surely been heard, the ports."""
@@ -142,6 +148,7 @@ def main() -> None:
         line.sendall(json.dumps({"missing": str(fault)}).encode() + b"\n")
         os._exit(1)
     ask_for_fine_timers()
+    host.look()  # so that whoever hears that we are ready knows of the input
     host.say(ready=True)
     gc.collect()
     gc.freeze()

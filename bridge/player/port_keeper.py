@@ -13,7 +13,7 @@ from typing import Final
 
 from bridge import messages
 from bridge.player.outputs import Outputs
-from bridge.player.ports import Backend, InnerBackend, InputSink, PortError
+from bridge.player.ports import Backend, InnerBackend, InputNews, InputSink, PortError
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class PortKeeper:
             make: see `BackendMaker`.
             input_name: the input port's name, None for none.
             sink: gets what comes in.
-            tell: gets `messages.Ports` on each change, a `messages.Notice` of the input's.
+            tell: gets `messages.Ports` on each change of the outputs, a `messages.Notice` on one of the input.
             watch: has the loop call back when a socket of the backend is readable.
             unwatch: ends that.
         """
@@ -58,7 +58,8 @@ class PortKeeper:
         self._unwatch = unwatch
         self._backend: Backend = InnerBackend("none")
         self._missing = ""
-        self.said = messages.Ports("none", [])
+        self._lines: list[str] = []
+        self._input: InputNews | None = None
         self.next_look_ns = 0
         self._opened_ns = 0
         self._repeats: list[int] = []
@@ -68,6 +69,23 @@ class PortKeeper:
     def grain_ms(self) -> float:
         """See `Backend.grain_ms`."""
         return self._backend.grain_ms
+
+    @property
+    def said(self) -> messages.Ports:
+        """The ports that there are, as they are told to a bridge."""
+        lines = self._lines if self._input is None else [*self._lines, _line(self._input)]
+        return messages.Ports(self._backend.kind, lines)
+
+    @property
+    def deaf(self) -> str:
+        """Why nothing can come in, in plain words; empty where something can."""
+        if self._missing:
+            return self._missing
+        if self._backend.kind == "none":
+            return "midi.backend is none"
+        if self._input is None:
+            return "midi.input is none"
+        return "" if self._input.here else self._input.text
 
     def start(self, now_ns: int) -> None:
         """Open the ports, or say why not and go on without; then close what an earlier player left open."""
@@ -79,6 +97,8 @@ class PortKeeper:
         if self._missing:
             self._open(now_ns, again=True)
         elif self._outputs.lost or self._backend.vanished():
+            for why in self._outputs.lost:
+                log.warning("%s", why)
             log.warning("the MIDI ports have gone; opening them again")
             self._outputs.unplug()
             self._sink(now_ns, ())
@@ -93,10 +113,9 @@ class PortKeeper:
         """The input's port may have come or gone; what was held on it is over then."""
         news = self._backend.input_change()
         if news is not None:
-            lines = [*(line for line in self.said.lines if not line.startswith("in: ")), news]
-            self.said = messages.Ports(self.said.backend, lines)
-            log.info("%s", news)
-            self._tell(messages.Notice(news))
+            self._input = news
+            log.info("%s", _line(news))
+            self._tell(messages.Notice(_line(news)))
 
     def close(self) -> None:
         """Close the ports after what was sent has left."""
@@ -121,18 +140,16 @@ class PortKeeper:
         except PortError as fault:
             self._go_without(str(fault), now_ns, again)
             return
-        lines = [f"{name}: out to {port.name}" for name, port in zip(layout.names, ports, strict=True)]
+        self._lines = [f"{name}: out to {port.name}" for name, port in zip(layout.names, ports, strict=True)]
         if self._input_name is not None:
-            lines.append(backend.input_change() or f"in: {self._input_name}")
+            self._input = backend.input_change() or InputNews(self._input_name, here=True)
         self._backend, self._missing = backend, ""
         if backend.readable is not None:
             self._watch(backend.readable, lambda _mask: self._attend())
         self._outputs.plug(ports)
-        self._say(backend.kind, lines)
+        self._say()
         for port in self._outputs.owed_ports:
-            self._outputs.close_owed(port)
-            if self._listeners(port):
-                self._outputs.settle(port)
+            self._outputs.close_owed(port, heard=bool(self._listeners(port)))
         self._opened_ns, self._repeats, self._heard_ns = now_ns, list(REPEATS_NS), {}
         self.next_look_ns = now_ns + SETTLE_NS
 
@@ -142,8 +159,9 @@ class PortKeeper:
             layout = self._outputs.layout
             self._outputs.plug(self._backend.open_all(layout.client, layout.names, None, self._sink))
         if why != self._missing:
-            self._missing = why
-            self._say("none", [f"no MIDI output: {why}; notes still reach subscribers as events; still looking"])
+            self._missing, self._input = why, None
+            self._lines = [f"no MIDI output: {why}; notes still reach subscribers as events; still looking"]
+            self._say()
         self.next_look_ns = now_ns + RETRY_NS
 
     def _settle(self, now_ns: int) -> None:
@@ -154,21 +172,22 @@ class PortKeeper:
             if count:
                 heard_ns = self._heard_ns.setdefault(port, now_ns)
                 if now_ns - heard_ns >= SETTLE_NS:
-                    self._outputs.close_owed(port)
-                    self._outputs.settle(port)
+                    self._outputs.close_owed(port, heard=True)
         if self._repeats and now_ns - self._opened_ns >= self._repeats[0]:
             self._repeats.pop(0)
             for port in [port for port, count in counts.items() if count is None]:
-                self._outputs.close_owed(port)
-                if not self._repeats:
-                    self._outputs.settle(port)
+                self._outputs.close_owed(port, heard=not self._repeats)
 
     def _listeners(self, port: int) -> int | None:
         open_port = self._outputs.ports[port]
         return 0 if open_port is None else self._backend.listeners(open_port)
 
-    def _say(self, kind: str, lines: list[str]) -> None:
-        self.said = messages.Ports(kind, lines)
-        for line in lines:
+    def _say(self) -> None:
+        said = self.said
+        for line in said.lines:
             log.info("%s", line)
-        self._tell(self.said)
+        self._tell(said)
+
+
+def _line(news: InputNews) -> str:
+    return f"in: {news.text}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 MEMORY_MESSAGES: Final = 65536
 LOCAL_LEAD_NS: Final = 120_000  # from waking to the first send: code that has gone cold between two notes
@@ -19,6 +19,13 @@ InputSink = Callable[[int, Sequence[int]], None]
 
 class PortError(OSError):
     """A port cannot be opened, or has gone; the text says so in plain words."""
+
+
+class InputNews(NamedTuple):
+    """What has become of the input, in plain words; `here`: there is a port on which something may come in."""
+
+    text: str
+    here: bool
 
 
 class Port(Protocol):
@@ -38,9 +45,6 @@ class Port(Protocol):
         Raises:
             PortError: the port has gone.
         """
-
-    def close(self) -> None:
-        """Close it, after what was sent has left."""
 
 
 class Backend(Protocol):
@@ -66,8 +70,8 @@ class Backend(Protocol):
     def vanished(self) -> bool:
         """Whether ports that were opened are gone: quick, called several times a second."""
 
-    def input_change(self) -> str | None:
-        """News of the input in plain words: it is there now, or has gone (then its sink has got an empty message)."""
+    def input_change(self) -> InputNews | None:
+        """News of the input: it is there now, or has gone (then its sink has got an empty message)."""
 
     def listeners(self, port: Port) -> int | None:
         """How many are connected to a port; None where that cannot be known."""
@@ -91,9 +95,6 @@ class MemoryPort:
         self.sent.append(tuple(message))
         return True
 
-    def close(self) -> None:
-        """Nothing to let go of."""
-
 
 class SilentPort:
     """Where there is no MIDI system: notes go nowhere, the record still has them."""
@@ -107,9 +108,6 @@ class SilentPort:
     def send(self, message: Sequence[int], intended_ns: int) -> bool:  # noqa: ARG002 - the protocol's
         """Go nowhere."""
         return True
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 class InnerBackend:
@@ -142,7 +140,7 @@ class InnerBackend:
         """Never."""
         return False
 
-    def input_change(self) -> str | None:
+    def input_change(self) -> InputNews | None:
         """There is no input."""
         return None
 

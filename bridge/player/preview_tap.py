@@ -46,10 +46,6 @@ class PreviewTap:
         """The preview process listens at this loopback port from now on."""
         self._to = ("127.0.0.1", port)
 
-    def close(self) -> None:
-        """Let the socket go."""
-        self._socket.close()
-
     def sent(self, port: int, message: Sequence[int], intended_ns: int) -> None:
         """A message has left by a port."""
         status = message[0]

@@ -80,10 +80,6 @@ class PlayedWriter:
         _SLOT.pack_into(self._map, at, intended_ns, sent_ns, port, message[0], data1, data2, length)
         _COUNT.pack_into(self._map, _COUNT_AT, count + 1)
 
-    def close(self) -> None:
-        """Unmap the file."""
-        self._map.close()
-
 
 class PlayedReader:
     """A reading end, from any process."""

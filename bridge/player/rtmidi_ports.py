@@ -17,7 +17,7 @@ import rtmidi
 
 from bridge.player.inputs import ALSA_CLIENTS, FAULTS, InputPort, alsa_connections
 from bridge.player.jack_watch import JackWatch
-from bridge.player.ports import LOCAL_LEAD_NS, InputSink, Port, PortError
+from bridge.player.ports import LOCAL_LEAD_NS, InputNews, InputSink, Port, PortError
 
 APIS: Final = {
     "alsa": rtmidi.API_LINUX_ALSA,
@@ -139,8 +139,8 @@ class RtmidiBackend:
         self._ports.append(port)
         return port
 
-    def input_change(self) -> str | None:
-        """News of the input port in plain words; None where there is none."""
+    def input_change(self) -> InputNews | None:
+        """News of the input port; None where there is none."""
         return None if self._input is None else self._input.change()
 
     def has_port(self, client: str, voice: str) -> bool:

@@ -70,7 +70,7 @@ class Voice:
         self.skipped = 0
         self.over = False
         self._announced = True
-        self._end_beats = NEVER
+        self._end_beats = self._rest_beats = NEVER
         self._pass, self._index = 0, 0
         self._struck: set[tuple[int, int]] = set()
         self._outbox = outbox
@@ -146,6 +146,7 @@ class Voice:
         for part in self.muted:
             self._close_where(at_beats, out, part)
         self.loop, self.start_beats, self.over, self._announced = loop, record.start_beats, False, True
+        self._rest_beats = NEVER
         if loop is not None:  # a note struck on the bar line where the metre changed rings on
             self._take_over(loop, record.start_beats, at_beats, out)
         return out
@@ -154,12 +155,14 @@ class Voice:
         """Forget the loop and what waits."""
         self.close(at_beats, out)
         self.loop, self.pending, self.over, self._announced = None, None, False, True
+        self._rest_beats = NEVER
         self._begin_pass(at_beats)
 
     # -- transport ----------------------------------------------------------------------------------------------------
 
     def begin_at(self, from_beats: float) -> None:
         """The clock runs (again), from here: notes from `from_beats` on are to sound."""
+        self.over = self.over or self._rest_beats < NEVER  # the line it was to rest at is no more
         self._begin_pass(from_beats)
 
     def leap(self, was_beats: float, from_beats: float, here_beats: float, out: list[Sound]) -> None:
@@ -167,6 +170,7 @@ class Voice:
         it, so its notes ring on; else they are closed and the loop goes on from `from_beats`.
         """
         shift = here_beats - was_beats
+        self._rest_beats += shift
         grid = self.grid
         if grid is not None and abs(math.remainder(shift, grid[1])) < NEARLY_BEATS:
             for held in self.held:
@@ -214,10 +218,10 @@ class Voice:
         if not on:
             self._end_beats = NEVER if self.over else self.loop.pass_end(self.start_beats, number)
             return
-        self._end_beats = NEVER
+        self._end_beats = self._rest_beats = NEVER
         if self.over:
             self.over = False
-            self._seek(self.loop.pass_end(self.start_beats, number))
+            self._pass, self._index = number + 1, 0
 
     def rest(self, at_beats: float | None, from_beats: float, out: list[Sound]) -> None:
         """Silence from `from_beats` on, or at once where that has passed (None: the clock stands), until new bars are
@@ -229,7 +233,7 @@ class Voice:
             self.close(at_beats, out)
             self.over = True
         else:
-            self._end_beats = from_beats
+            self._rest_beats = from_beats
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -240,7 +244,7 @@ class Voice:
         if self.resume_beats is not None:
             due = min(due, self.resume_beats)
         if self.playing and self.loop is not None and not self.over:
-            due = min(due, self._end_beats, self._next_onset())
+            due = min(due, self._end_beats, self._rest_beats, self._next_onset())
         return due
 
     def advance(self, beats: float, oldest_beats: float, tempo_map: TempoMap, out: list[Sound]) -> None:
@@ -256,7 +260,7 @@ class Voice:
                 self._take_pending(tempo_map, out)
             elif self.resume_beats is not None and self.resume_beats <= due + NEARLY_BEATS:
                 self._resume_now(self.resume_beats)
-            elif self._end_beats <= due + NEARLY_BEATS:
+            elif min(self._end_beats, self._rest_beats) <= due + NEARLY_BEATS:
                 self.close(due, out)  # nothing is held over the end of a loop, but a rest may come in the middle
                 self.over = True
             else:
@@ -289,7 +293,7 @@ class Voice:
         if start_beats != pending.start_beats:
             self._outbox.append(messages.Scheduled(self.name, pending.loop.id, start_beats))
         self.pending, self.over, self._announced = None, False, False
-        self._end_beats = NEVER
+        self._rest_beats = NEVER
         self._take_over(pending.loop, start_beats, at_beats, out)
         if self.playing:
             self._announce(at_beats)
@@ -345,13 +349,9 @@ class Voice:
         self._end_beats = NEVER
         if self.loop is None or at_beats is None:
             return
-        self._seek(at_beats)
+        self._pass, self._index = self.loop.seek(self.start_beats, at_beats)
         if not self.loop_on and not self.over:
             self._end_beats = self.loop.pass_end(self.start_beats, self.loop.pass_at(self.start_beats, at_beats))
-
-    def _seek(self, at_beats: float) -> None:
-        if self.loop is not None:
-            self._pass, self._index = self.loop.seek(self.start_beats, at_beats)
 
     def _next_onset(self) -> float:
         loop = self.loop

@@ -1,4 +1,4 @@
-"""Time itself, as twins: the machine's clock, slept upon precisely, and an offline one that goes where it is told."""
+"""Time itself: the machine's clock, slept upon precisely."""
 
 from __future__ import annotations
 
@@ -13,22 +13,6 @@ TRIAL_NS: Final = 2_000_000
 SPARE_NS: Final = 20_000
 SMALLEST_MARGIN_NS: Final = 60_000  # below it a wake-up is never reliable
 LARGEST_MARGIN_NS: Final = 400_000  # 80 events a second spin 3.2 % of a core at most
-
-
-class OfflineClock:
-    """A clock for tests and for playing faster than time: it stands until it is moved."""
-
-    def __init__(self, now_ns: int = 0) -> None:
-        """Start at `now_ns`."""
-        self._now_ns = now_ns
-
-    def now_ns(self) -> int:
-        """The present moment."""
-        return self._now_ns
-
-    def move_to(self, now_ns: int) -> None:
-        """Let time pass until `now_ns`; never backwards."""
-        self._now_ns = max(self._now_ns, now_ns)
 
 
 class MachineClock:

@@ -192,8 +192,6 @@ class LiveFollower(Passive):
             origin = old.bar_origin_beats
         else:
             origin = old.bar_line_at_or_before(beats) if old.playing else 0.0
-        if same and origin == self.map.bar_origin_beats and self.map.numerator == report.numerator:
-            return
         self.map = dataclasses.replace(
             self.map, numerator=report.numerator, denominator=report.denominator, bar_origin_beats=origin
         )

@@ -11,9 +11,9 @@ import random
 
 import pytest
 from player_rig import BEGAN_NS, Rig
+from twins import LiveMove, LiveSet, Song
 
 from bridge import messages
-from bridge.timing.twins import LiveMove, LiveSet, Song
 
 LOOP_BEATS = 6.0  # no whole part of the leaps: a note on the wrong side of one has another pitch
 SIXTEENTHS = [(36 + k, k / 4, 0.2, 100, 0) for k in range(24)]
@@ -89,22 +89,27 @@ def test_a_loop_brace_is_known_after_two_rounds_and_its_leaps_are_on_time_from_t
     assert p95(after) <= 5.0
 
 
-def test_a_brace_that_is_switched_off_costs_one_late_report_and_no_more(tmp_path):
+@pytest.mark.parametrize("seed", [1, 5, 7])
+def test_a_brace_that_is_switched_off_costs_one_late_report_and_no_more(tmp_path, seed):
+    """With these seeds the leap of second 21 is made once more before a report tells that the song went on."""
     song = Song.steady(120.0)
     looped = LiveSet(song, [LiveMove(1.0, "play", 0.0)], brace=(8.0, 16.0))
     straight = LiveSet(song, [LiveMove(1.0, "play", 0.0), LiveMove(18.0, "jump", 10.0)])
     rig = Rig(tmp_path)
     rig.launch(1, SIXTEENTHS, length=LOOP_BEATS)
     for before, after in zip(
-        looped.reports(26.0, random.Random(4), began_ns=BEGAN_NS),
-        straight.reports(26.0, random.Random(4), began_ns=BEGAN_NS),
+        looped.reports(26.0, random.Random(seed), began_ns=BEGAN_NS),
+        straight.reports(26.0, random.Random(seed), began_ns=BEGAN_NS),
         strict=True,
     ):
         report = before if before.arrival_ns < BEGAN_NS + 18 * S else after
         rig.player.handle(report, report.arrival_ns)
         rig.events += rig.player.take_events()
-    late = [(at_s, error) for at_s, error in errors_ms(rig, straight, song) if at_s > 18.0 and abs(error) > 12.0]
-    assert all(21.0 - 0.01 <= at_s <= 21.0 + TOLD_S for at_s, _ in late)
+    errors = [(at_s, error) for at_s, error in errors_ms(rig, straight, song) if at_s > 18.0]
+    assert len(errors) >= 8 * 8  # sixteenths of eight seconds
+    wrong = [at_s for at_s, error in errors if abs(error) > 12.0]
+    assert 1 <= len(wrong) <= 2
+    assert all(21.0 - 0.01 <= at_s <= 21.0 + TOLD_S for at_s in wrong)
 
 
 @pytest.mark.parametrize("seed", range(5))

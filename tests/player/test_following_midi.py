@@ -6,10 +6,10 @@ import itertools
 import random
 
 import pytest
-from player_rig import BEGAN_NS, Rig, player_process
+from player_rig import BEGAN_NS, ROOT, Rig, player_process
+from twins import Song, live_reports, tick_stamps
 
 from bridge import messages
-from bridge.timing.twins import Song, live_reports, tick_stamps
 
 TICK, START, STOP = 0xF8, 0xFA, 0xFC
 SIXTEENTHS = [(48 + k, k / 4, 0.2, 100, 0) for k in range(16)]
@@ -107,7 +107,7 @@ def test_a_clock_that_goes_away_is_told_and_the_music_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("backend", "midi", "why"),
     [
-        ("none", {}, "MIDI clock cannot be heard here: midi.backend is none"),
+        ("none", {}, "MIDI clock cannot be heard: midi.backend is none"),
         ("memory", {"input": "none"}, "MIDI clock cannot be heard: midi.input is none"),
         ("memory", {}, ""),
     ],
@@ -115,6 +115,26 @@ def test_a_clock_that_goes_away_is_told_and_the_music_goes_on(tmp_path):
 def test_why_no_midi_clock_can_be_heard_is_in_the_clocks_state(tmp_path, backend, midi, why):
     with player_process(tmp_path, backend, **midi) as player:
         assert player.wait_for(messages.ClockState).missing.get("midi", "") == why
+
+
+def test_an_input_that_is_not_there_yet_is_no_clock_until_it_comes(tmp_path):
+    """In the real process, whose backend is given the news through a hook of Python's own (sitecustomize)."""
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if sys.argv[:1] == ['-m']:\n"
+        "    from bridge.player.ports import InnerBackend, InputNews\n"
+        "    none_yet = InputNews('no port called KEYS yet; still looking', False)\n"
+        "    news = iter([none_yet, None, InputNews('KEYS 1', True)])\n"
+        "    InnerBackend.input_change = lambda self: next(news, None)\n"
+    )
+    with player_process(tmp_path, env={"PYTHONPATH": f"{hook}:{ROOT}"}, input="KEYS") as player:
+        missing = player.wait_for(messages.ClockState).missing
+        assert missing["midi"] == "MIDI clock cannot be heard: no port called KEYS yet; still looking"
+        assert player.wait_for(messages.Ports).lines[-1] == "in: no port called KEYS yet; still looking"
+        assert player.wait_for(messages.Notice).text == "in: KEYS 1"
+        assert "midi" not in player.wait_for(messages.ClockState).missing
 
 
 @pytest.mark.parametrize("jitter_ms", [0.0, 4.0])

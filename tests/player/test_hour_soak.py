@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 from player_rig import BEGAN_NS, Rig
+from twins import LiveMove, LiveSet, Song, Stretch, tick_stamps
 
 from bridge import messages
-from bridge.timing.twins import LiveMove, LiveSet, Song, Stretch, tick_stamps
 
 S = 1_000_000_000
 HOUR_S = 3600.0

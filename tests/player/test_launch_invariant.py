@@ -19,7 +19,7 @@ BURST_NS = 30_000_000  # between two sixteenths at 240 BPM there are 62 ms
 kinds = st.sampled_from(["now", "step", "beat", "bar", "loop"])
 acts = st.one_of(
     st.tuples(st.just("ask"), kinds, st.integers(0, 400)),
-    st.tuples(st.just("metre"), st.sampled_from([(4, 4), (3, 4), (7, 8), (5, 4)]), st.just(0)),
+    st.tuples(st.just("metre"), st.sampled_from([(4, 4), (3, 4), (7, 8), (5, 4), (4, 8)]), st.just(0)),
     st.tuples(st.just("tempo"), st.integers(60, 240), st.just(0)),
     st.tuples(st.just("jump"), st.integers(0, 200), st.just(0)),
     st.tuples(st.just("stop"), st.just(0), st.just(0)),

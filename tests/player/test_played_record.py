@@ -19,7 +19,6 @@ def test_what_is_written_is_read(tmp_path):
     assert (number, reader.count, reader.port_names) == (2, 2, NAMES)
     assert reader.since(1)[0] == found[1:]
     reader.close()
-    writer.close()
 
 
 def test_the_ring_keeps_the_newest(tmp_path):
@@ -31,28 +30,24 @@ def test_the_ring_keeps_the_newest(tmp_path):
     assert [p.data1 for p in found] == list(range(13, 20))  # the eighth is the one being written next
     assert number == 20
     reader.close()
-    writer.close()
 
 
 def test_a_successor_writes_on_and_the_reader_reads_on(tmp_path):
     writer = PlayedWriter(tmp_path / "played.bin", NAMES, slots=8)
     reader = PlayedReader(tmp_path / "played.bin")
     writer.add(1, 1, 0, (0x90, 1, 1))
-    writer.close()
     successor = PlayedWriter(tmp_path / "played.bin", NAMES, slots=8)
     successor.add(2, 2, 0, (0x90, 2, 1))
     assert [p.data1 for p in reader.since(0)[0]] == [1, 2]
     reader.close()
-    successor.close()
 
 
 def test_another_size_begins_anew(tmp_path):
-    PlayedWriter(tmp_path / "played.bin", NAMES, slots=8).close()
-    writer = PlayedWriter(tmp_path / "played.bin", NAMES, slots=16)
+    PlayedWriter(tmp_path / "played.bin", NAMES, slots=8)
+    PlayedWriter(tmp_path / "played.bin", NAMES, slots=16)
     reader = PlayedReader(tmp_path / "played.bin")
     assert reader.count == 0
     reader.close()
-    writer.close()
 
 
 def test_what_is_no_record_is_refused(tmp_path):

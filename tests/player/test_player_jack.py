@@ -253,6 +253,13 @@ def test_the_ports_process_killed_is_replaced_and_the_music_goes_on(tmp_path, se
         assert {message[0] for message in listener.stop()} >= {0x90, 0x80}
 
 
+def test_a_named_input_that_is_not_there_is_said_at_the_start_and_ours_is_heard_all_the_same(tmp_path, server):
+    with player_process(tmp_path, "jack", env=server.environment, input="KEYS") as player:
+        assert "midi" not in player.wait_for(messages.ClockState).missing
+        assert player.wait_for(messages.Ports).lines[-1] == "in: no port called KEYS yet; still looking"
+        assert "Barline in:Barline in" in server.ports()
+
+
 def test_played_into_the_input_is_received(tmp_path, server):
     """Through the input port and the ports' process back to the player's loop, which it must not disturb."""
     code = (

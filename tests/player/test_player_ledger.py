@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import subprocess
 import sys
 
 import pytest
 from player_rig import ROOT
 
-from bridge.player.ledger import Ledger, OpenNote
+from bridge.player.ledger import Ledger, OpenNote, left_open
 
 NAMES = ["Barline melody", "Barline drums"]
 
@@ -23,47 +25,66 @@ def test_what_a_killed_process_left_open_is_owed(tmp_path):
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "held.bin")], cwd=ROOT, check=False)
-    ledger = Ledger(tmp_path / "held.bin", NAMES)
-    assert ledger.owed == {OpenNote(0, 0, 60), OpenNote(1, 9, 36)}
-    assert ledger.sounding() == []
-    ledger.close()
+    successor = Ledger(tmp_path / "held.bin", NAMES)
+    assert successor.owed == {OpenNote(0, 0, 60), OpenNote(1, 9, 36)}
+
+
+def test_killed_anywhere_in_its_start_it_forgets_nothing(tmp_path):
+    """A process after the other, killed before the first line of the start, before the second, and so on."""
+    code = (
+        "import os, pathlib, sys\n"
+        "from bridge.player.ledger import Ledger\n"
+        "lines = int(sys.argv[2])\n"
+        "def trace(frame, event, _arg):\n"
+        "    global lines\n"
+        "    if frame.f_code is Ledger.__init__.__code__ and event == 'line':\n"
+        "        lines -= 1\n"
+        "        if lines < 0:\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "    return trace\n"
+        "sys.settrace(trace)\n"
+        f"Ledger(pathlib.Path(sys.argv[1]), {NAMES!r})\n"
+    )
+    path = tmp_path / "held.bin"
+    Ledger(path, NAMES).mark(OpenNote(1, 9, 36))
+    for line in itertools.count():
+        ended = subprocess.run([sys.executable, "-c", code, str(path), str(line)], cwd=ROOT, check=False).returncode
+        assert left_open(path).get(b"Barline drums") == [(9, 36)], f"killed before line {line} of its start"
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert line > 10
 
 
 def test_ports_are_known_by_name_and_not_by_place(tmp_path):
     first = Ledger(tmp_path / "held.bin", NAMES)
     first.mark(OpenNote(1, 9, 36))
     first.mark(OpenNote(0, 0, 60))
-    first.close()
     second = Ledger(tmp_path / "held.bin", ["Barline bass", "Barline drums", "Barline pad"])
     assert second.owed == {OpenNote(1, 9, 36)}
-    second.close()
 
 
 def test_owed_stays_owed_over_a_second_death_and_is_settled_once_heard(tmp_path):
-    first = Ledger(tmp_path / "held.bin", NAMES)
+    path = tmp_path / "held.bin"
+    first = Ledger(path, NAMES)
     first.mark(OpenNote(0, 0, 60))
-    first.close()
-    second = Ledger(tmp_path / "held.bin", NAMES)
+    second = Ledger(path, NAMES)
     second.mark(OpenNote(0, 0, 60))
     second.settle(OpenNote(0, 0, 60))
-    assert second.sounding() == [OpenNote(0, 0, 60)]
+    assert second.owed == set()
+    assert left_open(path)[b"Barline melody"] == [(0, 60)], "it sounds"
     second.lose(OpenNote(0, 0, 60))
-    second.close()
-    third = Ledger(tmp_path / "held.bin", NAMES)
+    third = Ledger(path, NAMES)
     assert third.owed == {OpenNote(0, 0, 60)}
     third.clear(OpenNote(0, 0, 60))
-    third.close()
-    fourth = Ledger(tmp_path / "held.bin", NAMES)
-    assert fourth.owed == set()
-    fourth.close()
+    assert Ledger(path, NAMES).owed == set()
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 5000, b"BLHELD1\0\xff\xff\xff\x7f" + b"\0" * 100])
 def test_a_file_that_is_no_ledger_is_begun_anew(tmp_path, content):
     path = tmp_path / "held.bin"
     path.write_bytes(content)
-    ledger = Ledger(path, NAMES)
-    assert ledger.owed == set()
-    ledger.mark(OpenNote(0, 15, 127))
-    assert ledger.sounding() == [OpenNote(0, 15, 127)]
-    ledger.close()
+    made = Ledger(path, NAMES)
+    assert made.owed == set()
+    made.mark(OpenNote(0, 15, 127))
+    assert left_open(path) == {b"Barline melody": [(15, 127)], b"Barline drums": []}

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from offline_player import OfflineClock
 
 from bridge import messages
-from bridge.player.ledger import Ledger, OpenNote
+from bridge.player.ledger import Ledger, OpenNote, left_open
 from bridge.player.outputs import Outputs, layout_for
 from bridge.player.port_keeper import LOOK_NS, REPEATS_NS, PortKeeper
-from bridge.player.ports import MemoryPort, Port, PortError
+from bridge.player.ports import InputNews, MemoryPort, Port, PortError
 from bridge.player.record import PlayedWriter
-from bridge.timing.clocks import OfflineClock
 
 S = 1_000_000_000
 
@@ -29,7 +29,8 @@ class System:
     def __init__(self) -> None:
         self.there = True
         self.gone = False
-        self.news: str | None = None
+        self.refuses = False
+        self.news: InputNews | None = None
         self.audience: int | None = 0
         self.ports: list[MemoryPort] = []
         self.opened = 0
@@ -44,13 +45,13 @@ class System:
 
     def open_all(self, client: str, names: Sequence[str], input_name: object, sink: object) -> list[Port]:
         self.opened += 1
-        self.ports = [MemoryPort(f"{client} {name}") for name in names]
+        self.ports = [MoodyPort(f"{client} {name}", self) for name in names]
         return list(self.ports)
 
     def vanished(self) -> bool:
         return self.gone
 
-    def input_change(self) -> str | None:
+    def input_change(self) -> InputNews | None:
         news, self.news = self.news, None
         return news
 
@@ -60,17 +61,33 @@ class System:
     def close(self) -> None: ...
 
 
+class MoodyPort(MemoryPort):
+    """Refuses what it is sent while its system does."""
+
+    def __init__(self, name: str, system: System) -> None:
+        super().__init__(name)
+        self.system = system
+
+    def send(self, message: Sequence[int], intended_ns: int) -> bool:
+        if self.system.refuses:
+            raise PortError(f"MIDI port {self.name}: gone")
+        return super().send(message, intended_ns)
+
+
 class Bench:
-    def __init__(self, folder: pathlib.Path, system: System) -> None:
+    def __init__(
+        self, folder: pathlib.Path, system: System, *, clock_out: bool = False, input_name: str | None = "Barline in"
+    ) -> None:
         self.clock = OfflineClock(S)
-        self.layout = layout_for("Barline", {"melody": {0: 0}, "drums": {0: 9}}, clock_out=False)
+        self.layout = layout_for("Barline", {"melody": {0: 0}, "drums": {0: 9}}, clock_out)
+        self.path = folder / "held.bin"
         self.ledger = Ledger(folder / "held.bin", self.layout.port_names)
         self.record = PlayedWriter(folder / "played.bin", self.layout.port_names, slots=64)
         self.outputs = Outputs(self.layout, self.ledger, self.record, self.clock.now_ns)
         self.told: list[Any] = []
         self.heard: list[tuple[int, ...]] = []
         self.keeper = PortKeeper(
-            self.outputs, system.make, "Barline in", self.received, self.told.append, lambda *_: None, lambda _: None
+            self.outputs, system.make, input_name, self.received, self.told.append, lambda *_: None, lambda _: None
         )
         self.keeper.start(self.clock.now_ns())
 
@@ -85,6 +102,10 @@ class Bench:
             self.keeper.look(self.clock.now_ns())
         self.clock.move_to(until_ns)
 
+    def left_open(self) -> int:
+        """How many notes a successor would find open."""
+        return sum(map(len, left_open(self.path).values()))
+
 
 @pytest.fixture
 def system() -> System:
@@ -95,7 +116,6 @@ def leave_open(folder: pathlib.Path) -> None:
     ledger = Ledger(folder / "held.bin", ["Barline melody", "Barline drums"])
     ledger.mark(OpenNote(0, 0, 60))
     ledger.mark(OpenNote(1, 9, 36))
-    ledger.close()
 
 
 def test_it_says_what_goes_where(tmp_path, system):
@@ -131,16 +151,50 @@ def test_ports_that_vanish_are_opened_again_and_what_was_open_is_closed_first(tm
 
 def test_a_port_that_refuses_a_message_counts_as_vanished(tmp_path, system):
     bench = Bench(tmp_path, system)
-
-    def refuse(message: Sequence[int], intended_ns: int) -> bool:
-        raise PortError("gone")
-
     bench.outputs.note_on(("melody", 0), 60, 100, 0)
-    system.ports[0].send = refuse  # type: ignore[method-assign]
+    system.refuses = True
     bench.outputs.note_off(("melody", 0), 60, 0)
+    system.refuses = False
+    system.audience = 1
     bench.let(1)
     assert list(system.ports[0].sent) == [(0x80, 60, 0)]
-    assert bench.outputs.sounding == 0
+    assert bench.left_open() == 0
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda outputs: outputs.realtime((0xF8,), 0),
+        lambda outputs: outputs.silence_channels(0),
+        lambda outputs: outputs.every_note_off(0, 0, 0),
+    ],
+    ids=["a tick", "silencing", "a sweep"],
+)
+def test_whatever_a_port_refuses_it_is_lost_and_that_is_said_once_and_not_while_sending(tmp_path, system, caplog, send):
+    bench = Bench(tmp_path, system, clock_out=True)
+    system.refuses = True
+    caplog.clear()
+    for _ in range(48):
+        send(bench.outputs)
+    assert bench.outputs.lost
+    assert caplog.text == ""
+    system.refuses = False
+    bench.let(1)
+    said = [record.getMessage() for record in caplog.records if "gone" in record.getMessage()]
+    assert len(said) == len(set(said))
+    assert "the MIDI ports have gone; opening them again" in said
+    assert system.opened == 2
+    send(bench.outputs)
+    assert any(port.sent for port in system.ports)
+
+
+def test_a_key_struck_again_on_a_port_that_has_gone_is_owed_and_not_open(tmp_path, system):
+    bench = Bench(tmp_path, system)
+    bench.outputs.note_on(("melody", 0), 60, 100, 0)
+    system.refuses = True
+    bench.outputs.note_on(("melody", 0), 60, 100, 0)
+    assert bench.ledger.owed == {OpenNote(0, 0, 60)}
+    assert bench.outputs.close_all(0) == 0
 
 
 def test_what_was_left_open_is_closed_at_the_start_and_again_for_the_first_listener(tmp_path, system):
@@ -153,6 +207,22 @@ def test_what_was_left_open_is_closed_at_the_start_and_again_for_the_first_liste
     bench.let(1)
     assert [list(port.sent) for port in system.ports] == [[(0x80, 60, 0)] * 2, [(0x89, 36, 0)] * 2]
     assert bench.ledger.owed == set()
+
+
+@pytest.mark.parametrize("audience", [1, None])
+def test_what_could_not_be_closed_stays_owed(tmp_path, system, audience):
+    """The ports go again while what was owed on them is closed: at once, or just when it would be settled."""
+    leave_open(tmp_path)
+    system.audience = audience
+    system.refuses = True
+    bench = Bench(tmp_path, system)
+    bench.let(sum(REPEATS_NS) / S + 5)
+    assert bench.left_open() == 2
+    assert bench.ledger.owed == {OpenNote(0, 0, 60), OpenNote(1, 9, 36)}
+    system.refuses = False
+    bench.let(10)
+    assert {port.sent[0] for port in system.ports} == {(0x80, 60, 0), (0x89, 36, 0)}
+    assert bench.left_open() == 0
 
 
 def test_where_listeners_cannot_be_known_it_is_repeated_a_few_times(tmp_path, system):
@@ -171,7 +241,7 @@ def test_a_note_that_sounds_meanwhile_is_left_alone(tmp_path, system):
     system.audience = 1
     bench.let(1)
     assert list(system.ports[0].sent) == [(0x80, 60, 0), (0x90, 60, 100)]
-    assert bench.ledger.sounding() == [OpenNote(0, 0, 60)]
+    assert left_open(bench.path) == {b"Barline melody": [(0, 60)], b"Barline drums": []}
 
 
 def test_two_voices_on_one_port_and_channel_share_a_key_without_doubling(tmp_path, system):
@@ -207,13 +277,27 @@ def test_an_input_that_comes_and_goes_is_told_once_and_remembered_for_the_next_b
     bench = Bench(tmp_path, system)
     assert bench.keeper.said.lines[-1] == "in: Barline in"
     bench.told.clear()
-    for news in ("in: KEYS:midi", "in: KEYS:midi has gone"):
+    for news in (InputNews("KEYS:midi", here=True), InputNews("KEYS:midi has gone", here=False)):
         system.news = news
         bench.let(2.0)
-        assert bench.told == [messages.Notice(news)]
-        assert bench.keeper.said.lines[-1] == news
-        assert len([line for line in bench.keeper.said.lines if line.startswith("in: ")]) == 1
+        assert bench.told == [messages.Notice(f"in: {news.text}")]
+        assert bench.keeper.said.lines[-1] == f"in: {news.text}"
+        assert len(bench.keeper.said.lines) == 3
+        assert bench.keeper.deaf == ("" if news.here else "KEYS:midi has gone")
         bench.told.clear()
+
+
+def test_why_nothing_can_come_in(tmp_path, system):
+    assert Bench(tmp_path, system, input_name=None).keeper.deaf == "midi.input is none"
+    assert Bench(tmp_path, system).keeper.deaf == ""
+    system.news = InputNews("no port called KEYS yet; still looking", here=False)
+    assert Bench(tmp_path, system, input_name="KEYS").keeper.deaf == "no port called KEYS yet; still looking"
+    system.there = False
+    bench = Bench(tmp_path, system, input_name="KEYS")
+    assert bench.keeper.deaf == "jack: no JACK server runs"
+    system.there = True
+    bench.let(2)
+    assert bench.keeper.deaf == ""
 
 
 def test_ports_that_are_opened_again_end_what_was_held_at_the_input(tmp_path):

@@ -40,7 +40,7 @@ class Ear:
             found.append(sounded)
 
     def close(self) -> None:
-        self.tap.close()
+        self.tap._socket.close()
         self.socket.close()
 
 

@@ -63,3 +63,51 @@ def test_asked_for_while_the_clock_stands_it_holds_when_it_runs(tmp_path):
     rig.send(messages.MoveTransport("stop"), messages.RestVoice("melody", -1.0), messages.MoveTransport("play"))
     rig.to_beat(16.0)
     assert rig.strokes() == [(0, 60)]
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [messages.Reshape("melody", 1, 2, 4.0, PAD), messages.StopVoice("melody"), messages.LoopVoice("melody", False)],
+    ids=["a knob", "stop and play", "loop 0"],
+)
+def test_what_is_turned_before_it_begins_does_not_call_it_off(rig, turned):
+    rig.send(messages.RestVoice("melody", 11.0))
+    rig.to_beat(8.5)
+    rig.send(turned, messages.PlayVoice("melody", rig.now_ns, "now"))
+    rig.to_beat(24.0)
+    assert rig.heard()[-1] == Note(10, 11.0, 64)
+
+
+@pytest.mark.parametrize("to_beats", [2.5, 4.5])
+def test_a_leap_before_it_begins_takes_it_along(tmp_path, to_beats):
+    """Round the loop or not: after it as long as it would have been to the rest."""
+    rig = Rig(tmp_path)
+    rig.launch(1, PAD)
+    for beats in (0.0, 0.5):
+        rig.to_beat(beats)
+        rig.send(messages.LiveReport(rig.now_ns, True, 120.0, beats, 4, 4, -1.0, -1.0))
+    rig.send(messages.RestVoice("melody", 3.0))
+    rig.send(messages.LiveReport(rig.now_ns, True, 120.0, to_beats, 4, 4, -1.0, -1.0))
+    rig.to_beat(16.0)
+    assert max(note.off for note in rig.heard()) <= 3.0
+
+
+def test_the_clock_stops_before_it_begins_and_it_holds_when_it_runs(rig):
+    rig.send(messages.RestVoice("melody", 11.0), messages.MoveTransport("stop"), messages.MoveTransport("play"))
+    before = len(rig.strokes())
+    rig.to_beat(16.0)
+    assert len(rig.strokes()) == before
+
+
+@pytest.mark.parametrize("called_off", [messages.LoopVoice("melody", True), messages.ClearVoice("melody")])
+def test_told_to_loop_or_cleared_before_it_begins_it_is_called_off(rig, called_off):
+    rig.send(messages.RestVoice("melody", 7.0), called_off)
+    rig.launch(2, PAD)
+    rig.to_beat(11.0)
+    assert rig.strokes()[-2:] == [(8, 60), (10, 64)]
+
+
+def test_restored_it_is_called_off(rig):
+    rig.send(messages.RestVoice("melody", 7.0), messages.RestoreVoice("melody", 1, 0.0, 4.0, PAD, True, True, []))
+    rig.to_beat(11.0)
+    assert rig.strokes()[-2:] == [(8, 60), (10, 64)]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from jam_room import JamRoom, Rows
 from player_rig import BEGAN_NS
+from twins import LiveMove, LiveSet, Song
 
 from bridge import messages
-from bridge.timing.twins import LiveMove, LiveSet, Song
 
 S = 1_000_000_000
 DOWNBEAT = 72

@@ -1,15 +1,8 @@
-"""The twins of time."""
+"""The machine's clock."""
 
 from __future__ import annotations
 
 from bridge.timing import clocks
-
-
-def test_the_offline_clock_only_goes_forward():
-    clock = clocks.OfflineClock(5)
-    clock.move_to(9)
-    clock.move_to(3)
-    assert clock.now_ns() == 9
 
 
 def test_spinning_ends_at_the_deadline_and_not_before():

@@ -219,6 +219,23 @@ def test_bar_lines_where_the_report_says():
     assert follower.map.bar_line_at_or_before(19.5) == 19.0
 
 
+@pytest.mark.parametrize("denominator", [2, 8, 16])
+@pytest.mark.parametrize("bar", [-1.0, 0.0])
+def test_a_set_with_four_of_another_note_to_the_bar_keeps_its_metre(denominator, bar):
+    """Standing, from its start, and through a leap: four quarters are only what a map has before it is told."""
+    follower = LiveFollower()
+    changes = []
+    for k, (playing, beats) in enumerate([(False, 0.0)] * 3 + [(True, 0.0), (True, 0.04), (True, 0.08), (True, 32.0)]):
+        arrival_ns = BEGAN_NS + k * SECOND_NS // 50
+        told = LiveReport(arrival_ns, playing, 120.0, beats, 4, denominator, bar, -1.0 if bar < 0 else beats)
+        changes.append(follower.report(told))
+        assert follower.map is not None
+        assert (follower.map.numerator, follower.map.denominator) == (4, denominator)
+    assert [change and change.shift for change in changes[1:]] == [
+        None, None, Shift.START, Shift.SLIDE, Shift.SLIDE, Shift.LEAP
+    ]  # fmt: skip
+
+
 def test_an_untold_new_metre_begins_at_the_bar_line_before():
     follower = LiveFollower()
     follow(follower, steady(120.0), 4.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
+from twins import Song, tick_stamps
 
 from bridge.timing.changes import Change, Shift
 from bridge.timing.midi_clock import CONTINUE, FORGET_NS, LOST_NS, SONG_POSITION, START, STOP, TICK, MidiFollower
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.tick_count import TickCount
-from bridge.timing.twins import Song, tick_stamps
 
 S = 1_000_000_000
 BEGAN_NS = 10 * S

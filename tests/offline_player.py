@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.player.performer import Performer
-from bridge.timing.clocks import OfflineClock
+
+
+class OfflineClock:
+    """A clock for tests and for playing faster than time: it stands until it is moved."""
+
+    def __init__(self, now_ns: int = 0) -> None:
+        """Start at `now_ns`."""
+        self._now_ns = now_ns
+
+    def now_ns(self) -> int:
+        """The present moment."""
+        return self._now_ns
+
+    def move_to(self, now_ns: int) -> None:
+        """Let time pass until `now_ns`; never backwards."""
+        self._now_ns = max(self._now_ns, now_ns)
 
 
 class OfflinePlayer:
