@@ -15,19 +15,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from bridge import limits
+from bridge.family import MODEL_PARTS
 
-#: The family of models, and the parts of each in the order of their numbers in note lists.
-MODEL_PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "melody-2bar": ("melody",),
-    "bass-2bar": ("bass",),
-    "drums-2bar": ("drums",),
-    "melody-16bar": ("melody",),
-    "drums-16bar": ("drums",),
-    "trio-16bar": ("melody", "bass", "drums"),
-}
 RESERVED_VOICE_NAMES: Final = ("bridge", "clock", "error")  # they are addresses of their own (contract section 3)
 DEFAULT_CHANNELS: Final = {"melody": 1, "bass": 2, "drums": 10}  # General MIDI has the drums on 10
 
+#: The names in `MODEL_PARTS`, written out because a type cannot be made from values; a test holds them together.
 ModelName = Literal["melody-2bar", "bass-2bar", "drums-2bar", "melody-16bar", "drums-16bar", "trio-16bar"]
 Launch = Literal["now", "step", "beat", "bar", "loop"]
 Grid = Literal["1/4", "1/8", "1/8T", "1/16", "1/16T", "1/32"]

@@ -15,7 +15,6 @@ from pydantic.fields import FieldInfo
 from bridge import limits, strict_yaml
 from bridge.config import (
     DEFAULT_CHANNELS,
-    MODEL_PARTS,
     RESERVED_VOICE_NAMES,
     Section,
     Session,
@@ -25,6 +24,7 @@ from bridge.config import (
     default_knobs,
     default_voices,
 )
+from bridge.family import MODEL_PARTS
 
 _VOICE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SHOWN_CHARS: Final = 60  # of a wrong value, in a message

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bridge.hosted import HostedBridge, HostedBridgeError
+from bridge.limits import MIN_NOTE_BEATS
 from bridge.music import midi_files, pianoroll
 from bridge.music.notes import Bars, Note, in_order
 from bridge.osc.client import OscClient, Said
@@ -217,7 +218,7 @@ def _leave(out_dir: Path, played: Sequence[Played], names: Sequence[str], segmen
     for port, pitch, velocity, on_ns, off_ns in notes:
         part, role = _PARTS.get(voices[port], (0, "melody"))
         start, end = max(0.0, _beat_at(segments, on_ns)), _beat_at(segments, off_ns)
-        song.setdefault(voices[port], []).append(Note(pitch, start, max(end - start, 1 / 480), velocity, part))
+        song.setdefault(voices[port], []).append(Note(pitch, start, max(end - start, MIN_NOTE_BEATS), velocity, part))
         timed.append(synth.TimedNote((on_ns - origin_ns) / 1e9 + 0.1, (off_ns - on_ns) / 1e9, pitch, velocity, role))
     bars = Bars(in_order(note for voice in song.values() for note in voice), float(_LAST_BEAT))
     midi_files.write_midi(

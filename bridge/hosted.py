@@ -42,10 +42,10 @@ class HostedBridge:
         self.ready_ns = 0
 
     def start(self) -> None:
-        """Start it and wait until its OSC port is bound.
+        """Start it and wait until its OSC port is bound; where it does not come to that, no process of it is left.
 
         Raises:
-            HostedBridgeError: it ended instead.
+            HostedBridgeError: it ended instead, or takes too long.
         """
         command = [sys.executable, "-P", "-m", "bridge", "start"]
         command += [] if self._config is None else ["--config", str(self._config)]
@@ -62,7 +62,11 @@ class HostedBridge:
             env=paths.child_environment(),
         )
         threading.Thread(target=self._read, args=(self._process,), name="bridge output", daemon=True).start()
-        bound = self.wait_for_line("osc ")
+        try:
+            bound = self.wait_for_line("osc ")
+        except BaseException:  # a bridge that was not got hold of is nobody's to end any more
+            self.end()
+            raise
         self.bound_ns = time.perf_counter_ns()
         host, _, port = bound.removeprefix("osc ").rpartition(":")
         self.osc = (host, int(port))

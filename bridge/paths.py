@@ -1,7 +1,7 @@
 """Where things are, in a checkout and after `pip install .`.
 
-A checkout keeps `models/` and `config.yaml` beside the package; a wheel carries both as data in `bridge/_data/`
-(pyproject.toml puts them there).
+A checkout keeps `models/` beside the package; a wheel carries it as data in `bridge/_data/` (pyproject.toml puts it
+there, and config.yaml for those who want to read it).
 """
 
 from __future__ import annotations
@@ -29,12 +29,6 @@ def models_folder() -> Path:
 def folder_with(model: str, own_models: str | None, others: Path) -> Path:
     """The folder to take a model from: the user's own where it has one of that name, else `others`."""
     return Path(own_models) if own_models and (Path(own_models) / model).is_dir() else others
-
-
-def documented_config() -> Path:
-    """The config.yaml that documents every setting with its default."""
-    root = checkout()
-    return root / "config.yaml" if root else _DATA / "config.yaml"
 
 
 def tests_folder() -> Path | None:

@@ -16,6 +16,9 @@ import time
 from pathlib import Path
 from typing import IO, Any, Final
 
+from bridge import whole_file
+from bridge.addresses import near, resolve
+
 #: An OSC message without arguments: `/bridge/ping`, padded to a multiple of four, and an empty type tag string.
 _PING: Final = b"/bridge/ping\0\0\0\0,\0\0\0"
 _PONG: Final = b"/bridge/pong\0"
@@ -54,9 +57,7 @@ class SessionLock:
 
     def write(self, running: dict[str, int | str | None]) -> None:
         """Say in run.json what runs now: written beside and renamed, so that a reader never sees half of it."""
-        beside = self._run_file.with_suffix(".json.tmp")
-        beside.write_text(json.dumps(running, indent=1) + "\n", encoding="utf-8")
-        beside.replace(self._run_file)
+        whole_file.write(self._run_file, json.dumps(running, indent=1) + "\n")
 
     def release(self) -> None:
         """Remove run.json and let others have the folder."""
@@ -74,6 +75,21 @@ def folder_holder(folder: Path) -> str | None:
         return None
     with (folder / "run.lock").open("a+", encoding="utf-8") as lock:
         return None if _try_lock(lock) else _who_runs(folder / "run.json")
+
+
+def processes_of(folder: Path) -> list[tuple[str, int]]:
+    """Role and process id of all that works in a session folder; empty where no bridge does. Changes nothing.
+
+    Raises:
+        OSError: its lock cannot be opened.
+    """
+    if folder_holder(folder) is None:
+        return []
+    try:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return [(role, pid) for role, pid in told.items() if isinstance(pid, int)]
+    except (OSError, ValueError, AttributeError):
+        return []  # it is just starting
 
 
 def _who_runs(run_file: Path) -> str:
@@ -121,13 +137,13 @@ def can_bind(host: str, port: int) -> bool:
         AddressError: no such address on this machine.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family, kind, protocol, place = resolve(host, port, socket.SOCK_DGRAM)
         with socket.socket(family, kind, protocol) as trial:
-            trial.bind(address)
+            trial.bind(place)
     except PermissionError as fault:
         raise AddressError(f"port {port} is not ours to take ({fault.strerror}); expected 1024 or above") from fault
-    except (OSError, UnicodeError) as fault:
-        if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
+    except OSError as fault:
+        if fault.errno == errno.EADDRINUSE:
             return False
         raise AddressError(f"{host} is not an address of this machine ({fault})") from fault
     return True
@@ -143,12 +159,11 @@ def port_holder(host: str, port: int) -> str:
 
 def is_bridge(host: str, port: int) -> bool:
     """Whether a bridge answers on a UDP port of this machine."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    with contextlib.suppress(OSError, UnicodeError):
-        family, kind, protocol, _, address = socket.getaddrinfo(near, port, type=socket.SOCK_DGRAM)[0]
+    with contextlib.suppress(OSError):
+        family, kind, protocol, place = resolve(near(host), port, socket.SOCK_DGRAM)
         with socket.socket(family, kind, protocol) as probe:
             probe.settimeout(_PING_TIMEOUT_S)
-            probe.connect(address)
+            probe.connect(place)
             probe.send(_PING)
             return probe.recv(256).startswith(_PONG)
     return False

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 #: Set in CI, which installs every program that a test can need: a skip there hides a fault.
 REQUIRE_ALL = os.environ.get("BARLINE_REQUIRE_ALL") == "1"
 #: What no package brings: a skip whose reason names one of these is allowed even there.
-HARDWARE = ("CUDA device", "processor with")
+HARDWARE = ("CUDA device", "processor with", "IPv6")
 
 settings.register_profile("everyday", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("thorough", parent=settings.get_profile("everyday"), max_examples=20_000)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bridge import config, limits, paths
-from bridge.config import MODEL_PARTS, Section, Settings
+from bridge import config, limits
+from bridge.config import Section, Settings
 from bridge.config_file import ConfigError, load
+from bridge.family import MODEL_PARTS
 from bridge.model.nets.config import CONFIGS
 
 #: Contract section 2, as it stands there.
@@ -56,7 +57,7 @@ def test_the_contract_as_it_stands_is_the_default(tmp_path: Path) -> None:
 
 
 def test_the_documented_config_is_the_default_and_names_every_key(tmp_path: Path) -> None:
-    text = paths.documented_config().read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "config.yaml").read_text(encoding="utf-8")
     assert text == config.documented_example()
     written(tmp_path, text)
     assert load(folder=tmp_path) == load(folder=tmp_path / "nowhere", sets=[f"session.folder={tmp_path / 'sessions'}"])
@@ -72,8 +73,7 @@ def test_the_documented_config_is_the_default_and_names_every_key(tmp_path: Path
 
 def test_the_models_known_here_are_those_of_the_family() -> None:
     assert tuple(MODEL_PARTS) == config.ModelName.__args__
-    for name, made in CONFIGS.items():
-        assert MODEL_PARTS[name] == made.parts
+    assert {name: made.parts for name, made in CONFIGS.items()} == MODEL_PARTS
 
 
 def test_set_goes_before_config_before_the_file_beside_before_the_defaults(tmp_path: Path) -> None:

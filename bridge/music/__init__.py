@@ -1,1 +1,1 @@
-"""Pure values and functions of music. Imports nothing: the player process lives on this floor and must stay small."""
+"""Pure values and functions of music. Imports nothing: who needs one of its modules pays for that one alone."""

@@ -16,10 +16,9 @@ from bridge.limits import MIN_NOTE_BEATS
 from bridge.music.feel import Feel, straight_step
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_PITCHES, metric_velocity
 from bridge.music.groove_settings import GrooveSettings
-from bridge.music.harmony import DRUM_PART, class_weights, snapped
-from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
+from bridge.music.harmony import class_weights, snapped
+from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, STEP_BEATS, Bars, Note, in_order
 
-DRUM_CHANNEL: Final = 9
 _KICK, _SNARE, _HAT = DRUM_PITCHES[:3]
 #: How much each degree belongs to a key, from the tonic up (Krumhansl and Kessler 1982, probe tones).
 _MAJOR: Final = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)

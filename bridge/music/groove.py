@@ -26,7 +26,7 @@ from bridge.music import kernels_plain
 from bridge.music.groove_settings import GRIDS, GrooveSettings
 from bridge.music.harmony import snapped
 from bridge.music.kernel_cache import discard_cache
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, in_order
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,7 +38,6 @@ _VELOCITY_RANGE: Final = 12.0
 _CLIP_STEPS: Final = 0.25
 #: What a cache that was cut short shows as: a pickle that does not load, or machine code that does not.
 _DAMAGE: Final = (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, LookupError, RuntimeError)
-_DRUM_PART: Final = 2  # of a trio (contract section 3)
 _TOUCH_BEATS: Final = MIN_NOTE_BEATS / 2  # two notes of a line that are nearer than this are played legato
 
 
@@ -113,11 +112,6 @@ def warm_up() -> bool:
     return False
 
 
-def is_warm() -> bool:
-    """Whether the compiled kernels are in use."""
-    return _kernels is not kernels_plain
-
-
 def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -> Bars:
     """`bars` as they will sound with these knobs: as many notes, each start in [0, length), each end within the loop.
 
@@ -157,7 +151,7 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
         again = np.argsort(starts, kind="stable")
         order, starts, durations, velocities = order[again], starts[again], durations[again], velocities[again]
     if settings.length_factor != 1.0:
-        gated = np.array([not drums and note.part != _DRUM_PART for note in plain])
+        gated = np.array([not drums and note.part != DRUM_PART for note in plain])
         durations = np.where(gated[order], durations * settings.length_factor, durations)
         if settings.length_factor < 1.0:
             tied = np.where(gated, 0, tied)
@@ -213,7 +207,7 @@ def _humanized(
 
 
 def _transposed(note: Note, settings: GrooveSettings, drums: bool) -> int:
-    if drums or note.part == _DRUM_PART or not settings.transpose:
+    if drums or note.part == DRUM_PART or not (settings.transpose or settings.binds_all):
         return note.pitch
     pitch = note.pitch + settings.transpose
     if pitch > 127:
@@ -234,7 +228,7 @@ def _lines(plain: Sequence[Note], pitches: Sequence[int], drums: bool) -> tuple[
         members = [index for index, note in enumerate(plain) if note.part == part]
         pairs = list(itertools.pairwise(members))
         gaps = [plain[after].start - plain[before].end for before, after in pairs]
-        if drums or part == _DRUM_PART or any(gap < -_TOUCH_BEATS for gap in gaps):
+        if drums or part == DRUM_PART or any(gap < -_TOUCH_BEATS for gap in gaps):
             continue
         lines[members] = 128 * part
         for (before, _), gap in zip(pairs, gaps, strict=True):
@@ -242,4 +236,4 @@ def _lines(plain: Sequence[Note], pitches: Sequence[int], drums: bool) -> tuple[
     return lines, tied
 
 
-__all__ = ["GRIDS", "GrooveSettings", "apply_groove", "is_warm", "place_played", "warm_up"]
+__all__ = ["GRIDS", "GrooveSettings", "apply_groove", "place_played", "warm_up"]

@@ -19,8 +19,8 @@ class GrooveSettings:
 
     `quantize` and `humanize` are 0-1, `swing` is the MPC's per cent (50-75), `transpose` is in semitones, `velocity`
     a factor 0-2; `gate` 0.1-1.1 is how long notes last, at `NEUTRAL_GATE` as long as they are written. `scale` holds
-    the pitch classes that transposed notes are bound to, None where they are not. Raises ValueError for what is
-    outside; the route table refuses it long before.
+    the pitch classes that transposed notes are bound to (with `binds_all`, all notes), None where they are not. Raises
+    ValueError for what is outside; the route table refuses it long before.
     """
 
     quantize: float = 1.0
@@ -31,6 +31,7 @@ class GrooveSettings:
     velocity: float = 1.0
     gate: float = NEUTRAL_GATE
     scale: frozenset[int] | None = None
+    binds_all: bool = False
 
     def __post_init__(self) -> None:
         if self.grid not in GRIDS:

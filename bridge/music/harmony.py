@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, in_order
 
 #: Degrees of each mode above its tonic, in semitones, in the contract's order.
 MODES: Final[dict[str, tuple[int, ...]]] = {
@@ -41,7 +41,6 @@ CHORDS: Final[dict[str, tuple[int, ...]]] = {
     "sus2": (0, 2, 7),
     "sus4": (0, 5, 7),
 }
-DRUM_PART: Final = 2  # of a trio (contract section 3): its pitches are instruments
 _TONIC_WEIGHT = 0.10  # what the tonic and its fifth count beyond being in the scale, when a key is looked for
 _FIFTH_WEIGHT = 0.05
 _AWAY_WEIGHT = 0.004  # a semitone of transposition costs as much as this share of the notes outside

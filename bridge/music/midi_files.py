@@ -7,20 +7,18 @@ Writing is atomic: the file is written beside its place and then renamed.
 from __future__ import annotations
 
 import io
-import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mido
 
+from bridge import whole_file
+from bridge.limits import TICKS_PER_BEAT
 from bridge.music.notes import Bars, Note, in_order
 
-#: Pulses per quarter note of every file we write (the contract's figure).
-TICKS_PER_BEAT = 480
-DRUM_CHANNEL = 9
-_MAX_FILE_BYTES = 16 * 1024 * 1024
+MAX_FILE_BYTES = 16 * 1024 * 1024
 _READ_FAULTS = (OSError, EOFError, ValueError, LookupError, TypeError, struct.error, mido.KeySignatureError)
 
 
@@ -49,13 +47,17 @@ class TimeSignature:
 
 @dataclass(frozen=True, slots=True)
 class MidiScore:
-    """A file as notes: one `MidiTrack` per sounding (track, channel) pair, in the order of the file."""
+    """A file as notes: one `MidiTrack` per sounding (track, channel) pair, in the order of the file.
+
+    `tempo_changes` are (beat, BPM) after the first `tempo`, in order; `length` is the last end of a track.
+    """
 
     tracks: tuple[MidiTrack, ...]
     time_signatures: tuple[TimeSignature, ...]
     tempo: float
     length: float
     remarks: tuple[str, ...] = ()
+    tempo_changes: tuple[tuple[float, float], ...] = ()
 
 
 def read_midi(path: Path, *, may_be_silent: bool = False) -> MidiScore:
@@ -65,9 +67,8 @@ def read_midi(path: Path, *, may_be_silent: bool = False) -> MidiScore:
         MidiFileError: not there, not MIDI, empty or corrupt.
     """
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise MidiFileError(f"{path}: expected a MIDI file of at most {_MAX_FILE_BYTES // 1024 // 1024} MiB")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise MidiFileError(f"{path}: expected a readable MIDI file ({error.strerror or error})") from error
     return parse_midi(data, str(path), may_be_silent=may_be_silent)
@@ -77,8 +78,11 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
     """Parse the bytes of a MIDI file; `name` is what error messages call it.
 
     Raises:
-        MidiFileError: not MIDI, no notes in it, or corrupt.
+        MidiFileError: not MIDI, no notes in it, corrupt, or more than `MAX_FILE_BYTES` (of which nobody need read more
+            than one too many).
     """
+    if len(data) > MAX_FILE_BYTES:
+        raise MidiFileError(f"{name}: expected a MIDI file of at most {MAX_FILE_BYTES // 1024 // 1024} MiB")
     if data[:4] not in (b"MThd", b"RIFF"):
         raise MidiFileError(f"{name}: expected a Standard MIDI File (it does not begin with MThd)")
     if data[:4] == b"RIFF":
@@ -89,7 +93,8 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
         reason = "it ends too early" if isinstance(error, EOFError) else str(error) or type(error).__name__
         raise MidiFileError(f"{name}: expected a whole Standard MIDI File ({reason})") from error
     if midi.ticks_per_beat <= 0:
-        raise MidiFileError(f"{name}: expected time in ticks per quarter note, found SMPTE frames")
+        found = "SMPTE frames" if midi.ticks_per_beat else "0"
+        raise MidiFileError(f"{name}: expected time in ticks per quarter note, found {found}")
     score = _score(midi)
     if not score.tracks and not may_be_silent:
         raise MidiFileError(f"{name}: expected notes, found none")
@@ -101,7 +106,7 @@ def _score(midi: mido.MidiFile) -> MidiScore:
     tracks: list[MidiTrack] = []
     signatures: dict[float, TimeSignature] = {}
     remarks: list[str] = []
-    tempo: float | None = None
+    tempos: dict[float, float] = {}
     length_ticks = 0
     offset = 0
     for track in midi.tracks:
@@ -117,16 +122,28 @@ def _score(midi: mido.MidiFile) -> MidiScore:
             elif kind == "time_signature":
                 beat = now * per_tick
                 signatures[beat] = TimeSignature(beat, message.numerator, message.denominator)
-            elif kind == "set_tempo" and tempo is None and message.tempo > 0:
-                tempo = mido.tempo2bpm(message.tempo)
+            elif kind == "set_tempo" and message.tempo > 0:
+                tempos[now * per_tick] = mido.tempo2bpm(message.tempo)
             elif kind == "text":
                 remarks.append(message.text)
         tracks.extend(reader.finish(track.name, now))
         length_ticks = max(length_ticks, now)
         if midi.type == 2:  # independent patterns: one after the other
             offset = now
+    if midi.type == 2:
+        tracks = _one_per_channel(tracks)
     ordered = tuple(signatures[beat] for beat in sorted(signatures))
-    return MidiScore(tuple(tracks), ordered, tempo or 120.0, length_ticks * per_tick, tuple(remarks))
+    (_, tempo), *changes = sorted(tempos.items()) or [(0.0, 120.0)]
+    return MidiScore(tuple(tracks), ordered, tempo, length_ticks * per_tick, tuple(remarks), tuple(changes))
+
+
+def _one_per_channel(patterns: Iterable[MidiTrack]) -> list[MidiTrack]:
+    """Patterns that follow one another, as one track a channel: a line goes on from one to the next."""
+    joined: dict[int, MidiTrack] = {}
+    for pattern in patterns:
+        before = joined.get(pattern.channel)
+        joined[pattern.channel] = replace(before, notes=before.notes + pattern.notes) if before else pattern
+    return list(joined.values())
 
 
 def bars_of_score(score: MidiScore, parts: Mapping[int, int]) -> Bars:
@@ -256,11 +273,8 @@ def write_midi(
         tempo_changes=tempo_changes,
         remark=remark,
     )
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data)
-        beside.replace(path)
+        whole_file.write(path, data)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise MidiFileError(f"{path}: expected a place to write to ({error.strerror or error})") from error

@@ -1,6 +1,6 @@
-"""Notes and bars: the plain values every floor of Barline speaks in.
+"""Notes and bars: the plain values in which models, engine and session speak of music.
 
-Pure Python on purpose: the player process imports this module, and it must not pull in numpy.
+Pure Python on purpose: who speaks of notes need not have numpy. (The player has loops of its own, of the same rows.)
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ STEP_BEATS = 0.25
 STEPS_PER_BEAT = 4
 BEATS_PER_BAR = 4
 STEPS_PER_BAR = STEPS_PER_BEAT * BEATS_PER_BAR
+#: The `part` of a trio's notes (contract section 3) whose pitches are instruments.
+DRUM_PART = 2
+#: Where General MIDI has them: the tenth channel, counted from 0.
+DRUM_CHANNEL = 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Pillow is imported when a picture is drawn, not before. Pitches are named as Liv
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, cycle
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_NAMES
 from bridge.music.notes import Note
+from bridge.whole_file import in_place_of
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -184,16 +184,9 @@ def draw(
         _marker(pen, plot, beat, caption, _TITLE_HEIGHT + tier * _CAPTION_HEIGHT, bottom)
     for lane, lane_rows, y, colour in voices:
         _notes(pen, plot, lane, lane_rows, y, colour)
-    _write(image.resize((size[0] // _OVERSAMPLE, size[1] // _OVERSAMPLE), Image.Resampling.BOX), path)
-
-
-def _write(image: Any, path: Path) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        image.save(beside, "PNG", optimize=True, dpi=(72 * _DENSITY, 72 * _DENSITY))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    picture = image.resize((size[0] // _OVERSAMPLE, size[1] // _OVERSAMPLE), Image.Resampling.BOX)
+    with in_place_of(path) as beside:
+        picture.save(beside, "PNG", optimize=True, dpi=(72 * _DENSITY, 72 * _DENSITY))
 
 
 def _rows_of(lane: Lane, plot: _Plot) -> _Rows:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from bridge.music.midi_files import DRUM_CHANNEL, MidiScore, MidiTrack
+from bridge.music.midi_files import MidiScore, MidiTrack
+from bridge.music.notes import DRUM_CHANNEL
 
 #: What `evaluate` prints when it has no manifest to go by.
 GENERAL_MIDI_RULES = (

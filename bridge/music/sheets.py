@@ -5,7 +5,6 @@ Pillow is imported when a picture is drawn, not before.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_CLASSES
 from bridge.music.notes import BEATS_PER_BAR, Bars, Note
+from bridge.whole_file import in_place_of
 
 Colour = tuple[int, int, int]
 
@@ -240,10 +240,6 @@ def _write(pen: Any, x: float, y: float, text: str, size: float, colour: Colour,
 
 
 def _save(image: Any, path: Path) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with in_place_of(path) as beside:
         image.quantize(_COLOURS).save(beside, "PNG", optimize=True)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

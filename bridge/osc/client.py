@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
+from bridge.addresses import near, resolve
 from bridge.limits import MAX_DATAGRAM_BYTES
 from bridge.osc.decoder import Message, decode
 from bridge.osc.encoder import Sendable, encode
@@ -25,11 +26,15 @@ class OscClient:
     """Sends requests, and collects all that comes back on a thread of its own. Use it as a context manager."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Talk to the bridge that listens there."""
-        self._target = (host, port)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        """Talk to the bridge of this machine that listens there.
+
+        Raises:
+            OSError: no such host.
+        """
+        family, kind, protocol, self._target = resolve(near(host), port, socket.SOCK_DGRAM)
+        self._socket = socket.socket(family, kind, protocol)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
         self._socket.settimeout(0.2)
         self._news = threading.Condition()
         self._said: list[Said] = []

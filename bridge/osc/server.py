@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from bridge.addresses import resolve
 from bridge.limits import DATAGRAMS_PER_WAKE, HEARTBEAT_S, MAX_DATAGRAM_BYTES, WAKE_BUDGET_NS
 from bridge.osc.dispatch import Counters, Dispatcher, Handler
 from bridge.osc.encoder import Sendable, encode
@@ -88,11 +89,6 @@ class OscServer:
         self._heart_timer: asyncio.TimerHandle | None = None
         self.host = ""
         self.port = 0
-
-    @property
-    def subscriber_count(self) -> int:
-        """How many targets events go to."""
-        return len(self._subscribers)
 
     @property
     def counters(self) -> Counters:
@@ -249,16 +245,15 @@ class OscServer:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket bound to the host, IPv4 where there is the choice."""
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    family, kind, protocol, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
+    """A non-blocking UDP socket bound to the host."""
+    family, kind, protocol, place = resolve(host, port, socket.SOCK_DGRAM)
     udp = socket.socket(family, kind, protocol)
     try:
         if sys.platform == "win32":  # there, two processes could else share the port
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         udp.setblocking(False)
-        udp.bind(address)
+        udp.bind(place)
     except OSError as fault:
         udp.close()
         taken = fault.errno == errno.EADDRINUSE or (sys.platform == "win32" and fault.errno == errno.EACCES)

@@ -80,17 +80,11 @@ class Hub:
             "subscribe": self._refuse_subscription,
             "unsubscribe": self._refuse_subscription,
         }
-        self.pages_dropped = 0
 
     @property
     def counters(self) -> Counters:
         """What has come from pages."""
         return self._dispatcher.counters
-
-    @property
-    def page_count(self) -> int:
-        """How many are connected."""
-        return len(self._pages)
 
     @property
     def stage(self) -> Stage:
@@ -122,7 +116,6 @@ class Hub:
     def leave(self, page: Page) -> None:
         """The connection has ended."""
         self._pages.pop(page.origin[1], None)
-        self.pages_dropped += page.dropped
         page.dropped = True
 
     # -- what pages say --------------------------------------------------------------------------------------------

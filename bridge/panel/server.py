@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from bridge import limits
+from bridge.addresses import resolve
 from bridge.panel.hub import Hub
 
 _CLOSE_TIMEOUT_S = 0.5
@@ -76,18 +77,17 @@ class PanelServer:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A listening TCP socket, IPv4 where there is the choice."""
+    """A listening TCP socket."""
     listener: socket.socket | None = None
     try:
-        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
+        family, kind, protocol, place = resolve(host, port, socket.SOCK_STREAM)
         listener = socket.socket(family, kind, protocol)
         if sys.platform == "win32":  # there, two processes could else share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:  # here, the port of a bridge that has just ended would else be taken for a minute
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
-        listener.bind(address)
+        listener.bind(place)
         listener.listen(limits.MAX_PANEL_CONNECTIONS)
     except OSError as fault:
         if listener is not None:

@@ -6,7 +6,6 @@ Nobody should need a synthesiser to hear what a model plays. A minute of three v
 from __future__ import annotations
 
 import math
-import os
 import wave
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from bridge.music.grids import DRUM_CLASS_OF_PITCH
 from bridge.preview import drum_kit, room, tones
 from bridge.preview.wire import Role
+from bridge.whole_file import in_place_of
 
 Audio = NDArray[np.float32]
 
@@ -185,17 +185,12 @@ def write_wav(path: Path, audio: Audio, sample_rate: int = SAMPLE_RATE) -> None:
     The rounding is dithered (triangular, one step), so that what fades away fades into hiss and not into a buzz.
     """
     noise = np.random.default_rng(1)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with wave.open(str(beside), "wb") as file:
-            file.setnchannels(audio.shape[1])
-            file.setsampwidth(2)
-            file.setframerate(sample_rate)
-            for start in range(0, len(audio), sample_rate):
-                piece = audio[start : start + sample_rate]
-                dither = noise.random(piece.shape, dtype=np.float32) - noise.random(piece.shape, dtype=np.float32)
-                steps = np.clip(np.rint(piece * 32767.0 + dither), -32768, 32767)
-                file.writeframes(steps.astype("<i2").tobytes())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with in_place_of(path) as beside, wave.open(str(beside), "wb") as file:
+        file.setnchannels(audio.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        for start in range(0, len(audio), sample_rate):
+            piece = audio[start : start + sample_rate]
+            dither = noise.random(piece.shape, dtype=np.float32) - noise.random(piece.shape, dtype=np.float32)
+            steps = np.clip(np.rint(piece * 32767.0 + dither), -32768, 32767)
+            file.writeframes(steps.astype("<i2").tobytes())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.music.midi_files import MidiFileError, midi_bytes, parse_midi, read_midi, write_midi
+from bridge.music.midi_files import MAX_FILE_BYTES, MidiFileError, midi_bytes, parse_midi, read_midi, write_midi
 from bridge.music.notes import Bars, Note, in_order
 
 
@@ -104,6 +104,54 @@ def test_no_damaged_byte_escapes_as_another_error(place, value):
         parse_midi(bytes(data), "x.mid")
     except MidiFileError as error:
         assert "x.mid" in str(error)
+
+
+@pytest.mark.parametrize(("division", "found"), [(b"\xe7\x28", "SMPTE frames"), (b"\0\0", "0")])
+def test_time_that_is_not_in_ticks_is_told_as_it_is(division, found):
+    with pytest.raises(MidiFileError, match=f"expected time in ticks per quarter note, found {found}$"):
+        parse_midi(GOOD[:12] + division + GOOD[14:], "x.mid")
+
+
+def test_a_file_may_be_so_large_and_no_larger(tmp_path):
+    path = tmp_path / "vast.mid"
+    path.write_bytes(GOOD + bytes(MAX_FILE_BYTES - len(GOOD)))
+    assert read_midi(path).tracks
+    path.write_bytes(GOOD + bytes(MAX_FILE_BYTES + 1 - len(GOOD)))
+    with pytest.raises(MidiFileError, match=r"vast\.mid: expected a MIDI file of at most 16 MiB"):
+        read_midi(path)
+
+
+def test_tempo_changes_come_back():
+    changes = ((2.0, 90.0), (3.5, 140.0))
+    data = midi_bytes(
+        Bars((Note(60, 0, 1, 64),), 4.0), channels={0: 0}, track_name="x", tempo=97, tempo_changes=changes
+    )
+    score = parse_midi(data, "x")
+    assert score.tempo == pytest.approx(97, abs=0.01)
+    assert [beat for beat, _ in score.tempo_changes] == [2.0, 3.5]
+    assert [bpm for _, bpm in score.tempo_changes] == pytest.approx([90, 140], abs=0.01)
+    assert parse_midi(GOOD, "x").tempo_changes == ()
+
+
+def test_patterns_of_a_file_of_format_2_come_one_after_the_other():
+    midi = mido.MidiFile(type=2, ticks_per_beat=480)
+    for pitch, tempo in ((60, 100), (64, 140)):
+        track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
+        for channel in (0, 9):
+            track.append(mido.Message("note_on", channel=channel, note=pitch, velocity=64))
+        track.append(mido.Message("note_off", channel=0, note=pitch, time=480))
+        track.append(mido.MetaMessage("end_of_track", time=3 * 480))  # the drum is never let go
+        midi.tracks.append(track)
+    out = io.BytesIO()
+    midi.save(file=out)
+    score = parse_midi(out.getvalue(), "x")
+    assert score.length == 8.0
+    assert [track.channel for track in score.tracks] == [0, 9]
+    line, drums = ([(n.pitch, n.start, n.duration) for n in track.notes] for track in score.tracks)
+    assert line == [(60, 0.0, 1.0), (64, 4.0, 1.0)]
+    assert drums == [(60, 0.0, 4.0), (64, 4.0, 4.0)]
+    assert score.tempo == pytest.approx(100)
+    assert score.tempo_changes == (pytest.approx((4.0, 140.0), abs=1e-3),)
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -1,0 +1,84 @@
+"""Files are there whole or not at all, whatever goes wrong while they are written."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge import whole_file
+from bridge.running import SessionLock
+from bridge.session import statefile
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on half of what is written fits."""
+    whole = Path.write_bytes
+
+    def half(path: Path, data: bytes) -> int:
+        whole(path, data[: len(data) // 2])
+        raise FULL
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+
+
+def test_what_is_written_is_all_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    whole_file.write(path, "Grüße\n")
+    assert path.read_bytes() == "Grüße\n".encode()
+    whole_file.write(path, b"\0\n")
+    assert path.read_bytes() == b"\0\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "card.json"
+    path.write_bytes(b"the old one")
+    fill_the_disk(monkeypatch)
+    with pytest.raises(OSError, match="No space left"):
+        whole_file.write(path, b"the new one")
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", [FULL, ValueError("no such array"), KeyboardInterrupt()])
+def test_whatever_ends_the_writing_leaves_the_old_file(tmp_path: Path, fault: BaseException) -> None:
+    path = tmp_path / "take.wav"
+    path.write_bytes(b"the old one")
+    with pytest.raises(type(fault)), whole_file.in_place_of(path) as beside:  # noqa: PT012 - what is proved is the way out
+        beside.write_bytes(b"half")
+        raise fault
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_taken_keeps_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="folder"):
+        whole_file.write(tmp_path / "folder", b"a file")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_the_first_fault_is_told_where_nothing_could_be_written_at_all(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        whole_file.write(tmp_path / "file" / "state.json", b"{}")
+    with pytest.raises(FileNotFoundError):
+        whole_file.write(tmp_path / "nowhere" / "state.json", b"{}")
+
+
+def test_a_session_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statefile.write(tmp_path, {"run": "one"})
+    lock = SessionLock(tmp_path)
+    there = set(tmp_path.iterdir())
+    fill_the_disk(monkeypatch)
+    statefile.write(tmp_path, {"run": "two"})
+    with pytest.raises(OSError, match="No space left"):
+        lock.write({"supervisor": 1})
+    lock.release()
+    assert set(tmp_path.iterdir()) == there
+    assert json.loads((tmp_path / "state.json").read_text())["run"] == "one"
