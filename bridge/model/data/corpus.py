@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -23,13 +24,16 @@ from bridge.music.grids import (
     line_tokens,
     note_arrays,
 )
-from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, parse_midi
+from bridge.music.midi_files import MAX_FILE_BYTES, MidiFileError, MidiScore, MidiTrack, parse_midi
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR
 from bridge.music.roles import Roles, roles_of
 
 Array = np.ndarray[Any, Any]
 _COMMON_TIME = ((4, 4), (2, 2))
 MIDI_SUFFIXES = (".mid", ".midi")
+MANIFEST = "manifest.json"
+#: How macOS calls what it keeps beside a file in archives and on foreign disks: no music.
+_BESIDE_A_FILE = "._"
 _MIN_LINE_ONSETS = 3
 _MIN_DRUM_HITS = 4
 
@@ -57,70 +61,111 @@ class Collection:
     path: Path
     files: tuple[str, ...]
     manifest: Mapping[str, Mapping[str, Any]] | None
-    read: Callable[[str], bytes]
     licence: str = "not stated"
 
-    def pieces(self, faults: list[str] | None = None) -> Iterator[Piece]:
+    def pieces(self, faults: list[str]) -> Iterator[Piece]:
         """The files that could be read, one by one; the faults of the others are added to `faults`."""
-        for name in self.files:
-            entry = self.manifest.get(name) if self.manifest is not None else None
-            if self.manifest is not None and entry is None:
-                continue
-            try:
-                score = parse_midi(self.read(name), name)
-            except MidiFileError as error:
-                if faults is not None:
-                    faults.append(str(error))
-                continue
-            given = entry.get("roles") if entry is not None else None
-            roles = roles_of(score, given, named=entry is not None and given is None)
-            song = str(entry.get("song", name)) if entry is not None else name
-            style = str(entry.get("beat_type", "")) if entry is not None else ""
-            yield Piece(self.source, song, style, score, roles)
+        with self._opened() as open_file:
+            for name in self.files:
+                entry = self.manifest.get(name) if self.manifest is not None else None
+                if self.manifest is not None and entry is None:
+                    continue
+                try:
+                    score = parse_midi(_bytes_of(open_file, name), name)
+                except MidiFileError as error:
+                    faults.append(f"{self.path}: {error}")
+                    continue
+                given = entry.get("roles") if entry is not None else None
+                roles = roles_of(score, given, named=entry is not None and given is None)
+                song = str(entry.get("song", name)) if entry is not None else name
+                style = str(entry.get("beat_type", "")) if entry is not None else ""
+                yield Piece(self.source, song, style, score, roles)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Callable[[str], IO[bytes]]]:
+        """What opens a file by its name."""
+        if self.path.is_dir():
+            yield lambda name: (self.path / name).open("rb")
+        else:
+            with zipfile.ZipFile(self.path) as archive:
+                yield archive.open
+
+
+def _bytes_of(open_file: Callable[[str], IO[bytes]], name: str) -> bytes:
+    """A file's bytes; of one that is too large, enough for that to be seen.
+
+    Raises:
+        MidiFileError: it cannot be read.
+    """
+    try:
+        with open_file(name) as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except Exception as error:  # of an archive: whatever its parts and what they are packed with have to say
+        raise MidiFileError(f"{name}: expected a readable MIDI file ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in one line."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return " ".join((said or str(error) or type(error).__name__).split())
 
 
 def open_collections(path: Path) -> list[Collection]:
     """The collections at `path`: a zip, a folder of MIDI files, or a folder of zips (with or without MIDI files).
 
     Raises:
-        CorpusError: nothing there, or nothing in it that is MIDI.
+        CorpusError: nothing there, nothing in it that is MIDI, or a zip or manifest that cannot be read.
     """
-    if path.is_file() and zipfile.is_zipfile(path):
+    if path.is_file():
         return [_open_zip(path)]
     if not path.is_dir():
         raise CorpusError(f"{path}: expected a folder or .zip of MIDI files")
-    found = [_open_zip(inner) for inner in sorted(path.glob("*.zip")) if zipfile.is_zipfile(inner)]
-    loose = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES)
+    found = [_open_zip(inner) for inner in sorted(path.glob("*.zip")) if inner.is_file()]
+    inside = (p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir())
+    loose = sorted(name for name in inside if _is_midi(name))
     if loose:
-        manifest_path = path / "manifest.json"
-        text = manifest_path.read_bytes() if manifest_path.is_file() else None
-        found.append(_collection(path.name, path, loose, text, lambda name: (path / name).read_bytes()))
+        manifest = path / MANIFEST
+        text = manifest.read_bytes() if manifest.is_file() else None
+        found.append(_collection(path.name, path, loose, text))
     if not found:
         raise CorpusError(f"{path}: expected MIDI files (.mid, .midi) or zips of them, found none")
     return found
 
 
+def _is_midi(name: str) -> bool:
+    """Whether a file is MIDI by its name."""
+    return name.lower().endswith(MIDI_SUFFIXES) and not name.rpartition("/")[2].startswith(_BESIDE_A_FILE)
+
+
 def _open_zip(path: Path) -> Collection:
-    archive = zipfile.ZipFile(path)
-    names = sorted(n for n in archive.namelist() if n.lower().endswith(MIDI_SUFFIXES))
-    if not names:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            text = archive.read(MANIFEST) if MANIFEST in names else None
+    except Exception as error:  # whatever the parts of an archive and what they are packed with have to say
+        raise CorpusError(f"{path}: expected a folder or .zip of MIDI files ({_reason(error)})") from error
+    files = sorted(filter(_is_midi, names))
+    if not files:
         raise CorpusError(f"{path}: expected MIDI files (.mid, .midi) in it, found none")
-    text = archive.read("manifest.json") if "manifest.json" in archive.namelist() else None
-    return _collection(path.stem, path, names, text, archive.read)
+    return _collection(path.stem, path, files, text)
 
 
-def _collection(
-    name: str, path: Path, files: list[str], manifest: bytes | None, read: Callable[[str], bytes]
-) -> Collection:
+def _collection(name: str, path: Path, files: list[str], manifest: bytes | None) -> Collection:
     if manifest is None:
-        return Collection(name, path, tuple(files), None, read)
+        return Collection(name, path, tuple(files), None)
     try:
         document = json.loads(manifest)
-        entries, source = document["files"], str(document.get("source", name))
-        licence = str(document.get("licence", "not stated"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{path}: expected a manifest.json with source and files ({error})") from error
-    return Collection(source, path, tuple(files), entries, read, licence)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{path}: expected a {MANIFEST} that is JSON ({_reason(error)})") from error
+    entries = document.get("files") if isinstance(document, dict) else None
+    if not isinstance(entries, dict):
+        raise CorpusError(f'{path}: expected a {MANIFEST} with the files by name: {{"files": {{"a.mid": {{}}}}}}')
+    for file, entry in entries.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("roles", {}), dict | None):
+            expected = '{"song": "a", "roles": {"melody": [0]}} or {}'
+            raise CorpusError(f"{path}: {MANIFEST}: {file}: expected {expected}, found {json.dumps(entry)[:80]}")
+    source, licence = str(document.get("source", name)), str(document.get("licence", "not stated"))
+    return Collection(source, path, tuple(files), entries, licence)
 
 
 def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:

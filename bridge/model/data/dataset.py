@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections import Counter, defaultdict
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bridge.model.data.corpus import (
+    MANIFEST,
     Collection,
     CorpusError,
     Piece,
@@ -28,6 +30,7 @@ from bridge.model.nets.config import ModelConfig
 from bridge.music.grids import PITCHES
 from bridge.music.notes import STEP_BEATS
 
+log = logging.getLogger(__name__)
 #: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
 _INDEX_VERSION = 3
 #: Songs are told apart, and split, by their windows of this many bars, whatever the model's own windows are: a song
@@ -38,6 +41,8 @@ _SAME_SONG_SHARE = 0.3
 _COMMON_PHRASE_SONGS = 30
 #: Hymns repeat themselves across songs, and so do drum patterns: never used to evaluate.
 NOT_EVALUATED = ("openhymnal", "drumpat-dmp")
+#: Of files that cannot be read so many are named; the others are counted.
+_FAULTS_TOLD = 3
 SPLITS = ("train", "validation", "test")
 
 Array = np.ndarray[Any, Any]
@@ -150,23 +155,28 @@ def split_of(source: str, song: str) -> int:
 
 def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_grid: bool = False) -> Dataset:
     """Index collections for a model: every unique window once, in the first song that has it. Windows with more than
-    15 % of their onsets off the grid (triplets) are left out unless they are to be kept.
+    15 % of their onsets off the grid (triplets) are left out unless they are to be kept. Files that cannot be read are
+    passed over and logged.
 
     Raises:
         CorpusError: no useful window in any of the files.
     """
+    faults: list[str] = []
     songs: dict[tuple[str, str], int] = {}
     gathering, shorts = _Gathering(songs), [_Gathering(songs) for _ in config.parts]
     for collection in collections:
-        for piece in collection.pieces():
+        for piece in collection.pieces(faults):
             gathering.add(piece, config, keep_off_grid)
             if config.bars != _SPLIT_BARS:
                 for part, short in enumerate(shorts):
                     short.add(piece, replace(config.of_part(part), bars=_SPLIT_BARS), keep_off_grid)
     rows = [row for row in gathering.rows if len(row[0].tokens)]
     if not rows:
-        where = ", ".join(str(c.path) for c in collections)
-        raise CorpusError(f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none")
+        raise CorpusError(_nothing_found(collections, config, faults))
+    for fault in faults[:_FAULTS_TOLD]:
+        log.warning("passed over: %s", fault)
+    if len(faults) > _FAULTS_TOLD:
+        log.warning("passed over: %d more files that cannot be read", len(faults) - _FAULTS_TOLD)
     tokens = np.concatenate([w.tokens for w, _, _ in rows])
     song = np.concatenate([np.full(len(w.tokens), s, dtype=np.int32) for w, s, _ in rows])
     group = np.concatenate([np.full(len(w.tokens), g, dtype=np.int16) for w, _, g in rows])
@@ -180,10 +190,20 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     velocities, offsets = _dynamics(rows, kept, config)
     played = np.array([len(set(v[v > 0].tolist())) > 1 for v in velocities]) if velocities.size else np.zeros(0, bool)
     near, moved = _neighbours([w for w, _, _ in rows], tokens, keys, kept, config)
+    split = splits[song[kept]]
+    if split.all():  # a handful of songs can all hash elsewhere: then they are all there is to train on
+        split[:] = SPLITS.index("train")
     return Dataset(
-        tuple(gathering.groups), tokens[kept], group[kept], merged[song[kept]], splits[song[kept]],
+        tuple(gathering.groups), tokens[kept], group[kept], merged[song[kept]], split,
         near[:, -1].copy(), velocities, offsets, played, near[:, :-1].copy(), moved,
     )  # fmt: skip
+
+
+def _nothing_found(collections: Sequence[Collection], config: ModelConfig, faults: Sequence[str]) -> str:
+    """What to say where there is no window: files that cannot be read may be why."""
+    where, files = ", ".join(str(c.path) for c in collections), sum(len(c.files) for c in collections)
+    why = f" ({len(faults)} of {files} files cannot be read: {faults[0]})" if faults else ""
+    return f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none{why}"
 
 
 def _split(names: Sequence[tuple[str, str]], keys_of_parts: Sequence[Sequence[Sequence[bytes]]]) -> tuple[Array, Array]:
@@ -259,7 +279,7 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
         CorpusError: a path that is not there or holds nothing useful.
     """
     collections = [collection for path in paths for collection in open_collections(path)]
-    stamp = [(str(c.path.resolve()), len(c.files), _age(c)) for c in collections]
+    stamp = [(str(c.path.resolve()), _signs_of(c)) for c in collections]
     rest = [longest_rest_steps(config)] if config.bars > _SPLIT_BARS and config.part != "drums" else []
     text = json.dumps([_INDEX_VERSION, config.part, config.bars, *rest, stamp])
     folder = cache / f"{config.part}-{config.bars}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -269,17 +289,30 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
     return Dataset(groups=tuple(json.loads((folder / "groups.json").read_text())), **arrays)
 
 
-def _age(collection: Collection) -> int:
+def _signs_of(collection: Collection) -> list[tuple[str, int, int] | None]:
+    """Name, size and time of a zip, or of every file of a folder that counts: older ones in their place are told."""
     path = collection.path
-    files = [path / name for name in collection.files] if path.is_dir() else [path]
-    return max(file.stat().st_mtime_ns for file in files)
+    names = sorted({*collection.files, MANIFEST}) if path.is_dir() else [""]
+    return [_sign_of(path, name) for name in names]
+
+
+def _sign_of(folder: Path, name: str) -> tuple[str, int, int] | None:
+    """None where there is no such file: a link to nowhere, no manifest."""
+    try:
+        found = (folder / name).stat()
+    except OSError:
+        return None
+    return name, found.st_size, found.st_mtime_ns
 
 
 def _save(dataset: Dataset, folder: Path) -> None:
     beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    beside.mkdir(parents=True, exist_ok=True)
-    for name in _FIELDS:
-        np.save(beside / f"{name}.npy", getattr(dataset, name))
-    (beside / "groups.json").write_text(json.dumps(dataset.groups))
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.replace(folder)
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        for name in _FIELDS:
+            np.save(beside / f"{name}.npy", getattr(dataset, name))
+        (beside / "groups.json").write_text(json.dumps(dataset.groups))
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -11,7 +11,7 @@ import torch
 
 from bridge.model.data.augment import augment_drums, augment_together, moved_lines, octave_shift
 from bridge.model.data.dataset import Dataset, load
-from bridge.model.data.training_data import Array, BatchSource, evaluation_rows, plain_batch
+from bridge.model.data.training_data import Array, BatchSource, plain_batch
 from bridge.model.data.trio_corpus import PAIRS
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.vae import Batch
@@ -53,8 +53,6 @@ class TrioSource:
         self._config = config
         self._rng = np.random.default_rng(seed)
         train = trios.indices("train")
-        if not len(train):
-            train = np.arange(len(trios.tokens))
         self.windows = len(train)
         self._tokens = np.asarray(trios.tokens)[train]
         self._velocities = np.asarray(trios.velocities)[train]
@@ -148,9 +146,3 @@ def whole_rows(dataset: Dataset) -> Ints:
     """All windows, but of a trio's only those that have all of its parts."""
     pairs = np.array([name.endswith(PAIRS) for name in dataset.groups], dtype=bool)
     return np.flatnonzero(~pairs[np.asarray(dataset.group)])
-
-
-def long_validation_rows(dataset: Dataset, per_group: int) -> Ints:
-    """The windows that training is judged by: validation songs, or training songs where there are none."""
-    rows = evaluation_rows(dataset, "validation", per_group)
-    return rows if len(rows) else evaluation_rows(dataset, "train", per_group)

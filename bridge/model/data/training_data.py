@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bridge.model.data.augment import augment_drums, augment_lines, folded, octave_shift
+from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import NOT_EVALUATED, Dataset
 from bridge.model.data.trio_corpus import PAIRS
 from bridge.model.nets.config import ModelConfig
@@ -97,8 +98,6 @@ class BatchSource:
         self._config = config
         self._rng = np.random.default_rng(seed)
         train = dataset.indices("train")
-        if not len(train):  # a handful of songs can all hash elsewhere: then they are all there is
-            train = np.arange(len(dataset.tokens))
         self.windows = len(train)
         self._tokens = np.asarray(dataset.tokens)[train].astype(np.int64)
         self._drums = config.part == "drums"
@@ -173,11 +172,12 @@ def training_source(dataset: Dataset, config: ModelConfig, seed: int) -> Source:
 
 
 def validation_windows(dataset: Dataset, config: ModelConfig) -> Validation:
-    """The validation windows of a dataset (else training windows); for a 1-bar model some of their bars."""
-    few = _VALIDATION_PER_GROUP if config.bars <= 2 else _LONG_VALIDATION_PER_GROUP
-    rows = evaluation_rows(dataset, "validation", few)
-    if not len(rows):
-        rows = evaluation_rows(dataset, "train", few)
+    """The validation windows of a dataset (else training windows); for a 1-bar model some of their bars.
+
+    Raises:
+        CorpusError: nothing that a training can be judged by.
+    """
+    rows = judging_rows(dataset, _VALIDATION_PER_GROUP if config.bars <= 2 else _LONG_VALIDATION_PER_GROUP)
     groups = np.asarray(dataset.group)[rows]
     if config.bars > 1:
         return Validation(plain_batch(dataset, rows, config), groups)
@@ -199,6 +199,23 @@ def plain_batch(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints |
         torch.from_numpy(np.asarray(dataset.offsets)[rows].astype(np.int64)),
         torch.from_numpy(np.asarray(dataset.has_velocity)[rows]),
     )
+
+
+def judging_rows(dataset: Dataset, per_group: int) -> Ints:
+    """The windows that a training is judged by: of validation songs, or of training songs where there are none.
+
+    Raises:
+        CorpusError: there are neither.
+    """
+    rows = evaluation_rows(dataset, "validation", per_group)
+    if not len(rows):
+        rows = evaluation_rows(dataset, "train", per_group)
+    if not len(rows):
+        found = ", ".join(dataset.groups)
+        raise CorpusError(
+            f"expected songs that a training can be judged by (of a trio: with all its parts), found {found}"
+        )
+    return rows
 
 
 def evaluation_rows(dataset: Dataset, split: str, per_group: int = _VALIDATION_PER_GROUP) -> Ints:

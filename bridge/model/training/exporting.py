@@ -15,7 +15,7 @@ from bridge.model.data.chains import SHORT_BARS, Chains, Posteriors, chains_of
 from bridge.model.data.corpus import open_collections
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.data.long_windows import plain_parts, whole_rows
-from bridge.model.data.training_data import group_chances
+from bridge.model.data.training_data import evaluation_rows, group_chances
 from bridge.model.evaluation.evaluate import evaluate_split
 from bridge.model.nets.config import TEMPERATURES, ModelConfig, config_of
 from bridge.model.nets.flow import Flow
@@ -131,10 +131,10 @@ def _as_shipped(
 
 
 def _scores(model: MusicVae | HierarchicalVae, dataset: Dataset, seed: int) -> dict[str, Any]:
-    """What the card says the weights score: on test songs, or on all there are where none were held out."""
-    held_out = len(dataset.indices("test")) > 0
+    """What the card says the weights score: on test songs, or on those they learnt from where none were held out."""
+    split = next((split for split in ("test", "validation") if len(evaluation_rows(dataset, split, 1))), "train")
     few = _LONG_SCORED if isinstance(model, HierarchicalVae) else None
-    return {"songs_held_out": held_out, **evaluate_split(model, dataset, "test" if held_out else "train", seed, few)}
+    return {"songs_held_out": split == "test", **evaluate_split(model, dataset, split, seed, few)}
 
 
 def export(
@@ -166,7 +166,7 @@ def export(
     dataset = load(data_paths, config, cache or run_dir / "index")
     flow, maps, worth = fit_latent(model, dataset, seed)
     full = {
-        "trained_on": "cpu",
+        "trained_on": facts.get("device", "cpu"),  # weights of before it was noted are all a CPU's
         "steps": int(facts.get("steps", 0)),
         "minutes": float(facts.get("minutes", 0.0)),
         "windows_seen": int(facts.get("windows", 0)),

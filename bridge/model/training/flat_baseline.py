@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bridge import whole_file
 from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import load
 from bridge.model.data.long_windows import SingleSource
@@ -30,7 +31,7 @@ from bridge.model.evaluation.comparison import compared
 from bridge.model.evaluation.scoring import Readings, gumbel, normal
 from bridge.model.nets.config import config_of
 from bridge.model.nets.hierarchy import HierarchicalVae
-from bridge.model.nets.registry import CARD_FILE, load_model
+from bridge.model.nets.registry import CARD_FILE, card_text, load_model
 from bridge.model.nets.vae import Batch, MusicVae, bars_of, decode_eagerly, decoding_losses
 from bridge.model.training.training_run import DROPOUT, FROM_SCRATCH, Optimiser, fast_bfloat16
 
@@ -151,7 +152,7 @@ def compare_with_flat(
     path = models_dir / name / CARD_FILE
     card = json.loads(path.read_text(encoding="utf-8"))
     card["scores"]["flat_baseline"] = found
-    path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    whole_file.write(path, card_text(card))
     return found
 
 

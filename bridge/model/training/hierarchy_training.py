@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bridge.model.data.dataset import Dataset
-from bridge.model.data.long_windows import LongSource, long_source, long_validation_rows, plain_parts
-from bridge.model.data.training_data import Array
+from bridge.model.data.long_windows import LongSource, long_source, plain_parts
+from bridge.model.data.training_data import Array, judging_rows
 from bridge.model.evaluation.hierarchy_scoring import read_long_windows
 from bridge.model.evaluation.scoring import Readings
 from bridge.model.nets.config import ModelConfig
@@ -104,7 +104,7 @@ class HierarchicalRun(Run):
             model.bar_model(part).requires_grad_(requires_grad=False)
         super().__init__(config, model, out_dir, device, seed, FROM_SCRATCH if start_from is None else FINE_TUNING)
         self._dataset, self._data_paths, self._cache = dataset, data_paths, cache
-        rows = long_validation_rows(dataset, _VALIDATION_PER_GROUP)
+        rows = judging_rows(dataset, _VALIDATION_PER_GROUP)
         self._groups = np.asarray(dataset.group)[rows]
         self._validation = plain_parts(dataset, rows, config)
 

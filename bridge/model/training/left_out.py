@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from bridge import whole_file
 from bridge.model.data.corpus import Collection, CorpusError, open_collections
 from bridge.model.data.dataset import build
 from bridge.model.evaluation.evaluate import score_rows
 from bridge.model.nets.config import ModelConfig, config_of
 from bridge.model.nets.vae import MusicVae
 from bridge.model.training.train import train
+from bridge.model.training.training_run import Length
 
 LEFT_OUT_FILE = "left_out.json"
 #: Windows of the collection that are scored, at most: enough for a figure of three digits.
@@ -37,7 +39,9 @@ def train_without(
         raise CorpusError(f"--leave-out: expected a 2-bar model, {name} stands on others")
     inside, outside = divided(data_paths, source)
     run_dir = models_dir / ".training" / "left-out" / f"{name}-{source}"
-    made = train(name, inside, minutes, resume=False, out_dir=run_dir, cache=models_dir / ".cache", seed=seed)
+    made = train(
+        name, inside, Length(60.0 * minutes), resume=False, out_dir=run_dir, cache=models_dir / ".cache", seed=seed
+    )
     found = {
         "source": source,
         "minutes": round(made.minutes, 1),
@@ -47,7 +51,7 @@ def train_without(
     }
     path = models_dir / name / LEFT_OUT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    whole_file.write(path, json.dumps(found, indent=1) + "\n")
     return path
 
 

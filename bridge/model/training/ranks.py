@@ -18,6 +18,10 @@ from torch import Tensor, distributed
 Result = TypeVar("Result")
 
 
+class DeviceError(ValueError):
+    """A device to train on that is not there."""
+
+
 def rank() -> int:
     """Which of the processes this is, before and after they are joined too; 0 when it is the only one."""
     return int(os.environ.get("RANK", "0")) if _several() else 0
@@ -40,7 +44,12 @@ def _together() -> bool:
 def joined(device: str) -> Iterator[torch.device]:
     """Join the other ranks if `torchrun` started this process; gives the device to train on ("auto": CUDA if there is
     any), each rank its own GPU.
+
+    Raises:
+        DeviceError: CUDA was asked for and is not there.
     """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(f"device {device}: there is no CUDA in this machine's torch; expected cpu (or auto)")
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     chosen = torch.device(kind)
     if kind == "cuda" and _several():

@@ -1,6 +1,6 @@
 """`train`: any model of the family, for the minutes given, on what MIDI files there are.
 
-Runs on torch 2.11-2.13 with numpy and safetensors alone; tqdm, where it is installed, draws the progress bar.
+Needs torch, numpy, safetensors and mido; tqdm, where it is installed, draws the progress bar.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from bridge.model.nets.config import BAR_CONFIGS, ModelConfig, config_of
 from bridge.model.nets.vae import MusicVae, training_losses
 from bridge.model.training import ranks
 from bridge.model.training.hierarchy_training import HierarchicalRun
-from bridge.model.training.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, Run, training_loop
+from bridge.model.training.training_run import (
+    CHECKPOINT,
+    DROPOUT,
+    FINE_TUNING,
+    FROM_SCRATCH,
+    Length,
+    Run,
+    training_loop,
+)
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +98,7 @@ class WindowRun(Run):
 def train(
     name: str,
     data_paths: Sequence[Path],
-    minutes: float,
+    length: Length,
     *,
     resume: bool,
     out_dir: Path,
@@ -101,25 +109,28 @@ def train(
     cache: Path | None = None,
     start_from: Mapping[str, Tensor] | None = None,
 ) -> Trained:
-    """Train a model for `minutes` in all (a resumed run goes on with its own clock).
+    """Train a model until its run is `length` long (a resumed one goes on with its own clock and count). By steps, the
+    weights are a function of the data, the batch and the seed, on one machine with one number of threads.
 
     With `start_from`, the weights of a trained model of that name, it is fine-tuned: with small steps, and a warning
     where the music is so little that it would be learnt by heart. Under `torchrun` the ranks train it together.
 
     A hierarchical model stands on 1-bar models (`melody-1bar` and so on). Those that were trained before, in folders
     of their names beside `out_dir`, are taken; others are trained first, in folders inside it, for `_BARS_SHARE` of the
-    minutes, and what is left of the minutes is the upper levels'.
+    length, and what is left of it is the upper levels'.
 
     `out_dir` gets checkpoint.pt, best.safetensors (float32, moving average, best macro note F1 on validation songs)
-    and curves.csv. An interrupt ends the run in good order: the checkpoint is written and the best weights stay.
+    and curves.csv; a former run that is not to be resumed is put aside.
 
     Raises:
         UnknownModelError, CorpusError: a wrong name, or data with nothing useful in it.
+        CheckpointError, DeviceError: the run cannot be resumed; no such device here.
+        KeyboardInterrupt: the user's, once the checkpoint is written.
     """
     config = BAR_CONFIGS.get(name) or config_of(name)
     kept = cache or out_dir / "index"
 
-    def train_bars(bar: str, share: float) -> Path:
+    def train_bars(bar: str, share: Length) -> Path:
         return train(
             bar, data_paths, share, resume=resume, out_dir=out_dir / bar, device=device, seed=seed, progress=progress,
             cache=kept,
@@ -130,37 +141,42 @@ def train(
         out_dir.mkdir(parents=True, exist_ok=True)  # not before it is known that there is something to train on
         run: Run
         if config.bar_models:
-            weights: list[Path] = []
-            if start_from is None:
-                weights, spent = _bar_weights(config, out_dir, minutes, train_bars)
-                minutes -= spent
+            weights, left = ([], 1.0) if start_from else _bar_weights(config, out_dir, length, train_bars)
+            length = length.share(left)
             run = HierarchicalRun(
                 config, dataset, out_dir, chosen, seed, data_paths=data_paths, cache=kept, bar_weights=weights,
                 start_from=start_from,
             )  # fmt: skip
         else:
             run = WindowRun(config, dataset, out_dir, chosen, seed, start_from)
-        if start_from is not None:
+        run.data = f"{len(dataset.tokens)} windows of {', '.join(dataset.groups)}"
+        if ranks.is_first() and name not in BAR_CONFIGS:
             warn_of_too_little(dataset, config)
-        _go(run, minutes, batch_size or default_batch(config), resume=resume, progress=progress)
+        _go(run, length, batch_size or default_batch(config), resume=resume, progress=progress)
     return Trained(out_dir / "best.safetensors", run.best_f1, run.steps, run.windows, run.elapsed_s / 60.0)
 
 
-def _go(run: Run, minutes: float, batch_size: int, *, resume: bool, progress: bool) -> None:
-    """Train to the end of the minutes, or to the user's interrupt."""
+def _go(run: Run, length: Length, batch_size: int, *, resume: bool, progress: bool) -> None:
+    """Train to the end, or to the user's interrupt."""
     first = ranks.is_first()
-    if not (resume and run.restore()) and first:
-        (run.out_dir / "curves.csv").unlink(missing_ok=True)
+    resumed = resume and run.restore()
+    if not resumed and first:
+        run.begin_anew()
+    elif resumed and length.fraction(run) >= 1.0:
+        log.info("%s has been trained for so long already (%d steps)", run.config.name, run.steps)
     own_seed = run.seed + run.steps + ranks.rank() * _RANK_SEEDS_APART
     torch.manual_seed(own_seed)
     windows = run.open_source(own_seed)
     name = run.config.name
-    log.info("%s on %s, bfloat16 %s, %d windows", name, run.device, run.bfloat16, windows)
-    bar = _bar(name, run.elapsed_s, minutes * 60.0) if progress and first else None
+    if first:
+        log.info("%s on %s, bfloat16 %s, %d windows", name, run.device, run.bfloat16, windows)
+    bar = _bar(name, length.fraction(run)) if progress and first else None
     try:
-        training_loop(run, minutes * 60.0, batch_size, bar)
+        training_loop(run, length, batch_size, bar)
     except KeyboardInterrupt:
-        log.info("interrupted: the checkpoint is kept in %s", run.out_dir)
+        run.save()
+        log.info("stopped after %d steps: --resume goes on from %s", run.steps, run.out_dir / CHECKPOINT)
+        raise
     finally:
         if bar is not None:
             bar.close()
@@ -183,25 +199,25 @@ def default_batch(config: ModelConfig) -> int:
 
 
 def _bar_weights(
-    config: ModelConfig, out_dir: Path, minutes: float, train_bars: Callable[[str, float], Path]
+    config: ModelConfig, out_dir: Path, length: Length, train_bars: Callable[[str, Length], Path]
 ) -> tuple[list[Path], float]:
-    """The weights of the 1-bar models, and how many of the minutes went into those that had to be trained."""
-    weights, spent = [], 0.0
+    """The weights of the 1-bar models, and what share of the length is left by those that had to be trained."""
+    weights, left = [], 1.0
     for bar in config.bar_models:
         beside = out_dir.parent / bar.name / "best.safetensors"
         if not beside.is_file():
-            share = _BARS_SHARE * minutes / len(config.bar_models)
-            beside = train_bars(bar.name, share)
-            spent += share
+            share = _BARS_SHARE / len(config.bar_models)
+            beside = train_bars(bar.name, length.share(share))
+            left -= share
         weights.append(beside)
-    return weights, spent
+    return weights, left
 
 
-def _bar(name: str, done_s: float, total_s: float) -> Any:
-    """A progress bar in seconds of training on stderr, or None where tqdm is not installed."""
+def _bar(name: str, done: float) -> Any:
+    """A progress bar on stderr that counts to 1, or None where tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ImportError:
         return None
     form = "{l_bar}{bar}| {elapsed}<{remaining} {postfix}"
-    return tqdm(total=total_s, initial=done_s, desc=name, unit="s", bar_format=form)
+    return tqdm(total=1.0, initial=done, desc=name, bar_format=form)

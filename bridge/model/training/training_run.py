@@ -1,7 +1,7 @@
 """What every training run does: steps, schedules, moving average, validation, checkpoints. What it trains is a
 subclass's business.
 
-Runs on torch 2.11-2.13 with numpy and safetensors alone.
+Of libraries it needs torch, numpy and safetensors, and mido for the corpus: it runs where the rest is not installed.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ import copy
 import csv
 import logging
 import math
-import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors.torch import save_file
@@ -27,6 +25,7 @@ from bridge.model.data.training_data import Array
 from bridge.model.evaluation.scoring import ACTIVE_NATS, Readings, macro_note_f1, step_accuracy
 from bridge.model.nets.config import ModelConfig
 from bridge.model.training import ranks
+from bridge.whole_file import in_place_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +39,10 @@ _CLIP = 1.0
 _VALIDATIONS = 40
 _VALIDATION_AT_MOST_EVERY_S = 90.0
 _CHECKPOINT_EVERY_S = 120.0
+_NEARLY = 1e-9
+CHECKPOINT: Final = "checkpoint.pt"
+#: What a run leaves in its folder.
+_LEAVES: Final = (CHECKPOINT, "best.safetensors", "curves.csv")
 #: A step that took longer was not training: the machine slept, or the process was stopped.
 _LONGEST_STEP_S = 60.0
 
@@ -61,9 +64,37 @@ class Progress:
     active: int = 0
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that a run cannot go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a run is: so many seconds of training, or, where `steps` are given, so many steps: what comes of those
+    is the seed's alone, whatever the speed of the machine.
+    """
+
+    seconds: float = math.inf
+    steps: int | None = None
+
+    def share(self, part: float) -> Length:
+        """A run that is a part of this one."""
+        return Length(self.seconds * part, None if self.steps is None else max(1, round(self.steps * part)))
+
+    def fraction(self, run: Run) -> float:
+        """How much of it a run has done: 1 and more at its end."""
+        return run.elapsed_s / self.seconds if self.steps is None else run.steps / self.steps
+
+    @property
+    def between_validations(self) -> float:
+        """The fraction of the run from one validation to the next: they cost time, but no steps."""
+        rarest = _VALIDATION_AT_MOST_EVERY_S / self.seconds if self.steps is None else 1.0 / self.steps
+        return max(1.0 / _VALIDATIONS, rarest)
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How learning rate, beta and the mixing of own tokens go over a run, all by fractions of its minutes."""
+    """How learning rate, beta and the mixing of own tokens go over a run, all by fractions of its length."""
 
     peak_rate: float
     last_rate: float
@@ -161,10 +192,11 @@ class Optimiser:
 
 class Run(ABC):
     """One training run of one model in one folder. The average of its weights keeps a share `memory` of itself at every
-    step.
+    step; `data` says what music it learns from.
     """
 
     memory = EMA
+    data = ""
 
     def __init__(
         self,
@@ -233,9 +265,10 @@ class Run(ABC):
         if progress.note_f1 > self.best_f1:
             self.best_f1 = progress.note_f1
             meta = {"note_f1": f"{self.best_f1:.6f}", "steps": str(self.steps), "windows": str(self.windows)}
-            meta["minutes"] = f"{self.elapsed_s / 60:.1f}"
+            meta.update(minutes=f"{self.elapsed_s / 60:.1f}", device=self.device.type)
             weights = {name: value.detach().cpu().contiguous() for name, value in self.optimiser.averaged().items()}
-            _atomically(self.out_dir / "best.safetensors", lambda path: save_file(weights, path, metadata=meta))
+            with in_place_of(self.out_dir / "best.safetensors") as beside:
+                save_file(weights, beside, metadata=meta)
 
     def _note_curve(self, progress: Progress) -> None:
         path = self.out_dir / "curves.csv"
@@ -253,50 +286,81 @@ class Run(ABC):
             return
         state = {
             "name": self.config.name, "steps": self.steps, "windows": self.windows, "elapsed_s": self.elapsed_s,
-            "best_f1": self.best_f1, "optimiser": self.optimiser.state(),
+            "best_f1": self.best_f1, "data": self.data, "optimiser": self.optimiser.state(),
         }  # fmt: skip
-        _atomically(self.out_dir / "checkpoint.pt", lambda path: torch.save(state, path))
+        with in_place_of(self.out_dir / "checkpoint.pt") as beside:
+            torch.save(state, beside)
 
     def restore(self) -> bool:
-        """Go on from the checkpoint in the folder, if there is one."""
-        path = self.out_dir / "checkpoint.pt"
+        """Go on from the checkpoint in the folder, if there is one.
+
+        Raises:
+            CheckpointError: it is damaged, another model's, or of other music.
+        """
+        path = self.out_dir / CHECKPOINT
         if not path.is_file():
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.optimiser.restore(state["optimiser"])
-        self.steps, self.windows, self.elapsed_s = state["steps"], state["windows"], state["elapsed_s"]
-        self.best_f1 = state["best_f1"]
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            name, data = state["name"], state.get("data", self.data)
+        except Exception as fault:  # torch raises what it likes for a file that is none of its own
+            raise CheckpointError(
+                f"{path}: expected a checkpoint of a training run ({type(fault).__name__})"
+            ) from fault
+        if name != self.config.name:
+            raise CheckpointError(f"{path}: expected a checkpoint of {self.config.name}, found one of {name}")
+        if data != self.data:
+            raise CheckpointError(
+                f"{path}: it has learnt from {data}; found {self.data}: go on with the same files, or begin anew "
+                "without --resume"
+            )
+        try:
+            self.optimiser.restore(state["optimiser"])
+            self.steps, self.windows, self.elapsed_s = state["steps"], state["windows"], state["elapsed_s"]
+            self.best_f1 = state["best_f1"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+            raise CheckpointError(f"{path}: expected weights of {self.config.name} as it is now: {fault}") from fault
         return True
 
+    def begin_anew(self) -> None:
+        """Put a former run of the folder aside, in place of one put aside before."""
+        if not (self.out_dir / CHECKPOINT).is_file():
+            for name in _LEAVES:  # of a run that never came to its first checkpoint
+                (self.out_dir / name).unlink(missing_ok=True)
+            return
+        aside = self.out_dir / "before"
+        aside.mkdir(exist_ok=True)
+        for name in _LEAVES:
+            (aside / name).unlink(missing_ok=True)
+            if (self.out_dir / name).is_file():
+                (self.out_dir / name).replace(aside / name)
+        log.warning("beginning anew: the run that was there is in %s (--resume would have gone on with it)", aside)
 
-def _atomically(path: Path, write: Callable[[Path], None]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    write(beside)
-    beside.replace(path)
 
-
-def training_loop(run: Run, total_s: float, batch_size: int, bar: Any) -> None:
-    """Steps until the time is up; validation at even fractions and at the end, a checkpoint every two minutes."""
+def training_loop(run: Run, length: Length, batch_size: int, bar: Any) -> None:
+    """Steps until the run is as long as it is to be; validation at even fractions and at the end, a checkpoint every
+    two minutes. `bar` counts to 1.
+    """
     last = time.monotonic()
     saved_at = run.elapsed_s
-    validation_s = max(total_s / _VALIDATIONS, _VALIDATION_AT_MOST_EVERY_S)
-    next_validation = (run.elapsed_s // validation_s + 1) * validation_s
+    between = length.between_validations
+    next_validation = (length.fraction(run) // between + 1) * between
     sums, count = torch.zeros(3), 0
-    while run.elapsed_s < total_s:
-        sums += run.train_step(batch_size, run.elapsed_s / total_s).cpu()
+    while (fraction := length.fraction(run)) < 1.0:
+        sums += run.train_step(batch_size, fraction).cpu()
         count += 1
         now = time.monotonic()
         elapsed_s, last = run.elapsed_s + min(now - last, _LONGEST_STEP_S), now
         run.elapsed_s = ranks.first_says(elapsed_s, run.device)
+        fraction = length.fraction(run)
         if bar is not None:
-            bar.n = min(run.elapsed_s, total_s)
+            bar.n = min(fraction, 1.0)
             bar.set_postfix_str(f"{sums[0] / count:.1f} nats, rate {sums[2] / count:.1f}, {run.steps} steps")
-        if run.elapsed_s >= min(next_validation, total_s):
+        if fraction >= min(next_validation - _NEARLY, 1.0):
             tokens, dynamics, rate = (sums / count).tolist()
-            fraction = run.elapsed_s / total_s
             run.validate(Progress(fraction, run.steps, run.windows, run.elapsed_s, tokens, dynamics, rate))
             sums, count = torch.zeros(3), 0
-            next_validation += validation_s
+            next_validation += between
         if run.elapsed_s - saved_at > _CHECKPOINT_EVERY_S:
             run.save()
             saved_at = run.elapsed_s

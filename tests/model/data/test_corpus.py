@@ -1,16 +1,18 @@
 """From files to windows: what is counted, what is left out, and that no song is on both sides of the split."""
 
 import json
+import logging
+import os
 import zipfile
 
 import numpy as np
 import pytest
-from tests_model_songs import tune, write_songs
+from small_songs import tune, write_songs
 
 from bridge.model.data.corpus import CorpusError, common_time_sections, open_collections
 from bridge.model.data.dataset import SPLITS, build, load, merged_songs, split_of, window_keys
 from bridge.model.nets.config import CONFIGS
-from bridge.music.midi_files import MidiScore, TimeSignature, midi_bytes
+from bridge.music.midi_files import MAX_FILE_BYTES, MidiScore, TimeSignature, midi_bytes
 from bridge.music.notes import Bars, Note
 
 MELODY, DRUMS = CONFIGS["melody-2bar"], CONFIGS["drums-2bar"]
@@ -112,6 +114,24 @@ def test_the_index_is_kept_and_made_again_when_the_files_change(tmp_path):
     assert len(load([folder], MELODY, tmp_path / "cache").tokens) > len(first.tokens)
 
 
+def test_files_exchanged_for_older_ones_are_indexed_anew(tmp_path):
+    folder, cache = write_songs(tmp_path / "data", count=2), tmp_path / "cache"
+    load([folder], MELODY, cache)
+    (folder / "melody-0.mid").write_bytes(midi_bytes(tune(50, 4), channels={0: 0}, track_name="melody"))
+    os.utime(folder / "melody-0.mid", (10**9, 10**9))
+    fresh = build(open_collections(folder), MELODY)
+    assert np.array_equal(load([folder], MELODY, cache).tokens, fresh.tokens)
+
+
+def test_a_manifest_that_changes_is_indexed_anew(tmp_path):
+    folder, cache = write_songs(tmp_path / "data", count=2), tmp_path / "cache"
+    assert len(set(load([folder], MELODY, cache).song.tolist())) == 2
+    names = {f"melody-{n}.mid": {"song": "one", "roles": {"melody": [0]}} for n in range(2)}
+    (folder / "manifest.json").write_text(json.dumps({"files": names}))
+    os.utime(folder / "manifest.json", (10**9, 10**9))
+    assert len(set(load([folder], MELODY, cache).song.tolist())) == 1
+
+
 def test_zips_folders_and_folders_of_zips_give_the_same(tmp_path):
     folder = write_songs(tmp_path / "data", count=3, manifest=True)
     archive = tmp_path / "zips" / "data.zip"
@@ -134,11 +154,152 @@ def test_wrong_places_are_named(tmp_path):
         open_collections(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        ("no JSON", "is JSON"),
+        ("[" * 100_000, "is JSON"),
+        ("[1]", "files by name"),
+        ('{"files": []}', "files by name"),
+        ('{"files": {"melody-0.mid": 5}}', "melody-0.mid: expected .* found 5"),
+        ('{"files": {"melody-0.mid": {"roles": 3}}}', "melody-0.mid: expected .* found"),
+    ],
+)
+def test_a_manifest_of_another_shape_is_one_line(tmp_path, manifest, expected):
+    folder = write_songs(tmp_path / "data", count=1)
+    (folder / "manifest.json").write_text(manifest)
+    archive = tmp_path / "data.zip"
+    packed(folder, archive)
+    for path in (folder, archive):
+        with pytest.raises(CorpusError, match=expected) as caught:
+            open_collections(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "manifest.json" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def packed(folder, archive):
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, path.name)
+
+
+def read(path):
+    """How many files are read of a folder or zip, and the faults of the others."""
+    faults = []
+    return sum(1 for c in open_collections(path) for _ in c.pieces(faults)), faults
+
+
 def test_broken_files_are_passed_over_and_told(tmp_path):
     folder = write_songs(tmp_path / "data", count=2)
     (folder / "broken.mid").write_bytes(b"MThd nothing")
-    faults = []
-    pieces = [piece for c in open_collections(folder) for piece in c.pieces(faults)]
-    assert len(pieces) == 2
+    count, faults = read(folder)
+    assert count == 2
     assert len(faults) == 1
-    assert "broken.mid" in faults[0]
+    assert faults[0].startswith(f"{folder}: broken.mid: ")
+
+
+def test_what_is_no_file_keeps_no_other_from_being_read(tmp_path):
+    folder = write_songs(tmp_path / "data", count=2)
+    (folder / "x.mid").mkdir()
+    (folder / "songs.zip").mkdir()
+    (folder / "y.mid").symlink_to(tmp_path / "nowhere")
+    count, faults = read(folder)
+    assert count == 2
+    assert len(faults) == 1
+    assert "y.mid: expected a readable MIDI file (No such file" in faults[0]
+    assert len(load([folder], MELODY, tmp_path / "cache").tokens) > 5
+
+
+def test_what_macos_keeps_beside_its_files_is_no_fault(tmp_path):
+    folder = write_songs(tmp_path / "data", count=2)
+    (folder / "._melody-0.mid").write_bytes(b"\0\5\x16\7")
+    packed(folder, tmp_path / "data.zip")
+    assert read(folder) == read(tmp_path / "data.zip") == (2, [])
+
+
+def damaged(data, place):
+    """A zip in which the first member's contents are changed."""
+    return data[: place + 40] + bytes([data[place + 40] ^ 255]) * 20 + data[place + 60 :]
+
+
+def encrypted(data, place):
+    """A zip whose first member says that it is encrypted, in both places."""
+    again = data.index(b"PK\x01\x02")
+    return data[: place + 6] + b"\1" + data[place + 7 : again + 8] + b"\1" + data[again + 9 :]
+
+
+def packed_otherwise(data, place):
+    """A zip whose first member is packed in a way that nobody knows."""
+    again = data.index(b"PK\x01\x02")
+    return data[: place + 8] + b"\x63" + data[place + 9 : again + 10] + b"\x63" + data[again + 11 :]
+
+
+@pytest.mark.parametrize("harm", [damaged, encrypted, packed_otherwise])
+def test_a_member_of_a_zip_that_cannot_be_read_keeps_no_other_from_it(tmp_path, harm):
+    packed(write_songs(tmp_path / "data", count=3), tmp_path / "data.zip")
+    data = (tmp_path / "data.zip").read_bytes()
+    (tmp_path / "data.zip").write_bytes(harm(data, data.index(b"PK\x03\x04")))
+    count, faults = read(tmp_path / "data.zip")
+    assert count == 2
+    assert len(faults) == 1
+    assert "data.zip: melody-0.mid: expected a readable MIDI file (" in faults[0]
+    assert "\n" not in faults[0]
+
+
+def test_a_member_of_a_zip_is_no_larger_than_a_file_may_be(tmp_path):
+    folder = write_songs(tmp_path / "data", count=1)
+    (folder / "vast.mid").write_bytes(bytes(MAX_FILE_BYTES + 1))
+    packed(folder, tmp_path / "data.zip")
+    assert (tmp_path / "data.zip").stat().st_size < 100_000
+    for path in (folder, tmp_path / "data.zip"):
+        count, faults = read(path)
+        assert count == 1
+        assert faults == [f"{path}: vast.mid: expected a MIDI file of at most 16 MiB"]
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:300], lambda data: data.replace(b"melody-0", b"\xff\xfe\xfdody-0")]
+)
+def test_a_zip_that_cannot_be_opened_is_named(tmp_path, harm):
+    (tmp_path / "zips").mkdir()
+    archive = tmp_path / "zips" / "data.zip"
+    packed(write_songs(tmp_path / "data", count=1), archive)
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02") + 9] |= 8  # names are UTF-8
+    archive.write_bytes(harm(bytes(data)))
+    for path in (archive, archive.parent):
+        with pytest.raises(CorpusError, match=r"data\.zip: expected a folder or \.zip of MIDI files"):
+            open_collections(path)
+
+
+def test_the_first_faults_are_logged_and_the_others_counted(tmp_path, caplog):
+    folder = write_songs(tmp_path / "data", count=2)
+    for name in "abcde":
+        (folder / f"{name}.mid").write_bytes(b"no music")
+    with caplog.at_level(logging.WARNING):
+        build(open_collections(folder), MELODY)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 4
+    for line, name in zip(said, "abc", strict=False):
+        assert line.startswith(f"passed over: {folder}: {name}.mid: expected a Standard MIDI File")
+    assert said[3] == "passed over: 2 more files that cannot be read"
+
+
+def test_where_nothing_is_left_it_is_said_why(tmp_path, caplog):
+    for name in "abc":
+        (tmp_path / f"{name}.mid").write_bytes(b"no music")
+    with pytest.raises(CorpusError, match=r"none \(3 of 3 files cannot be read: .*a\.mid: expected a Standard") as one:
+        build(open_collections(tmp_path), MELODY)
+    assert "\n" not in str(one.value)
+    assert not caplog.records
+
+
+def test_a_handful_of_songs_that_all_hash_elsewhere_is_trained_on(tmp_path):
+    name = next(f"{n}.mid" for n in range(1000) if split_of("data", f"{n}.mid") == 2)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / name).write_bytes(midi_bytes(tune(1), channels={0: 0}, track_name="melody"))
+    dataset = build(open_collections(folder), MELODY)
+    assert len(dataset.indices("train")) == len(dataset.tokens) == 7
+    assert not len(dataset.indices("test"))

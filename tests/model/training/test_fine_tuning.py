@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests_model_songs import write_songs
+from small_songs import write_songs
 
 from bridge.model.nets.registry import load_model
 from bridge.model.training.train import train
-from bridge.model.training.training_run import FINE_TUNING, FROM_SCRATCH
+from bridge.model.training.training_run import FINE_TUNING, FROM_SCRATCH, Length
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,12 +29,12 @@ def test_shipped_weights_learn_a_user_s_files_and_few_of_them_are_warned_of(
     data = write_songs(tmp_path / "mine", count=3)
     with caplog.at_level(logging.WARNING):
         made = train(
-            "melody-2bar", [data], 0.02, resume=False, out_dir=tmp_path / "run", progress=False, batch_size=16,
-            start_from=load_model("melody-2bar").model.state_dict(),
+            "melody-2bar", [data], Length(steps=2), resume=False, out_dir=tmp_path / "run", progress=False,
+            batch_size=16, start_from=load_model("melody-2bar").model.state_dict(),
         )  # fmt: skip
     assert "3 songs are few" in caplog.text
     assert "learn them by heart" in caplog.text
-    assert made.steps > 0
+    assert made.steps == 2
     assert made.weights.is_file()
     first = (tmp_path / "run" / "curves.csv").read_text().splitlines()
     f1 = float(dict(zip(first[0].split(","), first[-1].split(","), strict=True))["note_f1"])
@@ -63,8 +63,8 @@ def save(self):
     Path({str(tmp_path)!r}, f"rank{{ranks.rank()}}").write_text(f"{{self.steps}} {{sums}}")
     original(self)
 training_run.Run.save = save
-train("melody-2bar", [Path({str(data)!r})], 0.03, resume=False, out_dir=Path({str(tmp_path / "run")!r}),
-               device="cpu", progress=False, batch_size=8)
+train("melody-2bar", [Path({str(data)!r})], training_run.Length(steps=4), resume=False,
+      out_dir=Path({str(tmp_path / "run")!r}), device="cpu", progress=False, batch_size=8)
 """
     )
     done = subprocess.run(
@@ -75,5 +75,5 @@ train("melody-2bar", [Path({str(data)!r})], 0.03, resume=False, out_dir=Path({st
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [(tmp_path / f"rank{number}").read_text() for number in range(2)]
     assert ranks[0] == ranks[1], "the same steps, the same weights"
-    assert int(ranks[0].split()[0]) > 0
+    assert int(ranks[0].split()[0]) == 4
     assert (tmp_path / "run" / "best.safetensors").is_file()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO
-from tests_model_songs import beat_of, tune, write_songs
+from small_songs import beat_of, tune, write_songs
 
 from bridge.model.data.corpus import open_collections
 from bridge.model.data.dataset import build
@@ -16,6 +16,7 @@ from bridge.model.evaluation.evaluate import evaluate_path
 from bridge.model.nets import registry
 from bridge.model.playing.generation import sample_bars
 from bridge.model.training import exporting, flat_baseline, hierarchy_training, train
+from bridge.model.training.training_run import Length
 from bridge.music.grids import PITCHES
 from bridge.music.midi_files import midi_bytes
 from bridge.music.notes import Bars, Note, in_order
@@ -54,10 +55,10 @@ def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_pat
         (data / f"long-{seed}.mid").write_bytes(midi_bytes(tune(seed, 20), channels={0: 0}, track_name="melody"))
     run = tmp_path / "melody-16bar"
     how = {"out_dir": run, "device": "cpu", "progress": False, "batch_size": 8}
-    first = train.train("melody-16bar", [data], 0.02, resume=False, **how)
+    first = train.train("melody-16bar", [data], Length(steps=3), resume=False, **how)
     assert (run / "melody-1bar" / "best.safetensors").is_file()
     assert first.steps > 0
-    again = train.train("melody-16bar", [data], 0.03, resume=True, **how)
+    again = train.train("melody-16bar", [data], Length(steps=10), resume=True, **how)
     assert again.steps > first.steps
     models = tmp_path / "models"
     card = exporting.export("melody-16bar", run, [data], models_dir=models)
@@ -74,10 +75,27 @@ def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_pat
     assert registry.read_card("melody-16bar", models)["sha256"] == card["sha256"]
 
 
+def test_an_interrupt_in_the_bars_is_the_whole_command_s(small_family, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "long.mid").write_bytes(midi_bytes(tune(1, 20), channels={0: 0}, track_name="melody"))
+
+    def interrupted(self, batch_size, fraction):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.WindowRun, "train_step", interrupted)
+    run = tmp_path / "melody-16bar"
+    with pytest.raises(KeyboardInterrupt):
+        train.train("melody-16bar", [data], Length(steps=5), resume=False, out_dir=run, device="cpu", progress=False)
+    assert (run / "melody-1bar" / "checkpoint.pt").is_file()
+    assert not (run / "checkpoint.pt").exists()
+
+
 def test_a_trio_is_trained_evaluated_and_plays(small_family, tmp_path):
     data = write_trios(tmp_path / "data")
     run = tmp_path / "trio-16bar"
-    train.train("trio-16bar", [data], 0.04, resume=False, out_dir=run, device="cpu", progress=False, batch_size=8)
+    length = Length(steps=12)
+    train.train("trio-16bar", [data], length, resume=False, out_dir=run, device="cpu", progress=False, batch_size=8)
     models = tmp_path / "models"
     exporting.export("trio-16bar", run, [data], models_dir=models)
     scores = evaluate_path(registry.load_model("trio-16bar", models).model, data, 0)

@@ -4,7 +4,7 @@ import json
 from functools import partial
 
 import pytest
-from tests_model_songs import write_songs
+from small_songs import write_songs
 
 from bridge import cli
 from bridge.model.data.corpus import CorpusError

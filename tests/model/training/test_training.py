@@ -1,23 +1,27 @@
 """Training really trains: on songs made up here the loss falls, a stopped run goes on, and the result plays."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_models import SMALL_DRUMS, SMALL_LINE
-from tests_model_songs import write_songs
+from small_songs import tune, write_songs
 
 from bridge.model.data.corpus import CorpusError, open_collections
-from bridge.model.data.dataset import build
+from bridge.model.data.dataset import SPLITS, build, split_of
 from bridge.model.data.training_data import BatchSource, evaluation_rows, group_chances, plain_batch
 from bridge.model.evaluation.scoring import read_windows
 from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.registry import load_compiled
 from bridge.model.nets.vae import MusicVae, decode_eagerly, training_losses
 from bridge.model.playing.generation import sample_bars
-from bridge.model.training import training_run
+from bridge.model.training import ranks, training_run
 from bridge.model.training.exporting import export
 from bridge.model.training.train import train
+from bridge.model.training.training_run import CheckpointError, Length
+from bridge.music.midi_files import midi_bytes
 
 
 def losses_of(curves):
@@ -32,13 +36,17 @@ def test_a_short_run_learns_resumes_and_plays(name, small, tmp_path, monkeypatch
         monkeypatch.setattr(f"bridge.model.{module}.config_of", lambda name: small)
     data = write_songs(tmp_path / "data", count=12, part=small.part, manifest=True)
     run = tmp_path / "run"
-    first = train(name, [data], 0.03, resume=False, out_dir=run, device="cpu", progress=False, batch_size=32)
-    assert first.steps > 3
+    how = {"out_dir": run, "device": "cpu", "progress": False, "batch_size": 32}
+    first = train(name, [data], Length(steps=10), resume=False, **how)
+    assert first.steps == 10
     assert {p.name for p in run.iterdir()} >= {"checkpoint.pt", "best.safetensors", "curves.csv"}
     assert not list(run.glob(".*.part"))
-    second = train(name, [data], 0.1, resume=True, out_dir=run, device="cpu", progress=False, batch_size=32)
-    assert second.steps > first.steps
-    assert second.minutes >= 0.1
+    second = train(name, [data], Length(steps=120), resume=True, **how)
+    assert second.steps == 120
+    by_the_clock = Length(60.0 * second.minutes + 1.0)
+    third = train(name, [data], by_the_clock, resume=True, **how)
+    assert third.steps > 120
+    assert third.minutes >= second.minutes + 1.0 / 60.0
     curve = losses_of(run / "curves.csv")
     assert curve[-1] < curve[0]
     card = export(name, run, [data], models_dir=tmp_path / "models")
@@ -51,29 +59,109 @@ def test_a_short_run_learns_resumes_and_plays(name, small, tmp_path, monkeypatch
 def test_a_run_without_a_checkpoint_starts_anew(tmp_path, monkeypatch):
     monkeypatch.setattr("bridge.model.training.train.config_of", lambda name: SMALL_LINE)
     data = write_songs(tmp_path / "data", count=3)
-    made = train("melody-2bar", [data], 0.02, resume=True, out_dir=tmp_path / "run", progress=False)
-    assert made.steps > 0
+    made = train("melody-2bar", [data], Length(steps=1), resume=True, out_dir=tmp_path / "run", progress=False)
+    assert made.steps == 1
 
 
-def test_an_interrupt_keeps_the_checkpoint(tmp_path, monkeypatch):
+@pytest.fixture
+def small_run(tmp_path, monkeypatch):
+    """Train a small model on three songs, or on `data`, in one folder."""
     monkeypatch.setattr("bridge.model.training.train.config_of", lambda name: SMALL_LINE)
-    data = write_songs(tmp_path / "data", count=3)
+    songs = write_songs(tmp_path / "songs", count=3)
+
+    def go(steps, *, resume=False, data=songs, seed=0, folder="run", device="cpu", name="melody-2bar"):
+        out = tmp_path / folder
+        return train(
+            name, [data], Length(steps=steps), resume=resume, out_dir=out, progress=False, batch_size=16, seed=seed,
+            device=device,
+        )  # fmt: skip
+
+    return go
+
+
+def interrupt_at(step, monkeypatch):
+    """The user's Ctrl-C before the step of that number."""
     original = training_run.Run.train_step
 
     def interrupted(self, batch_size, fraction):
-        if self.steps == 2:
+        if self.steps == step:
             raise KeyboardInterrupt
         return original(self, batch_size, fraction)
 
     monkeypatch.setattr(training_run.Run, "train_step", interrupted)
-    made = train("melody-2bar", [data], 5, resume=False, out_dir=tmp_path / "run", progress=False)
-    assert made.steps == 2
+
+
+def test_an_interrupt_keeps_the_checkpoint_and_ends_the_command(small_run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_at(2, patched)
+        with pytest.raises(KeyboardInterrupt):
+            small_run(50)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["steps"] == 2
+    assert small_run(5, resume=True).steps == 5
+
+
+def test_a_run_that_begins_anew_never_ends_with_a_former_one_s_weights(small_run, tmp_path, monkeypatch, caplog):
+    former = small_run(5).weights.read_bytes()
+    interrupt_at(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        small_run(50, seed=3)
+    assert "beginning anew" in caplog.text
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert (tmp_path / "run" / "before" / "best.safetensors").read_bytes() == former
+
+
+def test_by_steps_what_comes_is_the_seed_s(small_run):
+    made = [load_file(small_run(6, seed=seed, folder=str(i)).weights) for i, seed in enumerate((1, 1, 2))]
+    assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
+    assert not all(torch.equal(value, made[2][name]) for name, value in made[0].items())
+
+
+def test_a_run_goes_on_with_the_music_it_has_learnt_from_and_no_other(small_run, tmp_path):
+    small_run(2)
+    other = write_songs(tmp_path / "other", count=5)
+    with pytest.raises(CheckpointError, match=r"it has learnt from \d+ windows of songs; found \d+ windows of other"):
+        small_run(4, resume=True, data=other)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", None])
+def test_a_checkpoint_that_is_none_is_named(small_run, tmp_path, content):
+    small_run(2)
+    path = tmp_path / "run" / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000] if content is None else content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: expected a checkpoint of a training run"):
+        small_run(4, resume=True)
+
+
+def test_a_checkpoint_of_another_model_is_named(small_run, tmp_path, monkeypatch):
+    small_run(2)
+    monkeypatch.setattr("bridge.model.training.train.config_of", lambda name: replace(SMALL_LINE, name="bass-2bar"))
+    with pytest.raises(CheckpointError, match="expected a checkpoint of bass-2bar, found one of melody-2bar"):
+        small_run(4, resume=True, name="bass-2bar")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_told(small_run):
+    with pytest.raises(ranks.DeviceError, match=r"device cuda: .* expected cpu"):
+        small_run(2, device="cuda")
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_one_song_is_enough_wherever_its_name_would_put_it(small_run, tmp_path, monkeypatch, split):
+    for module in ("training.exporting", "nets.registry"):
+        monkeypatch.setattr(f"bridge.model.{module}.config_of", lambda name: SMALL_LINE)
+    song = next(f"{n}.mid" for n in range(1000) if SPLITS[split_of("one", f"{n}.mid")] == split)
+    data = tmp_path / "one"
+    data.mkdir()
+    (data / song).write_bytes(midi_bytes(tune(1, 24), channels={0: 0}, track_name="melody"))
+    small_run(3, data=data)
+    card = export("melody-2bar", tmp_path / "run", [data], models_dir=tmp_path / "models")
+    assert card["scores"]["songs_held_out"] is False
+    assert card["trained_on"] == "cpu"
 
 
 def test_nothing_to_train_on_is_told(tmp_path):
     with pytest.raises(CorpusError, match="expected"):
-        train("melody-2bar", [tmp_path], 1, resume=False, out_dir=tmp_path / "run", progress=False)
+        train("melody-2bar", [tmp_path], Length(60.0), resume=False, out_dir=tmp_path / "run", progress=False)
 
 
 def test_schedules_are_fractions_of_the_run():
