@@ -15,7 +15,6 @@ from typing import Any, Final
 NoteRow = tuple[int, float, float, int, int]
 """pitch 0-127, start in beats from the loop's position 0, duration in beats, velocity 1-127, part 0-2."""
 
-
 HeardRow = tuple[int, int, int, float, float, str]
 """pitch 0-127, velocity 1-127, channel 0-15, start in absolute beats, duration in beats (-1 while it is held), and the
 voice of ours that has come back this way; empty: somebody plays."""
@@ -343,6 +342,15 @@ class Generated:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Begun:
+    """The first bars of a job's loop, which is `length_beats` long: what comes behind them is still being decoded."""
+
+    job: int
+    length_beats: float
+    notes: list[NoteRow]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class JobFailed:
     """A job that has no result, with the code of contract 3.5 and the reason in plain words."""
 
@@ -367,14 +375,9 @@ class LoadModel:
     model: str
 
 
-_RECORDS: Final[dict[str, type]] = {
-    name: value
-    for name, value in list(globals().items())
-    if dataclasses.is_dataclass(value) and isinstance(value, type)
-}
-_FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    record: tuple(field.name for field in dataclasses.fields(record)) for record in _RECORDS.values()
-}
+_KINDS: Final[list[type]] = [kind for kind in list(globals().values()) if hasattr(kind, "__dataclass_fields__")]
+_RECORDS: Final = {kind.__name__: kind for kind in _KINDS}
+_FIELDS: Final = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
 
 
 def encode(record: object) -> bytes:
@@ -393,5 +396,5 @@ def decode(frame: bytes | bytearray | memoryview) -> Any:
     try:
         name, *values = json.loads(bytes(frame))
         return _RECORDS[name](*values)
-    except (ValueError, TypeError, KeyError) as fault:
+    except (ValueError, TypeError, KeyError, RecursionError) as fault:
         raise MalformedRecordError(f"not a record of this version: {bytes(frame[:80])!r} ({fault})") from fault

@@ -46,7 +46,7 @@ def _mean(name: str, value: float, baseline: float, loops: int = 1) -> Row:
 
 def _make(engine: Residents, model: str, seed: int, bend: dict[str, Any]) -> Bars:
     job = Generate(1, "", model, "sample", False, [], 2, 4.0, 0.0, 0.0, 0.0, 0.6, seed, bend)
-    made = engine.make(job, lambda: None)
+    made = engine.make(job)
     return bars_from_json((made.length_beats, made.notes))
 
 

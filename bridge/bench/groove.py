@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.bench.rows import Row, row
+from bridge.limits import MIN_NOTE_BEATS
 from bridge.music import groove, kernels, kernels_plain
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars, Note, in_order
@@ -68,7 +69,7 @@ def _quantised_and_swung(which: Any, starts: Floats) -> Floats:
 
 def _repaired(which: Any, starts: Floats) -> Any:
     lines = np.arange(len(starts), dtype=np.int64) % 5
-    return which.repair(starts, np.full(len(starts), 0.5), lines, np.zeros_like(lines), _LENGTH_BEATS, 1 / 480)
+    return which.repair(starts, np.full(len(starts), 0.5), lines, np.zeros_like(lines), _LENGTH_BEATS, MIN_NOTE_BEATS)
 
 
 def _played_onsets() -> Floats:

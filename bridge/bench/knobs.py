@@ -51,7 +51,7 @@ def _job(
 
 def _timed(engine: Residents, job: Generate, times: list[float]) -> Made:
     begun = time.perf_counter_ns()
-    made = engine.make(job, lambda: None)
+    made = engine.make(job)
     times.append((time.perf_counter_ns() - begun) / 1e6)
     return made
 

@@ -26,9 +26,18 @@ class JobQueue:
         """Add what a voice may ask for next, in the place of what it might have asked for before."""
         self._ahead[job.voice] = job
 
+    def give_back(self, job: Generate) -> None:
+        """What had been taken to be made ahead, unless its voice may ask for something else by now."""
+        self._ahead.setdefault(job.voice, job)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody has asked for something that waits."""
+        return bool(self._clicks or self._knobs)
+
     def take_ahead(self) -> Generate | None:
         """Something that may be asked for next, where nothing else waits; or None."""
-        if len(self) > len(self._ahead) or not self._ahead:
+        if self.is_waited_for or not self._ahead:
             return None
         return self._ahead.pop(next(iter(self._ahead)))
 

@@ -19,7 +19,7 @@ from bridge.model.nets.registry import ModelFileError, load_compiled
 from bridge.model.playing import generation, morphing
 from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.fills import with_fill
-from bridge.model.playing.shaping import shaped
+from bridge.model.playing.shaping import UNSHAPED, shaped
 from bridge.model.playing.steering import Steering
 from bridge.music.metre import fitted
 from bridge.music.notes import BEATS_PER_BAR, Bars
@@ -71,12 +71,12 @@ class Residents:
         """Make a model resident and warm it up; whether it is ready, and what the user should know."""
         try:
             model = load_compiled(name, self._device, folder_with(name, self._own_models, self._folder))
+            generation.warm_up(model)
         except (ModelFileError, UnknownModelError) as fault:
             return False, str(fault)
         except RuntimeError as fault:  # torch: out of memory, no such device
             log.exception("loading %s", name)
             return False, f"{name} cannot be loaded on {self._device}: {fault}"
-        generation.warm_up(model)
         self._models[name] = model
         precision = "int8" if model.int8 else "float32"
         return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread)"
@@ -89,7 +89,7 @@ class Residents:
         """
         key = _what_counts(job)
         if key not in self._ready:
-            made = self.make(job, _at_no_beat)
+            made = self.make(job)
             self.remember(job, made)
             self._ready[key] = made
             while len(self._ready) > _READY_KEPT:
@@ -99,8 +99,9 @@ class Residents:
         """What was made for exactly this job before it was asked for."""
         return self._ready.pop(_what_counts(job), None)
 
-    def make(self, job: Generate, at_every_beat: Callable[[], None]) -> Made:
+    def make(self, job: Generate, early: Callable[[Made], None] | None = None) -> Made:
         """Do a job: the plain bars, moved along attributes and latent directions last, and what they were before that.
+        The first of long bars that nothing moves go to `early` while the others are decoded.
 
         Raises:
             JobError: the model is not resident.
@@ -109,16 +110,17 @@ class Residents:
         if model is None:
             raise JobError(_NOT_NOW, f"the model {job.model} is not ready")
         material, steering = tuple(bars_from_json(value) for value in job.material), steering_of(model, job.bend)
+        shape = shape_in(model, job.bend).scaled(_share_of_the_shape(job))
         at_a_corner = False
         if job.op in ("morph", "xy"):
             at_a_corner = job.x in (0.0, 1.0) and (job.op == "morph" or job.y in (0.0, 1.0))
-            bars = self._morphed(model, job, material, steering, at_every_beat)
+            bars = self._morphed(model, job, material, steering)
         else:
-            bars = _bars_for(model, job, material, steering)
+            plain = shape == UNSHAPED and steering.hold is None and steering.lock is None
+            bars = _bars_for(model, job, material, steering, early if plain else None)
         kind = model.config.part
         source = kept_exactly(bars, steering, kind, verbatim=at_a_corner)
-        shape = shape_in(model, job.bend).scaled(_share_of_the_shape(job))
-        moved = shaped(model, source, shape, job.temperature, steering, at_every_beat)
+        moved = shaped(model, source, shape, job.temperature, steering)
         if moved is source:
             return Made(source.length, _rows(source), None)
         return Made(source.length, _rows(kept_exactly(moved, steering, kind, verbatim=False)), _rows(source))
@@ -129,7 +131,6 @@ class Residents:
         job: Generate,
         corners: tuple[Bars, ...],
         steering: Steering,
-        at_every_beat: Callable[[], None],
     ) -> Bars:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
         if not all(corner.notes for corner in corners):
@@ -137,7 +138,7 @@ class Residents:
         key = (job.model, corners, job.seed, job.temperature, json.dumps(_bend_of_a_morph(job), sort_keys=True))
         morph = self._morphs.pop(key, None)
         if morph is None:
-            morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, steering, at_every_beat)
+            morph = morphing.prepare_morph(model, corners, job.seed, job.temperature, steering)
         self._morphs[key] = morph
         while len(self._morphs) > _MORPHS_KEPT:
             del self._morphs[next(iter(self._morphs))]
@@ -151,12 +152,24 @@ class Residents:
             encode_bars(model, bars_from_json([made.length_beats, notes]))
 
 
-def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], steering: Steering) -> Bars:
+def _bars_for(
+    model: CompiledModel,
+    job: Generate,
+    material: tuple[Bars, ...],
+    steering: Steering,
+    early: Callable[[Made], None] | None,
+) -> Bars:
+    def first(begun: Bars) -> None:
+        bars = fitted(begun, BEATS_PER_BAR, job.beats_per_bar)
+        if early is not None:
+            early(Made(bars.length, _rows(bars), None))
+
+    told = None if early is None else first
     match job.op:
         case "sample":
-            made = generation.sample_bars(model, job.bars, job.seed, job.temperature, steering)
+            made = generation.sample_bars(model, job.bars, job.seed, job.temperature, steering, told)
         case "next":
-            made = generation.continue_bars(model, material[0], job.bars, job.seed, job.temperature, steering)
+            made = generation.continue_bars(model, material[0], job.bars, job.seed, job.temperature, steering, told)
         case "fill":
             fill = job.bend["fill"]
             return with_fill(model, material[0], fill["start"], job.beats_per_bar, job.seed, job.temperature)
@@ -167,10 +180,6 @@ def _bars_for(model: CompiledModel, job: Generate, material: tuple[Bars, ...], s
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
     return fitted(made, BEATS_PER_BAR, job.beats_per_bar)  # the models think in bars of four beats
-
-
-def _at_no_beat() -> None:
-    """What nobody waits for is done in one go: it takes some milliseconds."""
 
 
 def _what_counts(job: Generate) -> str:

@@ -4,48 +4,49 @@ from __future__ import annotations
 
 import gc
 import logging
-import select
 import selectors
 import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from bridge import limits, messages
-from bridge.channel import Channel, ChannelClosedError
+from bridge import messages
+from bridge.channel import Channel, FrontDesk, wake_pair
 from bridge.engine.queue import JobQueue
-from bridge.engine.residents import JobError, Residents
+from bridge.engine.residents import JobError, Made, Residents
+from bridge.model.playing.decoding import between_beats
 
 log = logging.getLogger(__name__)
 
+_LOOK_S = 1.0  # so often, at the least, it is seen which strangers have been here too long
 _INSIDE = 7
 _BETWEEN = ("morph", "xy")  # these have a memory of their own: the knob's place counts too
 
 
+class _GaveWayError(Exception):
+    """Bars that nobody has asked for are not made now."""
+
+
 class EngineServer:
-    """Serves one bridge at a time; a newer connection takes the place of an older one."""
+    """Serves one bridge at a time, and keeps nothing of what an earlier one has asked for."""
 
     def __init__(self, server: socket.socket, init: dict[str, Any]) -> None:
         """`server` listens on loopback; `init` is the supervisor's first line."""
-        self._token: str = init["token"]
         self._residents = Residents(Path(init["models_folder"]), init["device"], init["threads"], init["own_models"])
         self._wanted: SimpleQueue[str] = SimpleQueue()
         self._told: SimpleQueue[messages.ModelState] = SimpleQueue()
         self._states: dict[str, messages.ModelState] = {}
         self._asked: set[str] = set()
         self._queue = JobQueue()
-        self._strangers: dict[Channel, float] = {}
-        self._bridge: Channel | None = None
         self._ended = False
-        self._server = server
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
+        self._wake_in, self._wake_out = wake_pair()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(server, selectors.EVENT_READ)
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, lambda _mask: self._wake_in.recv(4096))
+        self._desk = FrontDesk(server, self._selector, init["token"], self._take, self._welcome)
         for name in init["models"]:
             self._want(name)
         threading.Thread(target=self._watch_lifeline, name="lifeline", daemon=True).start()
@@ -55,12 +56,13 @@ class EngineServer:
         """Work until standard input ends."""
         gc.freeze()
         while not self._ended:
-            self._listen(None if not len(self._queue) else 0.0)
+            self._listen(0.0 if len(self._queue) else _LOOK_S)
             job = self._queue.take()
             if job is not None:
                 self._do(job)
             elif (ahead := self._queue.take_ahead()) is not None:
                 self._do_ahead(ahead)
+        self._desk.close()
 
     # -- threads that only tell the loop -----------------------------------------------------------------------------
 
@@ -73,7 +75,11 @@ class EngineServer:
         """Load one model after the other beside the loop: what is resident keeps playing while another is loaded."""
         while True:
             name = self._wanted.get()
-            ready, detail = self._residents.load(name)
+            try:
+                ready, detail = self._residents.load(name)
+            except Exception as fault:  # the thread's boundary: it must say so, and live to load the next one
+                log.exception("loading %s", name)
+                ready, detail = False, f"{name} cannot be loaded: {type(fault).__name__}: {fault}"
             self._told.put(messages.ModelState(name, ready, detail))
             self._wake()
 
@@ -87,61 +93,21 @@ class EngineServer:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _listen(self, timeout_s: float | None) -> None:
-        """Take what has arrived; waits for it as long as `timeout_s` says (None: until something does)."""
-        for key, _ in self._selector.select(timeout_s):
-            if key.fileobj is self._server:
-                self._accept()
-            elif key.fileobj is self._wake_in:
-                self._wake_in.recv(4096)
-            else:
-                self._read(key.data)
+    def _listen(self, timeout_s: float) -> None:
+        """Take what has arrived; waits for it as long as `timeout_s` says."""
+        for key, mask in self._selector.select(timeout_s):
+            key.data(mask)
+        self._desk.look(time.perf_counter())
         while not self._told.empty():
             state = self._told.get()
             self._states[state.model] = state
             if not state.ready:
                 self._asked.discard(state.model)  # whoever asks again may have put the files there meanwhile
-            self._send(state)
+            self._desk.tell([state])
 
-    def _accept(self) -> None:
-        try:
-            connection, _ = self._server.accept()
-        except OSError:
-            return
-        channel = Channel(connection)
-        self._strangers[channel] = time.monotonic()
-        self._selector.register(channel.fileno(), selectors.EVENT_READ, channel)
-
-    def _read(self, channel: Channel) -> None:
-        try:
-            records = channel.receive()
-        except (ChannelClosedError, messages.MalformedRecordError):
-            self._drop(channel)
-            return
-        for record in records:
-            if channel is self._bridge:
-                self._take(record)
-            elif isinstance(record, messages.Hello) and record.token == self._token:
-                self._welcome(channel)
-            else:
-                self._drop(channel)
-                return
-
-    def _welcome(self, channel: Channel) -> None:
-        self._strangers.pop(channel, None)
-        if self._bridge is not None:
-            self._drop(self._bridge)
-        self._bridge = channel
-        for state in self._states.values():
-            self._send(state)
-
-    def _drop(self, channel: Channel) -> None:
-        self._strangers.pop(channel, None)
-        self._selector.unregister(channel.fileno())
-        channel.close()
-        if channel is self._bridge:
-            self._bridge = None
-            self._queue.clear()
+    def _welcome(self) -> Iterable[object]:
+        self._queue.clear()
+        return self._states.values()
 
     def _take(self, record: object) -> None:
         if isinstance(record, messages.Generate):
@@ -149,60 +115,61 @@ class EngineServer:
         elif isinstance(record, messages.LoadModel):
             state = self._states.get(record.model)
             if state is not None and state.ready:
-                self._send(state)
+                self._desk.tell([state])
             else:
                 self._want(record.model)
-
-    def _send(self, record: object) -> None:
-        if self._bridge is None:
-            return
-        try:
-            self._bridge.send(record)
-            while self._bridge.wants_write:  # the bridge reads at once, or is gone
-                if not select.select([], [self._bridge], [], limits.CONNECT_TIMEOUT_S)[1]:
-                    raise ChannelClosedError("the bridge does not read")
-                self._bridge.flush()
-        except ChannelClosedError:
-            self._drop(self._bridge)
 
     # -- work --------------------------------------------------------------------------------------------------------
 
     def _do(self, job: messages.Generate) -> None:
         started_ns = time.perf_counter_ns()
-        bridge = self._bridge
+        asker = self._desk.bridge
         try:
             made = None if job.op in _BETWEEN else self._residents.made_ready(job)
             if made is None:
-                made = self._residents.make(job, self._at_every_beat if job.knob else _nothing)
+                with between_beats(self._let_clicks_by if job.knob else None):
+                    made = self._residents.make(job, lambda begun: self._begun(asker, job, begun))
         except JobError as error:
-            self._send(messages.JobFailed(job.job, error.code, str(error)))
+            self._answer(asker, messages.JobFailed(job.job, error.code, str(error)))
             return
         except Exception as fault:  # the loop's boundary: one bad job must not silence the other voices
             log.exception("job %d (%s %s)", job.job, job.op, job.model)
-            self._send(messages.JobFailed(job.job, _INSIDE, f"{type(fault).__name__}: {fault}"))
+            self._answer(asker, messages.JobFailed(job.job, _INSIDE, f"{type(fault).__name__}: {fault}"))
             return
-        if self._bridge is bridge:
-            engine_ms = (time.perf_counter_ns() - started_ns) / 1e6
-            self._send(messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
+        engine_ms = (time.perf_counter_ns() - started_ns) / 1e6
+        self._answer(asker, messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
         if not job.knob:
             self._residents.remember(job, made)
 
+    def _begun(self, asker: Channel | None, job: messages.Generate, begun: Made) -> None:
+        self._answer(asker, messages.Begun(job.job, begun.length_beats, begun.notes))
+
+    def _answer(self, asker: Channel | None, record: object) -> None:
+        """Tell whoever asked for the job; another bridge has jobs of its own with these numbers."""
+        if asker is self._desk.bridge:
+            self._desk.tell([record])
+
     def _do_ahead(self, job: messages.Generate) -> None:
         try:
-            self._residents.make_ready(job)
+            with between_beats(self._give_way):
+                self._residents.make_ready(job)
+        except _GaveWayError:
+            self._queue.give_back(job)
         except JobError as error:
             log.debug("nothing to make ready for %s: %s", job.voice, error)
         except Exception:  # nobody has asked for it: it is told when somebody does
             log.exception("making %s of %s ready", job.op, job.model)
 
-    def _at_every_beat(self) -> None:
+    def _give_way(self) -> None:
+        """What somebody asks for beats what nobody has: that is begun again when nothing else waits."""
+        self._listen(0.0)
+        if self._queue.is_waited_for:
+            raise _GaveWayError
+
+    def _let_clicks_by(self) -> None:
         """A click beats a knob: clicks that came meanwhile are done first, inside the knob's decode."""
         self._listen(0.0)
         click = self._queue.take(clicks_only=True)
         while click is not None:
             self._do(click)
             click = self._queue.take(clicks_only=True)
-
-
-def _nothing() -> None:
-    """A click waits for nobody."""

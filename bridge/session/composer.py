@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bridge import limits
-from bridge.messages import Generate, Generated, JobFailed
+from bridge.messages import Begun, Generate, Generated, JobFailed
 from bridge.music.metre import is_whole
-from bridge.music.notes import BEATS_PER_BAR
+from bridge.music.notes import BEATS_PER_BAR, Bars
 from bridge.session.bending import bend_of
 from bridge.session.loops import Loop, Recipe, bars_of, bars_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
@@ -36,7 +36,9 @@ class _Job:
     record: Generate
     recipe: Recipe
     deliver: Delivery
+    early: Delivery | None
     loop_id: int
+    begun: Loop | None = None
     attempts: int = 1
 
 
@@ -48,6 +50,7 @@ class Composer:
         self._stage = stage
         self._jobs: dict[int, _Job] = {}
         self._numbers = itertools.count(1)
+        self._undone: list[int] = []
 
     def check_can_play(self, voice: Voice) -> None:
         """Refuse at once what could not be done.
@@ -82,9 +85,13 @@ class Composer:
 
         voice.queue.append(later)
 
-    def start_click(self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery) -> None:
-        """Ask the engine for new bars; `deliver` gets the loop, under a new id."""
-        voice.click_job = self._start(voice, request, recipe, deliver, loop_id=0, knob=False)
+    def start_click(
+        self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, early: Delivery | None = None
+    ) -> None:
+        """Ask the engine for new bars; `deliver` gets the loop, under a new id. Of long bars `early` gets the first
+        before, under that id, in a loop as long as it will be.
+        """
+        voice.click_job = self._start(voice, request, recipe, deliver, early, loop_id=0, knob=False)
 
     def start_knob(self, voice: Voice, request: Request, recipe: Recipe, loop_id: int, deliver: Delivery) -> None:
         """Ask the engine for bars again, with the knobs as they are now; `deliver` gets them as `loop_id`."""
@@ -95,11 +102,19 @@ class Composer:
         self._start(voice, request, recipe, deliver, loop_id=loop_id, knob=False)
 
     def _start(
-        self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, *, loop_id: int, knob: bool
+        self,
+        voice: Voice,
+        request: Request,
+        recipe: Recipe,
+        deliver: Delivery,
+        early: Delivery | None = None,
+        *,
+        loop_id: int,
+        knob: bool,
     ) -> int:
         number = next(self._numbers)
         record = self._record(number, voice, recipe, knob=knob)
-        self._jobs[number] = _Job(voice, request, record, recipe, deliver, loop_id)
+        self._jobs[number] = _Job(voice, request, record, recipe, deliver, early, loop_id)
         self._stage.engine.send(record)
         return number
 
@@ -125,46 +140,65 @@ class Composer:
             bend=bend_of(self._stage, voice, recipe),
         )
 
+    def begun(self, record: Begun) -> None:
+        """The engine has the first bars of a job: they can be handed on before it has them all."""
+        job = self._jobs.get(record.job)
+        if job is None or job.early is None or job.begun is not None or self._key_came(job):
+            return
+        begun = self._loop_of(job, bars_of(record.length_beats, record.notes), None)
+        if begun.unbound and job.voice.knobs.scale == "hard":
+            return  # which key binds them is not known before the last of them
+        job.begun = begun
+        job.early(begun)
+
     def generated(self, record: Generated) -> None:
         """The engine has done a job."""
-        job = self._jobs.pop(record.job, None)
+        job = self._jobs.get(record.job)
         if job is None:
             return  # cleared meanwhile
         if self._key_came(job):
+            job.record = replace(job.record, bend=bend_of(self._stage, job.voice, job.recipe))
+            self._stage.engine.send(job.record)
             return
         self._release(job)
-        loop_id = job.loop_id or self._stage.archive.new_id()
         bars = bars_of(record.length_beats, record.notes)
-        groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
-        anew = job.recipe.bend.get("free", False) and self._stage.is_alone(job.voice)
-        self._stage.heard(job.voice, bars, seed=anew)
-        bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
+        self._stage.heard(job.voice, bars)
         unmoved = None if record.source is None else bars_of(record.length_beats, record.source)
-        job.deliver(Loop(loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unmoved=unmoved))
+        job.deliver(self._loop_of(job, bars, unmoved))
         self.pump(job.voice)
 
-    def _key_came(self, job: _Job) -> bool:
-        """While bars were made that no key bound, another voice's gave the session one: they are made again in it."""
+    def _loop_of(self, job: _Job, bars: Bars, unmoved: Bars | None) -> Loop:
+        job.loop_id = job.loop_id or self._stage.archive.new_id()
+        groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
+        bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
         key = job.record.bend.get("key")
-        harmony = self._stage.harmony
-        if key is None or key["classes"] is not None or harmony.classes is None or harmony.source == job.voice.name:
-            return False
-        job.record = replace(job.record, bend=bend_of(self._stage, job.voice, job.recipe))
-        self._jobs[job.record.job] = job
-        self._stage.engine.send(job.record)
-        return True
+        unbound = key is not None and key["classes"] is None  # it may be taken from them, by their notes as a whole
+        return Loop(
+            job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unbound=unbound, unmoved=unmoved
+        )  # fmt: skip
+
+    def _key_came(self, job: _Job) -> bool:
+        """Whether, while bars were made that no key bound, another voice's gave the session one: they are to be made
+        again in it.
+        """
+        key, harmony = job.record.bend.get("key"), self._stage.harmony
+        unbound = key is not None and key["classes"] is None
+        return unbound and harmony.classes is not None and harmony.source != job.voice.name
 
     def failed(self, record: JobFailed) -> None:
         """The engine could not do a job."""
-        job = self._jobs.pop(record.job, None)
+        job = self._jobs.get(record.job)
         if job is None:
             return
         self._release(job)
+        if job.begun is not None:
+            job.deliver(job.begun)  # they sound already, and there will be no more of them
         log.error("%s: %s", job.request.address, record.reason)
         self._stage.refuse(job.request.origin, job.request.address, RefusedError(record.code, record.reason))
         self.pump(job.voice)
 
     def _release(self, job: _Job) -> None:
+        del self._jobs[job.record.job]
         if job.voice.click_job == job.record.job:
             job.voice.click_job = 0
         if job.voice.knob_job == job.record.job:
@@ -182,9 +216,17 @@ class Composer:
             self._jobs.pop(number, None)
         voice.click_job = voice.knob_job = 0
 
+    def engine_gone(self) -> None:
+        """The engine has ended, with everything it had been asked for."""
+        self._undone = list(self._jobs)
+
     def engine_came(self) -> None:
-        """A new engine is there: what its predecessor left undone is asked again, once."""
-        for number, job in list(self._jobs.items()):
+        """A new engine has its models: what its predecessor left undone is asked again, once."""
+        undone, self._undone = self._undone, []
+        for number in undone:
+            job = self._jobs.get(number)
+            if job is None:
+                continue  # cleared meanwhile
             job.attempts += 1
             if job.attempts > _MAX_ATTEMPTS:
                 self.failed(JobFailed(number, INSIDE, "the engine ended twice over this request"))

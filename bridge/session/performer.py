@@ -34,10 +34,14 @@ class Performer:
 
     # -- to the player ---------------------------------------------------------------------------------------------
 
-    def launch(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int, boundary: str = "") -> None:
-        """New bars: they sound at the voice's launch boundary, or at `boundary`, counted from the request's arrival."""
+    def launch(
+        self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int, boundary: str = "", *, whole: bool = True
+    ) -> None:
+        """New bars: they sound at the voice's launch boundary, or at `boundary`, counted from the request's arrival.
+        Where they are not `whole` yet, nobody hears of them before `complete` gives the rest.
+        """
         voice.pending = loop
-        voice.handed[loop.id] = Handed(loop, origin, arrival_ns, boundary=boundary)
+        voice.handed[loop.id] = Handed(loop, origin, arrival_ns, boundary=boundary, whole=whole)
         voice.gone.pop(loop.id, None)
         voice.replaced.pop(loop.id, None)
         self._stage.player.send(
@@ -49,6 +53,24 @@ class Performer:
                 *self._played(voice, loop),
             )
         )
+
+    def complete(self, voice: Voice, loop: Loop, origin: Origin) -> bool:
+        """All of the bars whose first ones were launched; False where none of them were."""
+        handed = voice.handed.get(loop.id)
+        if handed is None:
+            if loop.id not in voice.gone:
+                return False
+            self._confirm(voice, Handed(loop, origin, self._stage.timers.now_ns()), -1.0)  # called off meanwhile
+            return True
+        handed.loop, handed.whole = loop, True
+        if voice.pending is not None and voice.pending.id == loop.id:
+            voice.pending = loop
+        self.reshape(voice, loop.id, loop)
+        if handed.taken:
+            self._confirm(voice, handed, handed.start_beats)
+        if handed.launched is not None:
+            self.launched(handed.launched)
+        return True
 
     def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
         """Other notes for bars the player has; they take over from now on."""
@@ -82,13 +104,15 @@ class Performer:
 
     def cancel_pending(self, voice: Voice) -> None:
         """Forget the bars that wait for their boundary. They were made, so they are told, and can be brought back."""
-        pending, voice.pending = voice.pending, None
-        if pending is None:
+        pending = voice.pending
+        handed = None if pending is None else voice.handed.get(pending.id)
+        if pending is None or (handed is not None and handed.launched is not None):
             return
-        handed = voice.handed.pop(pending.id, None)
+        voice.pending = None
+        voice.handed.pop(pending.id, None)
         voice.gone[pending.id] = True
         self._stage.player.send(messages.CancelPending(voice.name))
-        if handed is not None and not handed.confirmed:
+        if handed is not None and handed.whole and not handed.confirmed:
             self._confirm(voice, handed, -1.0)
 
     def forget_all(self, voice: Voice) -> None:
@@ -122,13 +146,13 @@ class Performer:
         handed = None if voice is None else voice.handed.get(record.id)
         if voice is None or handed is None:
             return
-        handed.start_beats = record.start_beats
-        if not handed.confirmed:
+        handed.start_beats, handed.taken = record.start_beats, True
+        if handed.whole and not handed.confirmed:
             self._confirm(voice, handed, record.start_beats)
 
     def _confirm(self, voice: Voice, handed: Handed, start_beats: float) -> None:
         handed.confirmed = True
-        latency_ms = (self._stage.timers.now_ns() - handed.arrival_ns) / 1e6
+        latency_ms = self._stage.ms_since(handed.arrival_ns)
         self._stage.announce_bars(voice, handed.loop, start_beats, latency_ms, handed.origin)
         self.keep(voice, handed.loop)
 
@@ -147,6 +171,9 @@ class Performer:
                 self._put_right(voice)
             return
         handed = voice.handed.get(loop_id)
+        if handed is not None and not handed.whole:
+            handed.launched = record
+            return
         loop = handed.loop if handed is not None else self._find(voice, loop_id)
         if loop is None:
             return

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge import limits
+from bridge.messages import Launched
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars
 from bridge.session.loops import Loop, Recipe, bars_from_json, bars_to_json, loop_from_json, loop_to_json
@@ -105,7 +106,8 @@ class Gesture:
 @dataclass
 class Handed:
     """Bars given to the player that it has not confirmed, or not launched, yet; `start_beats` as it last told,
-    `boundary` where it is not the voice's own launch.
+    `boundary` where it is not the voice's own launch. While only the first of them are there they are not `whole`, and
+    what the player has said of them is not told: `taken`, `launched`.
     """
 
     loop: Loop
@@ -114,6 +116,9 @@ class Handed:
     confirmed: bool = False
     start_beats: float = -1.0
     boundary: str = ""
+    whole: bool = True
+    taken: bool = False
+    launched: Launched | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,8 @@ class Voice:
     settle: Handle | None = None
     fill: Fill | None = None
     bars_asked: int = 2  # by the newest request for bars
+    groove_asked_ns: int = 0
+    turn_ms: float = 0.0  # how long the newest turn of a knob took, from its arrival to bars in the player's hands
     regroove: bool = False  # what the player was last given had a fill in it, whose end a restart has missed
 
     @property
@@ -234,9 +241,12 @@ class Voice:
 
     def restore_kept(self, state: dict[str, Any]) -> None:
         """What every new start of the bridge finds again: corners and history."""
-        self.corners = {slot: bars_from_json(bars) for slot, bars in state["corners"].items()}
+        corners = {slot: bars_from_json(bars) for slot, bars in state["corners"].items()}
         ids, position = state["history"]
-        self.history = History(list(ids), position)
+        history = History([int(loop_id) for loop_id in ids], int(position))
+        if not -1 <= history.position < len(history.ids):
+            raise ValueError(f"history: position {position} of {len(history.ids)}")
+        self.corners, self.history = corners, history
 
     def restore_all(self, state: dict[str, Any]) -> None:
         """Exactly what was there, after the bridge process alone was restarted."""

@@ -47,7 +47,7 @@ def test_what_was_made_ready_is_what_would_have_been_made(engine: Residents) -> 
     engine.make_ready(job(0))
     ready = engine.made_ready(job(7))
     assert ready is not None
-    assert ready == engine.make(job(7), lambda: None)
+    assert ready == engine.make(job(7))
     assert engine.made_ready(job(8)) is None, "it is answered once"
 
 

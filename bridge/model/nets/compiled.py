@@ -39,6 +39,14 @@ class DecodeState(NamedTuple):
     token: Tensor
     step: Tensor
 
+    def of_row(self, row: int) -> DecodeState:
+        """The state of one of the rows alone."""
+        one = slice(row, row + 1)
+        return DecodeState(
+            self.hidden[one], self.cell[one], self.latent_gates[one], self.latent_dynamics[one], self.token[one],
+            self.step,
+        )  # fmt: skip
+
 
 class _Float32Product(nn.Module):
     """gates + h W, in float32."""
@@ -196,7 +204,11 @@ _METHODS = ["encode_features", *PRIOR_METHODS, "start", "decode", "dynamics"]
 
 
 class CompiledModel:
-    """One model, compiled and resident on a device. Stateless: safe to use for any number of voices."""
+    """One model, compiled and resident on a device. How far a decode has come is its caller's to hold: any number of
+    voices share one model.
+
+    Thread: one at a time; on CUDA all decodes of one shape replay one graph, on the same buffers.
+    """
 
     def __init__(
         self,

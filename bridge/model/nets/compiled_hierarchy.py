@@ -37,6 +37,10 @@ class LongState(NamedTuple):
     inner: DecodeState | None
     step: int
 
+    def of_row(self, row: int) -> LongState:
+        """The state of one of the rows alone."""
+        return LongState(self.embeddings[row : row + 1], self.inner and self.inner.of_row(row), self.step)
+
 
 class _Upper(Scripted):
     """The scripted upper levels: the encoder over bars, the conductor, and the prior of z."""
@@ -78,7 +82,7 @@ class _Upper(Scripted):
 
 
 class CompiledHierarchy(CompiledModel):
-    """A hierarchical model, compiled and resident on a device. Stateless, as every compiled model is."""
+    """A hierarchical model, compiled and resident on a device; shared, and by one thread, as `CompiledModel` is."""
 
     def __init__(
         self,

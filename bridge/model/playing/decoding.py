@@ -6,7 +6,10 @@ a row alone or among others, the tokens are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +25,34 @@ from bridge.model.playing.framing import WindowTokens, drum_window, unstreamed
 from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS
 from bridge.music.notes import STEPS_PER_BAR, STEPS_PER_BEAT
 
+_pause: ContextVar[Callable[[], None] | None] = ContextVar("pause", default=None)
+
+
+@contextmanager
+def between_beats(pause: Callable[[], None] | None) -> Iterator[None]:
+    """Whatever is decoded in here is decoded a beat at a time, with a call of `pause` after each but the last; what
+    that decodes itself, and with None everything, in one go. What it raises ends the decode.
+    """
+    token = _pause.set(pause)
+    try:
+        yield
+    finally:
+        _pause.reset(token)
+
+
+def look_about() -> None:
+    """Do now what `between_beats` was given, if anything."""
+    pause = _pause.get()
+    if pause is not None:
+        with between_beats(None):
+            pause()
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One row of a finished decode: its window, and the log probability of each step's token (T,)."""
+    """One row of a decode: its window as far as it is decoded, whole bars of it, and the log probability of each step's
+    token (T,).
+    """
 
     window: WindowTokens
     log_probabilities: np.ndarray[Any, np.dtype[np.float32]]
@@ -92,16 +119,29 @@ class WindowDecode:
         self._chances.append(chances.cpu())
         self.step += steps
 
+    def keep(self, row: int) -> None:
+        """Go on with one of the rows alone."""
+        one = slice(row, row + 1)
+        self._seeds, self._temperature, self._bias = self._seeds[one], self._temperature[one], self._bias[one]
+        self._state = self._state.of_row(row)
+        for made in (self._tokens, self._chances, self._velocities, self._offsets):
+            made[:] = [values[one] for values in made]
+
     def _noise(self, stream: int, steps: int, classes: int) -> Tensor:
         rows = [noise.gumbel(seed, stream, self.step, steps, classes) for seed in self._seeds]
         return torch.from_numpy(np.stack(rows))
 
-    def run(self, at_every_beat: Callable[[], None] | None = None) -> list[Decoded]:
-        """Decode what is left, and return every row; `at_every_beat` is called after each beat but the last."""
-        while at_every_beat is not None and self.step + STEPS_PER_BEAT < self._model.config.stream_steps:
+    def run(self, steps: int | None = None) -> list[Decoded]:
+        """Decode what is left, or on to the end of the bar in which the window's first `steps` end, and return every
+        row. Between beats what `between_beats` was given is called.
+        """
+        config = self._model.config
+        bars = config.bars if steps is None else min(config.bars, max(1, math.ceil(steps / STEPS_PER_BAR)))
+        end = bars * STEPS_PER_BAR * len(config.parts)
+        while _pause.get() is not None and self.step + STEPS_PER_BEAT < end:
             self.advance(STEPS_PER_BEAT)
-            at_every_beat()
-        self.advance(self._model.config.stream_steps)
+            look_about()
+        self.advance(end - self.step)
         return self.rows()
 
     def rows(self) -> list[Decoded]:

@@ -48,7 +48,7 @@ def with_fill(
     window = _turned(loop, from_beats, beats)
     tokens = to_windows(window, Frame(), config)[0]
     first = max(0, config.steps - round(bar_beats / STEP_BEATS))
-    direction = model.maps.offset(config.attributes, {"fill": _AMOUNT}, {})
+    direction = model.maps.offset(config.attributes, {"fill": _AMOUNT})
     point = encode_bars(model, window, Frame()).means[0] + direction
     seeds = [noise.derived(seed, row) for row in range(CANDIDATES)]
     bias = _fill_bias(tokens, first, config)

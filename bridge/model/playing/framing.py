@@ -29,6 +29,8 @@ from bridge.music.grids import (
 )
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to
 
+_TOP_PITCH = LOWEST_PITCH + PITCHES - 1
+
 
 @dataclass(frozen=True, slots=True)
 class WindowTokens:
@@ -188,6 +190,19 @@ def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowToke
     return windows
 
 
+def filled(window: WindowTokens, config: ModelConfig) -> WindowTokens:
+    """A window of which only the first bars are decoded, filled from its beginning as a short loop is."""
+
+    def whole(column: Ints) -> Ints:
+        times = -(-config.stream_steps // len(column))
+        return np.concatenate([column] * times)[: config.stream_steps]
+
+    if len(window.tokens) == config.stream_steps:
+        return window
+    velocities, offsets = (None if column is None else whole(column) for column in (window.velocities, window.offsets))
+    return WindowTokens(whole(window.tokens), velocities, offsets)
+
+
 def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, length_beats: float) -> Bars:
     """The bars of decoded windows, cut to `length_beats`: notes that reach over the end are closed there."""
     if config.part == "trio":
@@ -227,13 +242,13 @@ class Velocity:
 
 
 def transposed(bars: Bars, semitones: int) -> Bars:
-    """Bars moved by semitones; a note that would leave the MIDI range stays an octave inside it."""
+    """Bars moved by semitones; a note that would leave the piano stays inside it, octaves away."""
     if semitones == 0:
         return bars
     notes = []
     for note in bars.notes:
         pitch = note.pitch + semitones
-        pitch += 12 * max(0, -(pitch // 12)) if pitch < 0 else -12 * max(0, -((127 - pitch) // 12))
+        pitch += 12 * max(0, math.ceil((LOWEST_PITCH - pitch) / 12)) - 12 * max(0, math.ceil((pitch - _TOP_PITCH) / 12))
         notes.append(Note(pitch, note.start, note.duration, note.velocity, note.part))
     return Bars(in_order(notes), bars.length)
 

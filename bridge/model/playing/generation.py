@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate, islice, repeat
 
@@ -40,6 +40,8 @@ from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 
 _VARY_BONUS_NATS = 4.0
+#: By so many of its first steps a window is chosen among candidates; those of the 2-bar models have no more.
+_CHOSEN_BY_STEPS = 2 * STEPS_PER_BAR
 #: How much the judge's odds count for what is played at `CANDIDATES` draws.
 _VERDICT_WEIGHT = 2.0
 #: What a strike is liked where nothing comes before: long melodies of the prior are thinner than songs by a tenth.
@@ -51,17 +53,22 @@ _OUTSIDE_ALONE_NATS = -3.0
 _STAY, _STAY_NEAR = 0.15, 0.25
 
 
-def _offset(z: Tensor, steering: Steering) -> Tensor:
-    return z if steering.latent_offset is None else z + steering.latent_offset
-
-
 def decode_point(model: CompiledModel, z: Tensor, seed: int, temperature: float, bias: Tensor | None = None) -> Decoded:
     """The window at one point (Z,)."""
     return WindowDecode(model, z[None], [seed], temperature, bias).run()[0]
 
 
-def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, steering: Steering = PLAIN) -> Bars:
-    """New bars from the prior: the first window free, those after it going on from it."""
+def sample_bars(
+    model: CompiledModel,
+    bars: int,
+    seed: int,
+    temperature: float,
+    steering: Steering = PLAIN,
+    early: Callable[[Bars], None] | None = None,
+) -> Bars:
+    """New bars from the prior: the first window free, those after it going on from it. The first bars of a long window
+    go to `early`, as a loop of the whole length with nothing behind them, while the others are decoded.
+    """
     config = model.config
     length = float(bars * BEATS_PER_BAR)
     points = points_of(model, noise.derived(seed, 0), None, steering)
@@ -70,13 +77,14 @@ def sample_bars(model: CompiledModel, bars: int, seed: int, temperature: float, 
     bias, steps = steered_bias(steering, (), config, frame), _steps_left(length, 0, config)
     bias = bias + _bias_alone(model, steering, frame)
     row_seed = noise.derived(seed, 0, 1)
-    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge)
+    told = None if early is None else lambda window: early(to_bars([window], frame, config, length))
+    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge, early=told)
     windows, means = [first], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
         means = torch.cat([means_of(model, windows[-1:]), means])
         steps = _steps_left(length, len(windows), config)
         step_seed = noise.derived(seed, len(windows))
-        windows += _following(model, means, (), windows, frame, step_seed, temperature, steering, steps)
+        windows.append(_following(model, means, (), windows, frame, step_seed, temperature, steering, steps))
     return to_bars(windows, frame, config, length)
 
 
@@ -121,24 +129,35 @@ def _first_steering(steering: Steering, frame: Frame, config: ModelConfig) -> St
 
 
 def continue_bars(
-    model: CompiledModel, seed_bars: Bars, bars: int, seed: int, temperature: float, steering: Steering = PLAIN
+    model: CompiledModel,
+    seed_bars: Bars,
+    bars: int,
+    seed: int,
+    temperature: float,
+    steering: Steering = PLAIN,
+    early: Callable[[Bars], None] | None = None,
 ) -> Bars:
     """The next `bars` bars after `seed_bars`, alone: as bars like its last windows, and those made since, are gone on
-    from; in its register and accents, and in its key or moved to the one that binds.
+    from; in its register and accents, and in its key or moved to the one that binds. `early`: see `sample_bars`.
     """
     config = model.config
     source = encode_bars(model, _in_key(seed_bars, steering, config))
     length = float(bars * BEATS_PER_BAR)
     means = source.means.flip(0)
-    windows: list[WindowTokens] = []
+    frame, windows = source.frame, list[WindowTokens]()
+    told = None if early is None else lambda window: early(to_bars([window], frame, config, length))
     while len(windows) < windows_needed(length, config):
         if windows:
             means = torch.cat([means_of(model, windows[-1:]), means])
         step_seed = noise.derived(seed, len(windows))
         steps = _steps_left(length, len(windows), config)
-        frame = source.frame
-        windows += _following(model, means, source.windows, windows, frame, step_seed, temperature, steering, steps)
-    return to_bars(windows, source.frame, config, length)
+        windows.append(
+            _following(
+                model, means, source.windows, windows, frame, step_seed, temperature, steering, steps,
+                None if windows else told,
+            )
+        )  # fmt: skip
+    return to_bars(windows, frame, config, length)
 
 
 def _in_key(bars: Bars, steering: Steering, config: ModelConfig, stay: float = _STAY) -> Bars:
@@ -163,12 +182,14 @@ def _following(
     temperature: float,
     steering: Steering,
     steps: int,
-) -> list[WindowTokens]:
+    early: Callable[[WindowTokens], None] | None = None,
+) -> WindowTokens:
     """One more window after those of the source and those made since; the nearest of them have posterior `means`."""
     first_step = len(made) * model.config.steps
     bias = steered_bias(steering, [*source, *made], model.config, frame, first_step, going_on=True)
     points = points_of(model, noise.derived(seed, 2), means, steering)
-    return [_best_of(model, points, steering, noise.derived(seed, 1), temperature, bias, steps, first_step)]
+    row_seed = noise.derived(seed, 1)
+    return _best_of(model, points, steering, row_seed, temperature, bias, steps, first_step, early=early)
 
 
 def _steps_left(length_beats: float, windows: int, config: ModelConfig) -> int:
@@ -187,27 +208,46 @@ def _best_of(
     first_step: int = 0,
     *,
     judged: bool = False,
+    early: Callable[[WindowTokens], None] | None = None,
 ) -> WindowTokens:
     """One window at one of the points (Z,). With `surprise` it is the candidate that the knob takes; `judged`, the one
     that the judge does, which has to read them all first and takes as long as everything else; else the first at which
-    the first `steps` have a note (the last one if none has).
+    the first `steps` have a note (the last one if none has). Where no more than those will be played, and nobody reads
+    the window as a whole, it ends with their bar.
+
+    Of a long window the first bars say which candidate it is to be, and the others are not decoded to their end; those
+    first bars go to `early` before the rest is decoded.
     """
     seeds = (noise.derived(seed, attempt) for attempt in range(len(ANEW)))
+    by = min(steps, _CHOSEN_BY_STEPS)
+    judged = judged and steering.surprise is None
     if steering.surprise is not None or judged:
         few, row_seeds = list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES))
-        z = torch.stack([_offset(point, steering) for point in few])
-        rows = WindowDecode(model, z, row_seeds, temperature, bias).run()
-        onsets = onsets_wanted(steering.hold, first_step, min(steps, model.config.steps))
-        odds = None
-        if steering.surprise is None:
-            odds = _chances_to_be_taken(model, [row.window for row in rows], seed)
-        best = chosen(rows, steering.surprise, model.config, steps, onsets, odds)
-        return rows[best].window
+        decode = WindowDecode(model, torch.stack(few), row_seeds, temperature, bias)
+        rows = decode.run(None if judged else by)
+        onsets = onsets_wanted(steering.hold, first_step, min(by, model.config.steps))
+        odds = _chances_to_be_taken(model, [row.window for row in rows], seed) if judged else None
+        best = chosen(rows, steering.surprise, model.config, by, onsets, odds)
+        decode.keep(best)
+        return _to_the_end(decode, rows[best].window, by, steps, early)
     for point, row_seed in zip(points, seeds, strict=False):
-        window = decode_point(model, _offset(point, steering), row_seed, temperature, bias).window
+        decode = WindowDecode(model, point[None], [row_seed], temperature, bias)
+        window = decode.run(by)[0].window
+        window = _to_the_end(decode, window, by, steps, early if is_heard(window, model.config, by) else None)
         if is_heard(window, model.config, steps):
             break
     return window
+
+
+def _to_the_end(
+    decode: WindowDecode, begun: WindowTokens, by: int, steps: int, early: Callable[[WindowTokens], None] | None
+) -> WindowTokens:
+    """The window of a decode with one row whose first `by` steps are there."""
+    if steps <= by or decode.done:
+        return begun
+    if early is not None:
+        early(begun)
+    return decode.run(steps)[0].window
 
 
 def _chances_to_be_taken(model: CompiledModel, windows: Sequence[WindowTokens], seed: int) -> list[float]:
@@ -255,7 +295,7 @@ def reconstruct_bars(
     for index in range(len(source.windows)):
         row_seed = noise.derived(seed, index)
         white = torch.from_numpy(noise.normal(row_seed, noise.LATENT, model.config.latent_size))
-        z = _offset(source.means[index] + source.spreads[index] * white, steering)
+        z = source.means[index] + source.spreads[index] * white
         bias = steered_bias(steering, (), model.config, source.frame, index * model.config.steps)
         windows.append(decode_point(model, z, row_seed, temperature, bias).window)
     return to_bars(windows, source.frame, model.config, bars.length)

@@ -17,8 +17,8 @@ from torch import Tensor
 from bridge.model.nets.config import TRIO_PARTS, ModelConfig
 from bridge.model.playing.framing import Frame, to_windows
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, PITCHES, Ints
-from bridge.music.harmony import DRUM_PART, bound
-from bridge.music.notes import STEP_BEATS, Bars, Note, in_order, repeated_to
+from bridge.music.harmony import bound
+from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, in_order, repeated_to
 
 FORBIDDEN = -1e9
 _Group = list[Note]

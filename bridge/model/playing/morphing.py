@@ -61,7 +61,6 @@ _TWO_BARS = 32  # in steps
 _MAX_BEATS = 16 * BEATS_PER_BAR
 _MIDDLE = (0.5, 0.0)
 _PLACES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
-_Pause = Callable[[], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +91,10 @@ def prepare_morph(
     seed: int,
     temperature: float,
     steering: Steering = PLAIN,
-    at_every_beat: Callable[[], None] | None = None,
 ) -> Morph:
     """Encode two corners (a, b) or four (a, b, c, d) and decode what lies between them.
 
-    `temperature` is the voice's; the contract's scaling is done here. `at_every_beat` is called between the beats of
-    the decode: a turn of a knob gives way there.
+    `temperature` is the voice's; the contract's scaling is done here.
 
     Raises:
         ValueError: not two or four corners, or a corner without notes.
@@ -118,7 +115,7 @@ def prepare_morph(
         long = max(count * config.stream_steps // _TWO_BARS, 3 if config.part == "drums" else 1)
         side = np.linspace(0.0, 1.0, next(n for n, most in _PAD_PLACES if long <= most)).tolist()
         places, field = [(x, y) for y in side for x in side if (x, y) not in _PLACES], _pad
-    rows = _decode(model, encoded, places, seed, temperature, biases, steering.latent_offset, at_every_beat)
+    rows = _decode(model, encoded, places, seed, temperature, biases)
     fields = []
     for index, made in enumerate(rows):
         ends = [_allowed(e.windows[index], biases[index], config) for e in encoded]
@@ -180,7 +177,7 @@ def interpolated(
     ends = [(0.0, 0.0), (1.0, 0.0)]
     config, frame = model.config, morph.encoded[0].frame
     biases = [steered_bias(steering, (), config, frame, i * config.steps) for i in range(len(morph.fields))]
-    decoded = _decode(model, morph.encoded, ends, seed, temperature, biases, steering.latent_offset, None)
+    decoded = _decode(model, morph.encoded, ends, seed, temperature, biases)
     loops = []
     for index in range(steps):
         x = index / (steps - 1)
@@ -205,8 +202,6 @@ def _decode(
     seed: int,
     temperature: float,
     plain: Sequence[Tensor],
-    offset: Tensor | None,
-    at_every_beat: _Pause,
 ) -> list[list[Decoded]]:
     """For each window of the loop the windows decoded at each of the places, all in one batch."""
     config, count = model.config, len(encoded[0].windows)
@@ -220,10 +215,7 @@ def _decode(
         points.append(on_the_way)
         biases.append(_leaning(encoded, index, places, plain[index], config))
         seeds += [row_seed] * len(places)
-    z = torch.cat(points)
-    if offset is not None:
-        z = z + offset
-    rows = WindowDecode(model, z, seeds, heat, torch.cat(biases)).run(at_every_beat)
+    rows = WindowDecode(model, torch.cat(points), seeds, heat, torch.cat(biases)).run()
     return [rows[index * len(places) : (index + 1) * len(places)] for index in range(count)]
 
 

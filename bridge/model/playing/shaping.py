@@ -25,7 +25,7 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE
 from bridge.model.playing.decoding import WindowDecode
 from bridge.model.playing.encoding import Encoded, encode_bars
-from bridge.model.playing.framing import WindowTokens, as_tensors, to_bars
+from bridge.model.playing.framing import WindowTokens, as_tensors, filled, to_bars
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
@@ -44,7 +44,6 @@ _TWO_BARS = 32  # in steps
 _STAY_NATS = 3.5
 _OCTAVE = 12
 _KEPT = 128
-_Pause = Callable[[], None] | None
 _Stage = TypeVar("_Stage", "list[list[WindowTokens]]", "list[AnyField]")
 
 
@@ -80,10 +79,9 @@ def shaped(
     shape: Shape,
     temperature: float,
     steering: Steering = PLAIN,
-    at_every_beat: _Pause = None,
 ) -> Bars:
     """`bars` with the knobs of `shape` turned; the same bars when all are at 0. `temperature` is the voice's: what is
-    decoded takes the contract's share of it, as a morph does. `at_every_beat`: see `WindowDecode.run`.
+    decoded takes the contract's share of it, as a morph does.
 
     Raises:
         ValueError: an attribute or a latent direction that the model does not have.
@@ -98,7 +96,7 @@ def shaped(
     wanted = dict(shape.attributes)
     moved = bars
     if shape.latents or wanted.keys() - {"register"}:
-        room = _Room(model, encode_bars(model, bars), steering, temperature * MORPH_TEMPERATURE, at_every_beat)
+        room = _Room(model, encode_bars(model, bars), steering, temperature * MORPH_TEMPERATURE)
         windows = room.moved(shape)
         if not _same(windows, room.own.windows):
             made = to_bars(windows, room.own.frame, config, bars.length)
@@ -109,13 +107,12 @@ def shaped(
 class _Room:
     """What all stages of one request share."""
 
-    def __init__(
-        self, model: CompiledModel, own: Encoded, steering: Steering, temperature: float, pause: _Pause
-    ) -> None:
+    def __init__(self, model: CompiledModel, own: Encoded, steering: Steering, temperature: float) -> None:
         config = model.config
         count = len(own.windows)
         self.own = own
-        self._model, self._temperature, self._pause = model, temperature, pause
+        self._model, self._temperature = model, temperature
+        self._heard = round(own.bars.length / STEP_BEATS) if count == 1 else None
         self._plain = [steered_bias(steering, (), config, own.frame, i * config.steps) for i in range(count)]
         digest = hashlib.blake2b(digest_size=16)
         for bias in self._plain:
@@ -199,9 +196,9 @@ class _Room:
         means = self._means(windows)
         z = (means[:, None] + offsets[None]).flatten(0, 1)
         all_seeds = [noise.derived(w, seed) for w in range(len(windows)) for seed in seeds]
-        rows = WindowDecode(self._model, z, all_seeds, self._temperature, torch.cat(biases)).run(self._pause)
-        each = len(offsets)
-        return [[row.window for row in rows[w * each : (w + 1) * each]] for w in range(len(windows))]
+        rows = WindowDecode(self._model, z, all_seeds, self._temperature, torch.cat(biases)).run(self._heard)
+        made, each = [filled(row.window, self._model.config) for row in rows], len(offsets)
+        return [made[w * each : (w + 1) * each] for w in range(len(windows))]
 
     def _means(self, windows: list[WindowTokens]) -> Tensor:
         """Where windows lie (W, Z)."""

@@ -61,15 +61,12 @@ class Steering:
 
     `pitch_classes` (of 12) are those of the session's key, in sounding pitch; None: the key of what is gone on from.
     `binding` says how strictly; `mode` is the key's to be found, where `hard` binds and there is none yet.
-    `latent_offset` (Z,) is added to every point in the latent space. `bias` (T, C) is added to whatever else there is.
     `lean`, `hold` and `lock` are what to lean on and what to keep. `surprise` (0 to 1): of several candidates the
     plainer or the bolder; None: there is only one.
     """
 
     pitch_classes: frozenset[int] | None = None
     binding: Binding = "soft"
-    latent_offset: Tensor | None = None
-    bias: Tensor | None = None
     mode: str = "major"
     lean: Lean | None = None
     hold: Hold | None = None
@@ -179,11 +176,10 @@ def _steered_trio(
         before = [x[part] for x in apart]
         alone = steering.binding == "soft" and mine.part != "drums" and any(held_classes(before))
         classes = steering.pitch_classes if alone else together
-        own = replace(steering, pitch_classes=classes, hold=hold, lock=lock, bias=None)
+        own = replace(steering, pitch_classes=classes, hold=hold, lock=lock)
         bias = steered_bias(own, before, mine, frame.of_part(part, config), first_step, in_trio=True)
         stream[:, part, :, : mine.classes] = bias.reshape(config.bars, STEPS_PER_BAR, -1)
-    whole = stream.reshape(config.stream_steps, config.classes)
-    return whole if steering.bias is None else whole + steering.bias
+    return stream.reshape(config.stream_steps, config.classes)
 
 
 def _trio_set(apart: Sequence[Sequence[WindowTokens]], config: ModelConfig, frame: Frame) -> frozenset[int] | None:
@@ -209,9 +205,9 @@ def steered_bias(
     in_trio: bool = False,
 ) -> Tensor:
     """The whole bias (T, C) of the window that begins at `first_step` of bars made of `windows`, or `going_on` from
-    them (none: new ones): key, register, what they lean on and what they keep, the caller's own. Of a trio that of the
-    stream (3T, C), in which each part is steered as one `in_trio`. The windows' own key, where no other binds, does so
-    as far as they kept to it.
+    them (none: new ones): key, register, what they lean on and what they keep. Of a trio that of the stream (3T, C), in
+    which each part is steered as one `in_trio`. The windows' own key, where no other binds, does so as far as they kept
+    to it.
     """
     if config.part == "trio":
         return _steered_trio(steering, windows, config, frame, first_step)
@@ -230,4 +226,4 @@ def steered_bias(
     forced = forced_bias(steering.hold, steering.lock, config, frame, first_step)
     if forced is not None:
         bias = bias + forced
-    return bias if steering.bias is None else bias + steering.bias
+    return bias

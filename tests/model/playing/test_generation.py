@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from tests_model_songs import beat_of, tune
+from small_songs import beat_of, tune
 
 from bridge.model.playing import generation
 from bridge.model.playing.encoding import encode_bars
+from bridge.model.playing.framing import transposed
 from bridge.model.playing.steering import Steering
 from bridge.music.notes import Bars, Note, bars_fault
 
@@ -127,3 +128,9 @@ def test_the_cache_of_encoded_bars_changes_nothing(shipped):
     again = encode_bars(shipped, source)
     assert again is not first
     assert np.array_equal(first.means, again.means)
+
+
+def test_notes_moved_out_of_the_piano_come_back_by_octaves():
+    loop = Bars((Note(100, 0.0, 1.0, 90, 0), Note(24, 1.0, 1.0, 90, 0), Note(60, 2.0, 1.0, 90, 0)), 4.0)
+    assert [note.pitch for note in transposed(loop, 14).notes] == [102, 38, 74]
+    assert [note.pitch for note in transposed(loop, -19).notes] == [81, 29, 41]

@@ -52,6 +52,36 @@ def test_sampling_fills_the_length_asked_for_and_repeats_itself_by_seed(model):
     assert sample_bars(model, 4, 3, 1.0).length == 16.0
 
 
+@pytest.mark.parametrize("surprise", [None, 0.35])
+def test_the_first_bars_are_told_early_and_are_those_that_come(model, surprise):
+    source, steering, told = sample_bars(model, 16, 4, 1.0), Steering(surprise=surprise), []
+    whole = continue_bars(model, source, 16, 3, 1.0, steering, told.append)
+    assert whole == continue_bars(model, source, 16, 3, 1.0, steering)
+    (first,) = told
+    assert first.length == 64.0
+    assert first.notes
+    assert max(note.end for note in first.notes) <= 8.0
+    starts = [[(n.pitch, n.start, n.part) for n in loop.notes if n.start < 7.8] for loop in (first, whole)]
+    assert starts[0] == starts[1]
+
+
+def test_a_new_loop_is_told_early_too(model):
+    steering, told = Steering(surprise=0.35), []
+    whole = sample_bars(model, 16, 3, 1.0, steering, told.append)
+    assert whole == sample_bars(model, 16, 3, 1.0, steering)
+    assert {(n.pitch, n.start) for n in told[0].notes if n.start < 7.8} <= {(n.pitch, n.start) for n in whole.notes}
+
+
+def test_no_more_of_a_long_window_is_decoded_than_is_played(model, monkeypatch):
+    decoded = []
+    advance = WindowDecode.advance
+    monkeypatch.setattr(WindowDecode, "advance", lambda self, steps: (decoded.append(steps), advance(self, steps))[1])
+    made = sample_bars(model, 16, 3, 1.0)
+    decoded.clear()
+    assert continue_bars(model, made, 3, 5, 1.0).length == 12.0
+    assert sum(decoded) == 3 * STEPS_PER_BAR * len(model.config.parts)
+
+
 def test_going_on_varying_and_reconstructing(model):
     made = sample_bars(model, 16, 3, 1.0)
     for again in (continue_bars(model, made, 16, 5, 1.0), reconstruct_bars(model, made, 5, 1.0)):

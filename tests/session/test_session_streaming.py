@@ -1,0 +1,130 @@
+"""Long bars sound from their first ones on, while the others are decoded; nobody hears of them before all are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from session_room import Room
+
+from bridge import messages
+
+FIRST = [(60, 0.0, 1.0, 90, 0)]
+ALL = [*FIRST, (62, 40.0, 1.0, 90, 0)]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    room = Room(tmp_path)
+    room.ask("scale", how="off")
+    return room
+
+
+def begin(room: Room) -> tuple[int, messages.Launch]:
+    """Sixteen bars are asked for, and their first ones are there."""
+    room.ask("sample", bars=16)
+    job = room.engine.take(messages.Generate)[-1]
+    room.session.from_engine(messages.Begun(job.job, 64.0, FIRST))
+    return job.job, room.player.take(messages.Launch)[-1]
+
+
+def told(room: Room) -> list[str]:
+    """What clients have heard of the bars, in order."""
+    said = [address for address, _ in room.words.said if "/bars/" in address or address.endswith(("launched", "error"))]
+    room.words.said.clear()
+    return said
+
+
+def test_the_first_bars_are_launched_and_the_rest_takes_their_place(room: Room) -> None:
+    job, launch = begin(room)
+    assert (launch.length_beats, [row[0] for row in launch.notes]) == (64.0, [60])
+    room.session.from_player(messages.Scheduled("melody", launch.id, 0.0))
+    room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
+    assert told(room) == [], "a client counts on all of the bars"
+    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    (rest,) = room.player.take(messages.Reshape)
+    assert (rest.id, rest.new_id, [row[0] for row in rest.notes]) == (launch.id, launch.id, [60, 62])
+    assert told(room) == ["/melody/bars/begin", "/melody/bars/notes", "/melody/bars/end", "/melody/launched"]
+    assert room.voice.sounding.id == launch.id
+    assert len(room.voice.sounding.bars.notes) == 2
+    assert room.voice.history.ids == [launch.id]
+    assert len(room.session.stage.archive.load("melody", launch.id).bars.notes) == 2
+    assert room.engine.ahead, "what may be asked for next is made ready"
+
+
+def test_bars_that_wait_for_their_boundary_are_whole_by_then(room: Room) -> None:
+    job, launch = begin(room)
+    room.session.from_player(messages.Scheduled("melody", launch.id, 4.0))
+    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    assert told(room) == ["/melody/bars/begin", "/melody/bars/notes", "/melody/bars/end"]
+    room.session.from_player(messages.Launched("melody", launch.id, 4.0, 4.0))
+    assert told(room) == ["/melody/launched"]
+    assert len(room.voice.sounding.bars.notes) == 2
+
+
+def test_a_player_that_answers_late_changes_nothing(room: Room) -> None:
+    job, launch = begin(room)
+    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    assert told(room) == []
+    room.session.from_player(messages.Scheduled("melody", launch.id, 0.0))
+    room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
+    assert told(room)[-1] == "/melody/launched"
+    assert len(room.voice.sounding.bars.notes) == 2
+
+
+def test_bars_called_off_in_between_are_kept_and_do_not_sound(room: Room) -> None:
+    job, launch = begin(room)
+    room.ask("undo")
+    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    for _ in range(2):
+        if room.voice.pending is not None:
+            room.ask("undo")
+    assert room.session.stage.archive.has("melody", launch.id)
+    room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
+    assert room.voice.sounding is None
+    assert room.player.take(messages.ClearVoice), "the player is told what the client was told"
+
+
+def test_clear_in_between_forgets_them(room: Room) -> None:
+    job, _ = begin(room)
+    room.ask("clear")
+    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    assert room.player.take(messages.Reshape) == []
+    assert room.voice.present is None
+    assert told(room) == []
+
+
+def test_a_decode_that_fails_on_the_way_leaves_what_sounds(room: Room) -> None:
+    job, launch = begin(room)
+    room.session.from_player(messages.Scheduled("melody", launch.id, 0.0))
+    room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
+    room.session.from_engine(messages.JobFailed(job, 7, "out of memory"))
+    assert told(room) == [
+        "/melody/bars/begin", "/melody/bars/notes", "/melody/bars/end", "/melody/launched", "/error",
+    ]  # fmt: skip
+    assert room.voice.sounding.id == launch.id
+    room.new_loop()
+
+
+def test_an_engine_that_ends_on_the_way_is_asked_again_and_launches_nothing_twice(room: Room) -> None:
+    _, launch = begin(room)
+    room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
+    room.session.engine_gone()
+    for model in ("melody-2bar", "drums-2bar"):
+        room.session.from_engine(messages.ModelState(model, True, "ready"))
+    job = room.engine.take(messages.Generate)[-1].job
+    room.session.from_engine(messages.Begun(job, 64.0, FIRST))
+    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    assert room.player.take(messages.Launch) == []
+    assert len(room.player.take(messages.Reshape)) == 1
+    assert room.voice.sounding.id == launch.id
+
+
+def test_what_a_hard_key_is_to_be_taken_from_is_waited_for(room: Room) -> None:
+    room.ask("scale", how="hard")
+    room.ask("sample", bars=16)
+    job = room.engine.take(messages.Generate)[-1]
+    room.session.from_engine(messages.Begun(job.job, 64.0, FIRST))
+    assert room.player.take(messages.Launch) == []
+    room.session.from_engine(messages.Generated(job.job, 64.0, ALL, 1.0))
+    assert len(room.player.take(messages.Launch)) == 1
