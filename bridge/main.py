@@ -66,7 +66,7 @@ class Bridge:
             loop, token, on_record=self._from_player, on_open=self._player_came, on_gone=self._player_gone
         )
         self._engine = PeerLink(
-            loop, token, on_record=self._from_engine, on_open=lambda: None, on_gone=self._engine_gone
+            loop, token, on_record=self._from_engine, on_open=self._engine_came, on_gone=self._engine_gone
         )
         self._address: tuple[str, int] = (init["osc"]["host"], init["osc"]["port"])
         self._server = OscServer(
@@ -164,7 +164,13 @@ class Bridge:
     def _warm_groove(self) -> None:
         from bridge.music import groove  # here, because numba takes longer to import than the first answer may
 
-        groove.warm_up()
+        try:
+            groove.warm_up()
+        except Exception as fault:  # the thread's boundary: that the bridge never gets ready must have a reason
+            log.exception("compiling the groove kernels")
+            reason = f"{type(fault).__name__}: {fault}"
+            tell({"say": f"the groove kernels cannot be compiled ({reason}): no bars can be played"})
+            return
         gc.freeze()  # what numba brought stays: looking through all of it took 0.2 s, in the middle of a song
         self._loop.call_soon_threadsafe(self._groove_warm)
 
@@ -181,6 +187,9 @@ class Bridge:
     def _player_gone(self) -> None:
         self._session.player_gone()
         self._tell_ready()
+
+    def _engine_came(self) -> None:
+        self._session.engine_came()
 
     def _engine_gone(self) -> None:
         self._session.engine_gone()

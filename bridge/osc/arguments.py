@@ -206,7 +206,7 @@ def _note(row: Sequence[object], length_beats: float) -> NoteRow:
 def _chord(row: Sequence[object], length_beats: float) -> ChordRow:
     beat = _float("beat", row[0], 0.0, length_beats)
     root = _int("root", row[1], 0, 11)
-    quality = row[2]
+    quality = "7" if type(row[2]) is int and row[2] == 7 else row[2]  # that is how Max sends a bare 7
     if type(quality) is not str:
         raise _wrong_type("quality", quality, "a string")
     if quality not in QUALITIES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bridge import limits
+from bridge import limits, whole_file
 from bridge.osc.arguments import QUALITIES, Argument
 from bridge.osc.routes import ERROR_CODES, EVENTS, ROUTES, VOICE, Route
 
@@ -80,4 +80,4 @@ def _bounds(spec: Argument) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8", newline="\n")
+    whole_file.write(PAGE, page())

@@ -181,7 +181,8 @@ _VOICE_BARS: Final = (
     Route(VOICE, "clear", "Forget loop, pending bars and seed, not the history."),
     Route(VOICE, "undo", "Back through the bars of this voice; pending bars are cancelled first."),
     Route(VOICE, "redo", "Forth again."),
-    Route(VOICE, "recall", "Bring back any bars of this voice, from earlier sessions of the folder too.",
+    Route(VOICE, "recall", "Bring back any bars of this voice, from earlier sessions of the folder too. Where the "
+          "key binds hard, they are bound as they are played.",
           (_int("id", 1, _INT32_MAX),), _BARS_COMING, "/melody/recall 12"),
     Route(VOICE, "random_seed", "After it and `clear`, the same requests give the same notes.",
           (_int("seed", -_INT32_MAX - 1, _INT32_MAX),), example="/melody/random_seed 1"),
@@ -215,7 +216,8 @@ _VOICE_KNOBS: Final = (
           "bars sound as they are).",
           (_choice("how", "off", "soft", "hard"),), example="/melody/scale hard"),
     Route(VOICE, "hold",
-          "What new bars keep of the present loop: its rhythm (onsets and durations), or its pitches in their order.",
+          "What new bars (`next`, `sample`, `vary`) keep of the present loop: its rhythm (onsets and durations), or "
+          "its pitches in their order.",
           (_choice("what", "rhythm", "pitch", "none"),), example="/melody/hold rhythm"),
     Route(VOICE, "lock", "A bar of the loop (from 0) stays as it is, whatever is generated; `clear` unlocks.",
           (_int("bar", 0, MAX_BARS - 1), _truth("on")), example="/melody/lock 0 1"),
@@ -228,10 +230,12 @@ _VOICE_KNOBS: Final = (
     Route(VOICE, "gate",
           "Length of notes: at 0.9 as they are written (stored notes as they were stored), at 0.45 half of that; "
           "drums: no effect.", (_float("gate", 0.1, 1.1),), example="/melody/gate 0.9"),
-    Route(VOICE, "fill", "A fill in the bar to come (drums): that bar once, under the same id; the loop returns.",
+    Route(VOICE, "fill", "A fill in the bar to come (drums): that bar once, under the same id; the loop returns. "
+          "Error 4 where that bar is locked.",
           answers="bars/begin, bars/notes, bars/end with the fill in them, and again without it"),
     Route(VOICE, "fill_every",
-          "A fill in the last of so many bars of the song, again and again (drums); 0: off.", (_int("bars", 0, 64),),
+          "A fill in the last of so many bars of the song, again and again (drums), but in no locked bar; 0: off.",
+          (_int("bars", 0, 64),),
           example="/drums/fill_every 4"),
     Route(VOICE, "swing", "Where every second step of the grid starts in its pair; nothing on triplet grids.",
           (_float("swing", 50, 75, "per cent"),), example="/melody/swing 58"),
@@ -290,5 +294,6 @@ EVENTS: Final[tuple[Event, ...]] = (
           "which beat (-1: none) and for how many beats."),
     Event("/VOICE/late", "id:i ms:f", "They missed their boundary; the old loop goes round once more."),
     Event("/VOICE/state", "key:s value ...",
-          "Keys and values in turn, after changes, at most 20 a second, the last value always."),
+          "Keys and values in turn, after changes, at most 20 a second, the last value always. `muted` is 1 when all "
+          'parts are; `muted_parts` says which are ("0 2").'),
 )  # fmt: skip

@@ -21,9 +21,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.music.harmony import DRUM_PART
 from bridge.music.metre import fitted
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, in_order
+from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
 from bridge.session.loops import Loop, Recipe, bars_to_json
 from bridge.session.stage import Stage
@@ -32,7 +32,6 @@ from bridge.session.voice import Voice
 NOBODY = "none"
 _NEW_BARS = ("next", "sample", "vary")
 _BETWEEN = ("morph", "xy")
-_KEEPS_START = ("now", "step", "beat")
 
 
 def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def recipe_of(
     """What a request for bars is made of when its turn has come: `next` with nothing to follow is `sample`."""
     material = () if op == "sample" or voice.newest is None else (voice.newest,)
     what = "sample" if op == "next" and not material else op
-    bend = kept_bend(stage, voice, what, start_expected(stage, voice, asked_ns, boundary))
+    bend = kept_bend(stage, voice, start_expected(stage, voice, asked_ns, boundary))
     bars, amount = args.get("bars", 0), args.get("amount", 0.0)
     return Recipe(what, voice.model, material, bars, stage.clock.bar_beats, amount, seed, bend)
 
@@ -80,19 +79,14 @@ def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     if harmony.tonic == TAKEN and "key" in recipe.bend:
         return {**recipe.bend["key"], "binding": voice.knobs.scale}
     own = harmony.tonic == TAKEN and harmony.source == voice.name
-    if own and (recipe.bend.get("free", False) or (recipe.op in _BETWEEN and voice.knobs.scale == "soft")):
+    if own and recipe.op in _BETWEEN and voice.knobs.scale == "soft":
         classes = None  # what lies between its own loops leans on them, not on the key of one of them
     return {"classes": classes, "binding": voice.knobs.scale, "mode": harmony.mode}
 
 
-def kept_bend(stage: Stage, voice: Voice, op: str, start_beats: float) -> dict[str, Any]:
-    """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known).
-
-    `free`: a sample of the only voice with pitches begins anew; no key that was taken from that voice binds it.
-    """
+def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
+    """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known)."""
     kept: dict[str, Any] = {}
-    if op == "sample" and stage.is_alone(voice):
-        kept["free"] = True
     present = voice.newest
     if voice.present is not None:
         present = fitted(voice.present.bars, voice.present.bar_beats, stage.clock.bar_beats)
@@ -209,7 +203,7 @@ def start_expected(stage: Stage, voice: Voice, arrival_ns: int, boundary: str = 
     if not clock.running:
         return 0.0
     beat, sounding = clock.beat_at(arrival_ns), voice.sounding
-    if launch in _KEEPS_START:
+    if launch in KEEPS_START:
         return clock.bar_line_at_or_before(beat) if sounding is None else voice.start_beats
     if launch == "loop" and sounding is not None:
         length = stage.length_of(sounding)

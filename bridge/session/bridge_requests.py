@@ -84,6 +84,15 @@ class BridgeRequests:
         if self._stage.panics:
             self._stage.outbox.reply(self._stage.panics.pop(0), "/bridge/panicked", n_notes)
 
+    def player_gone(self) -> None:
+        """The player has ended before it could say what it closed: the next one closes that, and nobody is answered
+        with the count of another's panic.
+        """
+        away = RefusedError(NOT_NOW, "the player ended meanwhile; the next one closes what was open")
+        for origin in self._stage.panics:
+            self._stage.refuse(origin, "/bridge/panic", away)
+        self._stage.panics.clear()
+
     # -- /clock ----------------------------------------------------------------------------------------------------
 
     def _refuse_if_followed(self, what: str) -> None:

@@ -12,6 +12,7 @@ import math
 from bridge.music.metre import fitted
 from bridge.music.notes import Bars, repeated_to
 from bridge.music.splice import with_bar
+from bridge.player.voice import KEEPS_START
 from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Recipe
 from bridge.session.outside import NOT_NOW, RefusedError, Request
@@ -19,7 +20,6 @@ from bridge.session.performer import Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import Fill, Voice
 
-_KEEPS_START = ("now", "step", "beat")
 _NEARLY = 1e-6
 
 
@@ -45,6 +45,9 @@ class Fills:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to play a fill in: ask for next or sample first")
         clock, now = self._stage.clock, self._stage.clock.beat_at(request.arrival_ns)
         start = clock.bar_line_at_or_before(now) + clock.bar_beats if clock.running else 0.0
+        loop, loop_start = _sounding_at(voice, start)
+        if loop is not None and self._is_locked(voice, loop, start, loop_start):
+            raise RefusedError(NOT_NOW, f"the bar to come is locked: a fill would change it (/{voice.name}/lock)")
         self._wanted[voice.name] = start, request
         self._make(voice, start, request)
 
@@ -60,6 +63,14 @@ class Fills:
 
     # -- time ------------------------------------------------------------------------------------------------------
 
+    def clock_moved(self, *, started: bool) -> None:
+        """The song starts, stops or goes on elsewhere: bars that come round again want their fills again. One that was
+        asked for is the first bar's while nothing plays, and of no bar once its own has been left behind.
+        """
+        self._made.clear()
+        if not started:
+            self._wanted.clear()
+
     def beat_came(self, beat: int) -> None:
         """A beat of the song: fills that are over give way to their loop, those of the next bar are made."""
         clock = self._stage.clock
@@ -70,7 +81,9 @@ class Fills:
             fill = voice.fill
             if fill is not None and not fill.from_beats - clock.bar_beats <= beat < fill.until_beats - _NEARLY:
                 self._end(voice)
-            wanted_at, request = self._wanted.get(voice.name, (-1.0, None))
+            wanted_at, request = self._wanted.get(voice.name, (math.inf, None))
+            if wanted_at < start - _NEARLY:  # it is heard now, or its bar is over
+                del self._wanted[voice.name]
             every = voice.knobs.fill_every
             if every and (number + 1) % every == 0:
                 address = f"/{voice.name}/fill_every"
@@ -90,6 +103,8 @@ class Fills:
         loop, loop_start = _sounding_at(voice, start_beats)
         if loop is None or not voice.is_drums or self._made.get(voice.name) == (start_beats, loop.id):
             return
+        if self._is_locked(voice, loop, start_beats, loop_start):
+            return
         self._made[voice.name] = start_beats, loop.id
         bar_beats = self._stage.clock.bar_beats
         bars = fitted(loop.bars, loop.bar_beats, bar_beats)
@@ -103,6 +118,11 @@ class Fills:
         self._composer.start_beside(
             voice, request, recipe, loop.id, lambda filled: self._play(voice, request, made, filled.bars)
         )
+
+    def _is_locked(self, voice: Voice, loop: Loop, start_beats: float, loop_start: float) -> bool:
+        """Whether the bar of the loop that sounds at a bar line is to stay as it is."""
+        into = (start_beats - max(0.0, loop_start)) % self._stage.length_of(loop)
+        return round(into / self._stage.clock.bar_beats) in voice.knobs.locked
 
     def _play(self, voice: Voice, request: Request, made: Fill, filled: Bars) -> None:
         loop = next((known for known in (voice.sounding, voice.pending) if known and known.id == made.loop_id), None)
@@ -130,7 +150,7 @@ def _sounding_at(voice: Voice, beats: float) -> tuple[Loop | None, float]:
     if pending is not None:
         handed = voice.handed.get(pending.id)
         starts = -1.0 if handed is None else handed.start_beats
-        soon = voice.knobs.launch in _KEEPS_START or 0.0 <= starts <= beats + _NEARLY
+        soon = voice.knobs.launch in KEEPS_START or 0.0 <= starts <= beats + _NEARLY
         if voice.sounding is None or soon:
             return pending, starts
     return voice.sounding, voice.start_beats

@@ -81,24 +81,26 @@ class Gestures:
             return
         gesture, request, pending = voice.gesture, voice.remake, voice.pending
         if gesture is not None and gesture.dirty:
-            gesture.dirty = False
+            gesture.dirty, turn = False, gesture.request
             self._composer.start_knob(
-                voice, gesture.request, gesture.recipe, gesture.loop_id, lambda loop: self._gesture_done(voice, loop)
+                voice, turn, gesture.recipe, gesture.loop_id, lambda loop: self._gesture_done(voice, turn, loop)
             )
         elif request is not None:
             voice.remake = None
             if pending is not None and pending.recipe is not None:
                 self._composer.start_knob(
-                    voice, request, pending.recipe, pending.id, lambda loop: self._pending_done(voice, loop)
+                    voice, request, pending.recipe, pending.id, lambda loop: self._pending_done(voice, request, loop)
                 )
 
-    def _gesture_done(self, voice: Voice, loop: Loop) -> None:
+    def _gesture_done(self, voice: Voice, turn: Request, loop: Loop) -> None:
         gesture = voice.gesture
+        voice.turn_ms = self._stage.ms_since(turn.arrival_ns)
         if gesture is not None and gesture.loop_id == loop.id:
             self._sound(voice, gesture, loop)
         self._pump(voice)
 
-    def _pending_done(self, voice: Voice, loop: Loop) -> None:
+    def _pending_done(self, voice: Voice, turn: Request, loop: Loop) -> None:
+        voice.turn_ms = self._stage.ms_since(turn.arrival_ns)
         if voice.pending is not None and voice.pending.id == loop.id:
             self._performer.replace_pending(voice, loop)
             if voice.gesture_events is not None:
@@ -132,11 +134,10 @@ class Gestures:
             if loop is None or (loop.id in voice.handed and not voice.handed[loop.id].confirmed):
                 continue  # bars that the player has not confirmed are announced when it does
             mine = gesture if gesture is not None and gesture.loop_id == loop.id else None
-            latency_ms = 0.0 if mine is None else (self._stage.timers.now_ns() - mine.request.arrival_ns) / 1e6
             waiting = voice.handed.get(loop.id)
             told_start = -1.0 if waiting is None else waiting.start_beats
             start = voice.start_beats if loop is voice.sounding else told_start
-            self._stage.announce_bars(voice, loop, start, latency_ms, None if mine is None else mine.request.origin)
+            self._stage.announce_bars(voice, loop, start, voice.turn_ms, None if mine is None else mine.request.origin)
 
     def _rest_later(self, voice: Voice) -> None:
         if voice.settle is not None:

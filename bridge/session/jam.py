@@ -13,12 +13,11 @@ from bridge.session.outside import Request
 from bridge.session.performer import Performer
 from bridge.session.responding import Responder
 from bridge.session.shadowing import Follower
-from bridge.session.stage import Stage
+from bridge.session.stage import Stage, leapt
 from bridge.session.turns import Band
 from bridge.session.voice import Voice
 
 OFF: Final = "off"
-_LEAP_BEATS: Final = 0.25  # a clock that is followed slides by less
 
 Jammer = Responder | Follower
 _KINDS: Final[dict[str, Callable[[Band, Voice, Request], Jammer]]] = {"respond": Responder, "follow": Follower}
@@ -80,7 +79,7 @@ class Jam:
                 self._jammers[voice.name] = _KINDS[voice.jam](self._band, voice, request)
         if before is None:
             return
-        moved = before.playing != state.playing or (state.playing and _leapt(before, state))
+        moved = before.playing != state.playing or leapt(before, state)
         if moved:
             self._listening.forget()
         for jammer in self._jammers.values():
@@ -97,9 +96,3 @@ class Jam:
         here = clock.beat_at(self._stage.timers.now_ns())
         line = clock.bar_line_at_or_after(here) if clock.running else -1.0
         self._stage.player.send(messages.RestVoice(voice.name, line))
-
-
-def _leapt(before: ClockState, after: ClockState) -> bool:
-    """Whether the song is elsewhere: two lines compared where the newer one begins."""
-    then = before.anchor_beats + (after.anchor_ns - before.anchor_ns) * before.tempo_bpm / 60e9
-    return abs(then - after.anchor_beats) > _LEAP_BEATS

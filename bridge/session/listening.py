@@ -10,10 +10,9 @@ from typing import Final
 
 from bridge import limits
 from bridge.messages import HeardRow
-from bridge.music.answering import DRUM_CHANNEL, Played, drum_phrase_of, phrase_of
+from bridge.music.answering import Played, drum_phrase_of, phrase_of
 from bridge.music.feel import STRAIGHT, Feel, feel_of
-from bridge.music.harmony import DRUM_PART
-from bridge.music.notes import Bars, in_order
+from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, Bars, in_order
 from bridge.session.voice import Voice
 
 PICK_UP_BEATS: Final = 0.25

@@ -42,6 +42,8 @@ class Loop:
     bar_beats: float = BEATS_PER_BAR
     """Of the metre they were made in; in another one they are fitted to it when they are handed to the player."""
 
+    unbound: bool = False
+    """They were not made in the session's key as it is: where that binds hard, they are bound as they are played."""
     unmoved: Bars | None = None
     """Where attributes and latent directions have moved them: what they were before."""
 
@@ -111,6 +113,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "recipe": recipe_to_json(loop.recipe),
         "feel": [loop.feel.swing, loop.feel.offset_beats],
         "bar_beats": loop.bar_beats,
+        "unbound": loop.unbound,
         "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
     }
 
@@ -124,4 +127,5 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     bar_beats = value.get("bar_beats", BEATS_PER_BAR)
     unmoved = value.get("unmoved")
     before = None if unmoved is None else bars_from_json(unmoved)
-    return Loop(value["id"], bars_from_json(value["bars"]), value["groove_seed"], recipe, feel, bar_beats, before)
+    bars, unbound = bars_from_json(value["bars"]), value.get("unbound", False)
+    return Loop(value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, unbound, before)

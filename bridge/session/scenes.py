@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from bridge import whole_file
 from bridge.session.gestures import Gestures
 from bridge.session.loops import bars_from_json, bars_to_json, loop_from_json, loop_to_json
 from bridge.session.outside import INSIDE, NO_SUCH, RefusedError, Request
@@ -38,11 +38,9 @@ class Scenes:
         scene: dict[str, Any] = {voice.name: _scene_of(voice) for voice in self._stage.voices.values()}
         scene[_SESSION] = {"harmony": self._stage.harmony.to_json()}
         path = self._folder / f"{name}.json"
-        beside = path.with_name(f".{name}.{os.getpid()}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(scene, separators=(",", ":")), encoding="utf-8")
-            beside.replace(path)
+            whole_file.write(path, json.dumps(scene, separators=(",", ":")))
         except OSError as fault:
             raise RefusedError(INSIDE, f"scene {name} cannot be kept: {fault}") from fault
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bridge.session.gestures import Gestures
 from bridge.session.outside import NOT_NOW, Outbox, Peer, RefusedError, Request, Throttle, Timers
 from bridge.session.performer import Performer
 from bridge.session.scenes import Scenes
-from bridge.session.stage import Clock, Stage
+from bridge.session.stage import Clock, Stage, leapt
 from bridge.session.voice import Knobs, Voice
 from bridge.session.voice_requests import VoiceRequests
 
@@ -49,6 +50,7 @@ class Session:
         self._folder = folder
         self._run = hashlib.sha256(token.encode()).hexdigest()[:16]
         self._engine_told: set[str] = set()
+        self._loaded_at_start = {settings["model"] for settings in voices.values()}
         self._groove_warm = False
         self._saves = Throttle(timers, _SAVES_PER_S, self.save)
         built = {name: _voice(name, settings) for name, settings in voices.items()}
@@ -71,7 +73,11 @@ class Session:
     def _equip(self, voice: Voice, timers: Timers) -> None:
         voice.state_events = Throttle(timers, limits.STATE_EVENTS_PER_S, lambda: self.stage.publish_state(voice))
         voice.gesture_events = Throttle(timers, limits.GESTURE_BARS_PER_S, lambda: self._gestures.announce(voice))
-        voice.groove_changes = Throttle(timers, _GROOVE_CHANGES_PER_S, lambda: self._performer.regroove(voice))
+        voice.groove_changes = Throttle(timers, _GROOVE_CHANGES_PER_S, lambda: self._groove_turned(voice))
+
+    def _groove_turned(self, voice: Voice) -> None:
+        voice.turn_ms = self.stage.ms_since(voice.groove_asked_ns)
+        self._performer.regroove(voice)
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
@@ -79,36 +85,30 @@ class Session:
         state = statefile.read(self._folder)
         same_run = state.get("run") == self._run
         self.stage.archive.skip_to(state.get("last_id", 0))
-        for name, kept in state.get("voices", {}).items():
-            voice = self.stage.voices.get(name)
-            if voice is None:
-                continue
-            try:
-                (voice.restore_all if same_run else voice.restore_kept)(kept)
-            except (
-                KeyError,
-                TypeError,
-                ValueError,
-                IndexError,
-                AttributeError,
-            ) as fault:  # edited by hand, or cut short
-                log.warning("state.json: what it holds of %s cannot be used (%r): starting it afresh", name, fault)
+        kept = state.get("voices", {})
+        for name, voice in self.stage.voices.items():
+            if name in kept:
+                self._restore_part(name, voice.restore_all if same_run else voice.restore_kept, kept[name])
         if same_run:
-            clock = self.stage.clock
-            clock.source, clock.tempo_bpm, clock.offset_ms, clock.offsets_ms = state["clock"]
-            if "harmony" in state:
-                self.stage.harmony.restore(state["harmony"])
+            self._restore_part("the clock", self.stage.clock.restore, state.get("clock"))
+            self._restore_part("the key and chords", self.stage.harmony.restore, state.get("harmony"))
         self.save()
+
+    @staticmethod
+    def _restore_part(name: str, restore: Callable[[Any], None], kept: object) -> None:
+        try:
+            restore(kept)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as fault:  # edited by hand, or cut short
+            log.warning("state.json: what it holds of %s cannot be used (%r): starting it afresh", name, fault)
 
     def save(self) -> None:
         """Write what outlives a restart."""
-        clock = self.stage.clock
         statefile.write(
             self._folder,
             {
                 "run": self._run,
                 "last_id": self.stage.archive.last_id,
-                "clock": [clock.source, clock.tempo_bpm, clock.offset_ms, clock.offsets_ms],
+                "clock": self.stage.clock.to_json(),
                 "harmony": self.stage.harmony.to_json(),
                 "voices": {name: voice.to_json() for name, voice in self.stage.voices.items()},
             },
@@ -170,7 +170,9 @@ class Session:
         if clock.awaiting_snapshot:
             clock.told = record
             return
-        old_bar_beats, clock.state = clock.bar_beats, record
+        before, old_bar_beats, clock.state = clock.state, clock.bar_beats, record
+        if before is not None and (before.playing != record.playing or leapt(before, record)):
+            self._voice_requests.fills.clock_moved(started=not before.playing)
         if clock.bar_beats != old_bar_beats:
             self._performer.metre_changed(old_bar_beats)
         if not record.followed:
@@ -209,11 +211,14 @@ class Session:
 
     def player_gone(self) -> None:
         """The player has ended; the supervisor starts another."""
+        self._bridge_requests.player_gone()
         self._tell_ready()
 
     def from_engine(self, record: object) -> None:
         """A record of the engine."""
         match record:
+            case messages.Begun():
+                self._composer.begun(record)
             case messages.Generated():
                 self._composer.generated(record)
             case messages.JobFailed():
@@ -221,9 +226,20 @@ class Session:
             case messages.ModelState():
                 self._model_told(record)
 
+    def engine_came(self) -> None:
+        """A connection to the engine is there. It loads the models of the config by itself; those that voices were
+        given since, or wait for, it is asked for.
+        """
+        voices = self.stage.voices.values()
+        wanted = [*(voice.model for voice in voices), *(voice.next_model for voice in voices if voice.next_model)]
+        for name in dict.fromkeys(wanted):
+            if name not in self._loaded_at_start:
+                self.stage.engine.send(messages.LoadModel(name))
+
     def engine_gone(self) -> None:
         """The engine has ended: no voice is ready until the next one is."""
         self._engine_told.clear()
+        self._composer.engine_gone()
         for voice in self.stage.voices.values():
             voice.model_ready = False
             self.stage.voice_changed(voice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from bridge import limits
 from bridge.messages import ClockState
@@ -20,6 +20,7 @@ from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
 from bridge.session.voice import Voice
 
 _NEARLY: Final = 1e-6
+_LEAP_BEATS: Final = 0.25  # a clock that is followed slides by less
 
 
 @dataclass
@@ -35,6 +36,21 @@ class Clock:
     state: ClockState | None = None
     told: ClockState | None = None
     awaiting_snapshot: bool = False
+
+    def to_json(self) -> list[Any]:
+        """The settings that outlive a restart of the bridge."""
+        return [self.source, self.tempo_bpm, self.offset_ms, self.offsets_ms]
+
+    def restore(self, kept: list[Any]) -> None:
+        """What `to_json` gave.
+
+        Raises:
+            TypeError, ValueError: it is not that; nothing has been changed.
+        """
+        source, tempo_bpm, offset_ms, offsets_ms = kept
+        known = float(tempo_bpm), float(offset_ms), {str(name): float(ms) for name, ms in offsets_ms.items()}
+        self.source = str(source)
+        self.tempo_bpm, self.offset_ms, self.offsets_ms = known
 
     @property
     def running(self) -> bool:
@@ -91,6 +107,12 @@ class Clock:
         return state.anchor_beats + (now_ns - state.anchor_ns) * state.tempo_bpm / 60e9
 
 
+def leapt(before: ClockState, after: ClockState) -> bool:
+    """Whether a song that plays is elsewhere: two lines compared where the newer one begins."""
+    then = before.anchor_beats + (after.anchor_ns - before.anchor_ns) * before.tempo_bpm / 60e9
+    return before.playing and after.playing and abs(then - after.anchor_beats) > _LEAP_BEATS
+
+
 @dataclass
 class Stage:
     """Everything the parts of a session work on."""
@@ -108,6 +130,10 @@ class Stage:
     panics: list[Origin] = field(default_factory=list)
     harmony: Harmony = field(default_factory=Harmony)
 
+    def ms_since(self, arrival_ns: int) -> float:
+        """How long ago a request arrived."""
+        return (self.timers.now_ns() - arrival_ns) / 1e6
+
     def next_order(self) -> int:
         """A rising number: requests are compared by it, never by the clock."""
         self.order += 1
@@ -119,7 +145,7 @@ class Stage:
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
             groove = replace(groove, swing=loop.feel.swing)
         if voice.knobs.scale == "hard" and self.harmony.classes is not None:
-            groove = replace(groove, scale=frozenset(self.harmony.classes))
+            groove = replace(groove, scale=frozenset(self.harmony.classes), binds_all=loop.unbound)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
         if fill is not None:
             return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
@@ -129,11 +155,6 @@ class Stage:
     def length_of(self, loop: Loop) -> float:
         """How long the loop is as it will sound, in beats."""
         return fitted_length(loop.bars.length, loop.bar_beats, self.clock.bar_beats)
-
-    def is_alone(self, voice: Voice) -> bool:
-        """Whether no other voice with pitches has bars or a seed."""
-        others = (other for other in self.voices.values() if other is not voice and not other.is_drums)
-        return all(other.newest is None and other.present is None for other in others)
 
     def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
         """Notes that the session's key may be taken from."""
@@ -216,6 +237,7 @@ class Stage:
             "mode": self.harmony.mode,
             "attributes": " ".join(f"{name} {amount:g}" for name, amount in sorted(knobs.attributes.items())),
             "latents": " ".join(f"{index} {value:g}" for index, value in sorted(knobs.latents.items())),
+            "muted_parts": " ".join(map(str, sorted(voice.muted_parts))),
         }
         return [item for pair in fields.items() for item in pair]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from bridge import whole_file
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+_PARTS: Final[dict[str, type]] = {"run": str, "last_id": int, "clock": list, "harmony": dict, "voices": dict}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -26,15 +28,16 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         log.warning("%s is of another version: going on without what it held", path)
         return {}
+    for part, kind in _PARTS.items():
+        if not isinstance(state.get(part, kind()), kind) or isinstance(state.get(part), bool):
+            log.warning("%s: %s = %.60r is of no use: going on without it", path, part, state.pop(part))
     return state
 
 
 def write(folder: Path, state: dict[str, Any]) -> None:
     """Replace the file in one step; a full disk is logged, never raised: the music goes on."""
     path = folder / "state.json"
-    beside = path.with_name(f".state.{os.getpid()}.part")
     try:
-        beside.write_text(json.dumps({"format": FORMAT, **state}, separators=(",", ":")), encoding="utf-8")
-        beside.replace(path)
+        whole_file.write(path, json.dumps({"format": FORMAT, **state}, separators=(",", ":")))
     except OSError as fault:
         log.error("%s cannot be written: %s", path, fault)

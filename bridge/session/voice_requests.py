@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bridge import limits, messages
+from bridge.family import MODEL_PARTS
 from bridge.music.notes import Bars, bars_fault
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
@@ -91,8 +93,9 @@ class VoiceRequests:
             recipe = recipe_of(self._stage, voice, op, request.args, seed, request.arrival_ns, boundary)
             voice.bars_asked = recipe.bars or voice.bars_asked
             self._composer.start_click(
-                voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary)
-            )
+                voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary),
+                lambda loop: self._first_bars(voice, request, loop, boundary),
+            )  # fmt: skip
 
         self._composer.in_order(voice, request, start)
 
@@ -103,10 +106,19 @@ class VoiceRequests:
             self._composer.make_ready(voice, recipe_of(self._stage, voice, "next", args, voice.next_seed(), now_ns))
 
     def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
-        self._gestures.settle(voice)
         self._follow(voice, loop.source, order)
-        self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
+        if self._performer.complete(voice, loop, request.origin):
+            if voice.sounding is loop:
+                self.make_ready(voice)
+        else:
+            self._gestures.settle(voice)
+            self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
         self._stage.voice_changed(voice)
+
+    def _first_bars(self, voice: Voice, request: Request, loop: Loop, boundary: str) -> None:
+        """The first of long bars: they can begin to sound while the others are decoded."""
+        self._gestures.settle(voice)
+        self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary, whole=False)
 
     def _follow(self, voice: Voice, bars: Bars, order: int) -> None:
         if order > voice.newest_order:
@@ -208,6 +220,7 @@ class VoiceRequests:
     def _set_groove(self, voice: Voice, request: Request) -> None:
         (value,) = request.args.values()
         setattr(voice.knobs, request.verb, value)
+        voice.groove_asked_ns = request.arrival_ns
         if voice.groove_changes is not None:
             voice.groove_changes.trigger()
 
@@ -313,7 +326,7 @@ class VoiceRequests:
         self._gestures.settle(voice)
         self._follow(voice, loop.source, self._stage.next_order())
         self._stage.heard(voice, loop.bars)
-        self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+        self._performer.launch(voice, replace(loop, unbound=True), request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)
 
     # -- the rest --------------------------------------------------------------------------------------------------
@@ -328,22 +341,11 @@ class VoiceRequests:
         name = request.args["name"]
         if name not in MODEL_PARTS:
             raise RefusedError(NO_SUCH, f"no model {name}: there are {', '.join(MODEL_PARTS)}")
-        if MODEL_PARTS[name] != len(voice.channels):
-            raise RefusedError(
-                NOT_NOW, f"{name} has {MODEL_PARTS[name]} part(s), {voice.name} has {len(voice.channels)}"
-            )
+        if len(MODEL_PARTS[name]) != len(voice.channels):
+            fit = [known for known, parts in MODEL_PARTS.items() if len(parts) == len(voice.channels)]
+            found = f"{name} has {len(MODEL_PARTS[name])} part(s), {voice.name} has {len(voice.channels)}"
+            raise RefusedError(NOT_NOW, f"{found}: expected {' or '.join(fit)}")
         if not self._stage.engine.connected:
             raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
         voice.next_model, voice.model_asked = name, request
         self._stage.engine.send(messages.LoadModel(name))
-
-
-#: Contract section 1: the models there are, and how many parts each plays.
-MODEL_PARTS = {
-    "melody-2bar": 1,
-    "bass-2bar": 1,
-    "drums-2bar": 1,
-    "melody-16bar": 1,
-    "drums-16bar": 1,
-    "trio-16bar": 3,
-}

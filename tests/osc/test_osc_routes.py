@@ -34,6 +34,7 @@ VALID = [
         (8.0, 0.0, 9, "min", 4, 5, "maj"),
         {"length": 8.0, "chords": [(0.0, 9, "min"), (4.0, 5, "maj")]},
     ),
+    ("/bridge/chords", (4.0, 0.0, 0, 7), {"length": 4.0, "chords": [(0.0, 0, "7")]}),
     *(("/bridge/chords", (4.0, 0.0, 0, q), {"length": 4.0, "chords": [(0.0, 0, q)]}) for q in QUALITIES),
     ("/clock/source", ("auto",), {"source": "auto"}),
     ("/clock/source", ("internal",), {"source": "internal"}),

@@ -84,12 +84,41 @@ def test_voices_asked_in_one_breath_share_the_key_of_the_first(room: Room) -> No
     assert [launch.voice for launch in room.player.take(messages.Launch)] == ["bass"]
 
 
-def test_a_lone_voice_begins_anew_and_clear_sets_its_key_free(room: Room) -> None:
+def test_the_key_of_the_first_bars_stays_until_clear_sets_it_free(room: Room) -> None:
     loop_of(room, "melody", A_MAJOR)
-    assert loop_of(room, "melody").bend["key"]["classes"] is None
+    assert loop_of(room, "melody").bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11]
     assert room.session.stage.harmony.source == "melody"
     room.ask("clear")
     assert state(room)["key"] == -1
+
+
+def test_bars_that_give_a_hard_key_are_bound_by_it_themselves(room: Room) -> None:
+    """Which key it is says the whole of their notes, once they are all there."""
+    room.ask("scale", how="hard")
+    room.ask("sample", "melody")
+    answer(room, [*A_MAJOR, (65, 7.5, 0.25, 90, 0)])
+    played = {row[0] % 12 for row in room.player.take(messages.Launch)[-1].notes}
+    assert played <= {1, 2, 4, 6, 8, 9, 11}
+
+
+def test_bars_brought_back_are_bound_by_a_hard_key_and_kept_as_they_were(room: Room) -> None:
+    room.ask("scale", how="off")
+    loop_of(room, "melody", [(62, 0.0, 1.0, 90, 0), (64, 1.0, 1.0, 90, 0)])
+    first = room.session.stage.voices["melody"].present.id
+    bridge(room, "key", tonic=1, mode="major")
+    answer(room)
+    loop_of(room, "melody")
+    room.ask("scale", how="hard")
+    answer(room)
+    room.player.sent.clear()
+    room.ask("recall", id=first)
+    launch = room.player.take(messages.Launch)[-1]
+    assert launch.id == first
+    assert {row[0] % 12 for row in launch.notes} <= {0, 1, 3, 5, 6, 8, 10}
+    room.session.from_player(messages.Scheduled("melody", first, 0.0))
+    room.session.from_player(messages.Launched("melody", first, 0.0, 0.0))
+    room.player.sent.clear()
+    assert [note.pitch for note in room.session.stage.archive.load("melody", first).bars.notes] == [62, 64]
 
 
 def test_a_key_that_is_asked_for_makes_what_sounds_again_with_the_same_noise(room: Room) -> None:
@@ -277,6 +306,59 @@ def test_regular_fills_are_made_in_the_bar_before_the_last_of_so_many(room: Room
             asked[beat] = job.bend["fill"]["start"]
             room.session.from_engine(messages.Generated(job.job, 8.0, [(50, 0.0, 0.1, 90, 0)], 1.0))
     assert asked == {8: 4.0, 24: 4.0}
+
+
+def test_regular_fills_come_in_every_round_of_a_loop_of_the_song(room: Room) -> None:
+    """Four bars of Live's arrangement, again and again: the last of them has its fill each time."""
+    loop_of(room, "drums", start=0.0)
+    room.ask("fill_every", "drums", bars=4)
+    rounds = []
+    for _ in range(3):
+        room.session.from_player(clock_state(room.time.ns, source="live", followed=True))
+        for beat in range(16):
+            room.time.run(0.5)
+            room.session.from_player(messages.Beat(beat, 120.0, True))
+            rounds += [beat for _ in room.engine.take(messages.Generate)]
+    assert rounds == [8, 8, 8]
+
+
+def test_a_fill_asked_for_once_does_not_come_back_with_its_bar(room: Room) -> None:
+    loop_of(room, "drums", start=0.0)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("fill", "drums")
+    answer(room, [(50, 4.0, 0.125, 90, 0)])
+    for beat in (7, 8, 12):
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=4.0))
+    for beat in range(4, 12):
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+    assert room.engine.take(messages.Generate) == []
+
+
+def test_a_fill_asked_for_while_nothing_plays_opens_the_song(room: Room) -> None:
+    loop_of(room, "drums", start=0.0)
+    room.session.from_player(clock_state(room.time.ns, playing=False))
+    room.ask("fill", "drums")
+    answer(room, [(50, 0.0, 0.125, 90, 0)])
+    room.session.from_player(clock_state(room.time.ns))
+    room.session.from_player(messages.Beat(0, 120.0, True))
+    assert room.session.stage.voices["drums"].fill is not None
+    room.session.from_player(messages.Beat(4, 120.0, True))
+    assert room.session.stage.voices["drums"].fill is None
+
+
+def test_a_locked_bar_has_no_fill(room: Room) -> None:
+    loop_of(room, "drums", start=0.0)
+    room.ask("lock", "drums", bar=1, on=True)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=2.0))
+    assert room.refusal("fill", "drums") == 4
+    room.ask("fill_every", "drums", bars=2)
+    for beat in range(16):
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+    assert room.engine.take(messages.Generate) == []
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("fill", "drums")
+    assert answer(room).op == "fill"
 
 
 def test_a_loop_of_one_bar_is_played_twice_round_for_a_fill(room: Room) -> None:

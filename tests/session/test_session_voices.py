@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,32 @@ def test_a_job_that_ends_the_engine_twice_is_given_up(room: Room) -> None:
     room.answer()
 
 
+def test_a_job_is_asked_again_only_when_the_engine_has_ended(room: Room) -> None:
+    """Models are told at other times too: when one is swapped, and to a bridge that comes back."""
+    room.ask("next")
+    for model in ("melody-2bar", "bass-2bar", "melody-2bar"):
+        room.session.from_engine(messages.ModelState(model, True, "ready"))
+    assert len(room.engine.take(messages.Generate)) == 1
+    assert room.words.take("/error") == []
+
+
+def test_a_voice_whose_model_was_swapped_plays_on_with_the_next_engine(room: Room) -> None:
+    room.ask("model", name="bass-2bar")
+    room.session.from_engine(messages.ModelState("bass-2bar", True, "ready"))
+    room.ask("model", "drums", name="drums-16bar")
+    room.engine.sent.clear()
+    room.session.engine_gone()
+    assert not room.session.stage.ready
+    room.session.engine_came()
+    asked = {record.model for record in room.engine.take(messages.LoadModel)}
+    assert asked == {"bass-2bar", "drums-16bar"}, "the engine knows only the models of the config by itself"
+    for model in ("melody-2bar", "drums-2bar", *asked):
+        room.session.from_engine(messages.ModelState(model, True, "ready"))
+    assert room.session.stage.ready
+    assert room.session.stage.voices["drums"].model == "drums-16bar"
+    room.new_loop()
+
+
 def test_a_missing_model_answers_not_now_and_says_why(room: Room) -> None:
     room.session.from_engine(messages.ModelState("melody-2bar", False, "no weights"))
     assert room.refusal("next") == 4
@@ -304,11 +331,41 @@ def test_a_second_panic_sends_every_note_off(room: Room) -> None:
     assert room.voice.playing is False
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "voices": {"melody": {"corners": 3}}}'])
+def test_who_panics_as_the_player_ends_is_refused_and_the_next_count_is_the_next_ones(room: Room) -> None:
+    room.ask("panic", "bridge")
+    room.session.player_gone()
+    assert [(error[0], error[1]) for error in room.words.take("/error")] == [(4, "/bridge/panic")]
+    room.session.player_came()
+    room.session.from_player(messages.SnapshotEnd(True))
+    room.ask("panic", "bridge")
+    room.session.from_player(messages.Panicked(2))
+    assert room.words.take("/bridge/panicked") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", '{"format": 1, "voices": {"melody": {"corners": 3}}}', '{"format": 1, "voices": []}',
+        '{"format": 1, "last_id": "7"}', '{"format": 1, "last_id": null}', '{"format": 1, "last_id": true}',
+        '{"format": 1, "voices": {"melody": {"corners": {"a": [4.0, []]}, "history": [[1, 2], 9]}}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_state_file_costs_only_what_it_held(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_text(content)
     room = Room(tmp_path)
     room.new_loop()
+    assert room.voice.corners == {}
+
+
+@pytest.mark.parametrize("part", ["clock", "harmony"])
+def test_a_damaged_part_of_the_state_leaves_the_others_as_they_were(room: Room, tmp_path: Path, part: str) -> None:
+    room.ask("store", slot="a", length=4.0, notes=[(60, 0.0, 1.0, 90, 0)])
+    room.time.run(1.0)
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: [{}] if part == "clock" else {"chords": 3}}))
+    again = Room(tmp_path)
+    assert list(again.voice.corners) == ["a"]
+    assert again.session.stage.clock.source == "auto"
 
 
 def test_a_bridge_that_comes_back_learns_from_the_player(room: Room, tmp_path: Path) -> None:
@@ -325,6 +382,7 @@ def test_a_bridge_that_comes_back_learns_from_the_player(room: Room, tmp_path: P
     told = again.session.stage.voice_state(again.voice)
     state = dict(zip(told[::2], told[1::2], strict=True))
     assert (state["muted"], state["playing"], state["sounding_id"], state["start"]) == (1, 0, loop, 4.0)
+    assert state["muted_parts"] == "0"
 
 
 def beat(room: Room, number: int) -> None:
