@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from bridge import __version__, limits
+from bridge.family import MODEL_PARTS
 
 BAD_INPUT: Final = 2
-_MODELS: Final = "melody-2bar, bass-2bar, drums-2bar, melody-16bar, drums-16bar or trio-16bar"
+_MODELS: Final = " or ".join(", ".join(MODEL_PARTS).rsplit(", ", 1))
 _EPILOG: Final = """\
 --set takes any key of config.yaml, as often as you like: --set osc.port=9200 --set voices.melody.launch=now
 What --set says goes before the file of --config, that before ./config.yaml, that before the built-in defaults.
@@ -46,7 +47,7 @@ def _number(kind: type[int | float], low: float, high: float) -> Callable[[str],
             value = None
         if value is None or not low <= value <= high:
             what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text}: expected {what} from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text}: expected {what} from {low:.10g} to {high:.10g}")
         return value
 
     return convert
@@ -124,7 +125,10 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
             made.add_argument(name, type=Path, metavar=f"{name.removesuffix('_path').upper()}.mid")
     evaluate.add_argument("path", type=Path, metavar="PATH", help="a folder or .zip of MIDI files")
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
-    train.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
+    length.add_argument("--steps", type=_number(int, 1, 10**9), metavar="N",
+                        help="train so many steps: with the same --seed the same weights, at any speed")  # fmt: skip
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     kind = train.add_mutually_exclusive_group()
     kind.add_argument("--fine-tune", action="store_true", help="begin with the weights there are; takes minutes")
@@ -133,7 +137,7 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
     kind.add_argument("--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
-    train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="for the same run again (default: 0)")
+    train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="what is drawn at random (default: 0)")
     sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
     go_on.add_argument(
         "--bars", type=_number(int, 1, limits.MAX_BARS), default=2, metavar="N", help="how many (default: 2)"

@@ -77,15 +77,16 @@ def _seed_of(given: argparse.Namespace) -> int:
     return secrets.randbelow(2**31) if given.seed is None else int(given.seed)
 
 
-def _options(given: argparse.Namespace, seed: int) -> FileOptions:
+def _options(given: argparse.Namespace, settings: Settings, seed: int) -> FileOptions:
     """What a command on files was told; the temperature is a voice's of that model where none is given."""
-    from bridge.config import MODEL_PARTS, Voice, default_knobs
+    from bridge.config import Voice, default_knobs
+    from bridge.family import MODEL_PARTS
     from bridge.model.file_options import FileOptions, parse_attributes, parse_key
 
     knobs = default_knobs(MODEL_PARTS.get(given.model, ()))
     temperature = given.temperature or knobs.get("temperature", Voice.model_fields["temperature"].default)
     key = None if given.key is None else parse_key(given.key)
-    return FileOptions(seed, float(temperature), key, parse_attributes(given.attribute))
+    return FileOptions(seed, float(temperature), key, parse_attributes(given.attribute), settings.engine.own_models)
 
 
 # -- what is written to the terminal ----------------------------------------------------------------------------------
@@ -143,24 +144,40 @@ def _doctor(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
 
 
 def _models(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()  # wrong settings are refused by every command alike
-    if given.report is not None or given.wav is not None:
-        return _models_told(given)
+    own_models = settings().engine.own_models
     from bridge import tables
+    from bridge.model.file_options import RequestError
     from bridge.model.nets import registry
 
+    told = given.report is not None or given.wav is not None
+    if given.only and not told:
+        raise RequestError(f"--only {given.only[0]}: expected --report or --wav with it")
+    if given.data and given.report is None:
+        raise RequestError(f"--data {given.data[0]}: expected --report with it")
+    if given.json and told:
+        raise RequestError("--json: expected no --report or --wav with it")
+    if told:
+        return _models_told(given)
     with _clean_stdout():
-        cards = registry.list_models()
+        cards, faults = registry.cards_and_faults(own_models)
     _show(cards, given.json, tables.of_models)
+    if faults:
+        raise registry.ModelFileError("\n".join(faults))
     return 0
 
 
 def _models_told(given: argparse.Namespace) -> int:
     """The report about the models and their WAVs."""
     from bridge import recital
+    from bridge.model.data.corpus import open_collections
+    from bridge.model.nets.registry import read_card
     from bridge.model.reporting import report
     from bridge.paths import models_folder
 
+    for path in given.data:
+        open_collections(path)
+    for name in given.only:
+        read_card(name)
     logging.getLogger("bridge").setLevel(logging.INFO)
     paths: list[Path] = []
     with _clean_stdout():
@@ -173,51 +190,56 @@ def _models_told(given: argparse.Namespace) -> int:
 
 
 def _sample(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()
+    seed = _seed_of(given)
+    options = _options(given, settings(), seed)
     from bridge.model import file_commands
 
-    seed = _seed_of(given)
-    made = file_commands.sample_files(given.model, given.count, given.out, _options(given, seed))
+    made = file_commands.sample_files(given.model, given.count, given.out, options)
     return _wrote(made, given, seed)
 
 
 def _continue(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()
+    seed = _seed_of(given)
+    options = _options(given, settings(), seed)
     from bridge.model import file_commands
 
-    seed = _seed_of(given)
-    options = _options(given, seed)
     made = file_commands.continue_file(given.model, given.in_path, given.bars, given.out, options)
     return _wrote([made], given, seed)
 
 
 def _interpolate(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()
+    options = _options(given, settings(), given.seed or 0)
     from bridge.model import file_commands
 
-    seed = given.seed or 0
-    options = _options(given, seed)
     return _wrote(file_commands.interpolate_files(given.model, given.a, given.b, given.steps, given.out, options))
 
 
 def _reconstruct(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()
+    seed = _seed_of(given)
+    options = _options(given, settings(), seed)
     from bridge.model import file_commands
 
-    seed = _seed_of(given)
-    made = file_commands.reconstruct_file(given.model, given.in_path, given.out, _options(given, seed))
+    made = file_commands.reconstruct_file(given.model, given.in_path, given.out, options)
     return _wrote([made], given, seed)
 
 
 def _evaluate(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()
+    own_models = settings().engine.own_models
     from bridge import tables
     from bridge.model import file_commands
 
     with _clean_stdout():
-        scores = file_commands.evaluate_path(given.model, given.path, given.seed or 0)
+        scores = file_commands.evaluate_path(given.model, given.path, given.seed or 0, own_models)
     _show(scores, given.json, tables.of_evaluation)
     return 0
+
+
+#: What the other kinds of training make no use of.
+_TRAINED_WITHOUT: Final = {
+    "prior_only": ("minutes", "steps", "resume", "batch", "device"),
+    "leave_out": ("steps", "resume", "batch", "device"),
+    "beside_flat": ("steps", "resume", "device"),
+}
 
 
 def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
@@ -227,18 +249,19 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
 
     logging.getLogger("bridge").setLevel(logging.INFO)
     minutes = given.minutes or file_commands.DEFAULT_MINUTES
+    for kind, without in _TRAINED_WITHOUT.items():
+        unfit = [f"--{name}" for name in without if getattr(given, name) not in (None, False, "auto")]
+        if getattr(given, kind) and unfit:
+            raise RequestError(f"--{kind.replace('_', '-')}: expected no {', '.join(unfit)} with it")
     if given.prior_only:
-        unfit = [f"--{option}" for option in ("minutes", "resume", "batch") if getattr(given, option)]
-        if unfit:
-            raise RequestError(f"--prior-only: expected no {', '.join(unfit)} with it, it takes what it takes")
         return _wrote([file_commands.train_prior(given.model, given.data, given.seed)])
     if given.leave_out:
         return _wrote([file_commands.train_without(given.model, given.leave_out, given.data, minutes, given.seed)])
     if given.beside_flat:
         return _wrote([file_commands.train_beside_flat(given.model, given.data, minutes, given.batch, given.seed)])
     made = file_commands.train_model(
-        given.model, given.data, given.minutes, resume=given.resume, fine_tune=given.fine_tune, device=given.device,
-        batch_size=given.batch, seed=given.seed,
+        given.model, given.data, given.minutes, steps=given.steps, resume=given.resume, fine_tune=given.fine_tune,
+        device=given.device, batch_size=given.batch, seed=given.seed,
     )  # fmt: skip
     return _wrote([made])
 

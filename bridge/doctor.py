@@ -16,12 +16,15 @@ from typing import Any, Final
 
 from bridge import paths
 from bridge.config import Settings
-from bridge.running import AddressError, can_bind, folder_holder, is_bridge, port_holder
+from bridge.running import AddressError, can_bind, folder_holder, is_bridge, port_holder, processes_of
 
 _NAPS: Final = 150  # of 2 ms: enough for a p99 in a third of a second
 _NAP_NS: Final = 2_000_000
 _STATE_S: Final = 1.0  # a bridge answers in a few ms
 _AUDIBLE_MS: Final = 10.0  # a followed clock whose phase is measured to be off by more is heard
+_MB: Final = 1e6
+_GB: Final = 1e9
+_ROOM_NEEDED: Final = 1e9  # the engine took 0.6 GB with all six models, the rest of a bridge 0.2
 _LATE_NS: Final = 1_000_000  # a sleep that ends later than this is heard before the margin can save it
 
 
@@ -51,6 +54,7 @@ def examine(settings: Settings, loopback_names: Sequence[str] | None = None) -> 
         _link(settings),
         _osc(settings),
         _session(settings),
+        _memory(settings),
         _clock(settings),
         _timer(),
     ]
@@ -189,6 +193,23 @@ def _session(settings: Settings) -> Check:
         value = f"{folder}: {holder} is at work there"
     advice = "" if ok else "set session.folder to one that can be written"
     return Check("session folder", ok, value, advice, essential=True)
+
+
+def _memory(settings: Settings) -> Check:
+    """What the processes of a bridge that runs here take (the engine has the models), and what the machine has left."""
+    import psutil
+
+    machine = psutil.virtual_memory()
+    left = f"{machine.available / _GB:.1f} of {machine.total / _GB:.1f} GB free"
+    taken = [(role, psutil.Process(pid).memory_info().rss) for role, pid in processes_of(settings.session_folder())]
+    if taken:
+        listed = ", ".join(f"{role.removeprefix('bridge.')} {size / _MB:.0f} MB" for role, size in taken)
+        return Check("memory", ok=True, value=f"{listed}; {left}")
+    ok = machine.available >= _ROOM_NEEDED
+    advice = (
+        f"close other programs: with less than {_ROOM_NEEDED / _GB:.0f} GB the system may swap, and notes come late"
+    )
+    return Check("memory", ok, f"{left}; no bridge runs here", "" if ok else advice)
 
 
 def _clock(settings: Settings) -> Check:

@@ -127,13 +127,13 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 def test_json_has_stdout_to_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from bridge.model.nets import registry
 
-    whole = registry.list_models
+    whole = registry.cards_and_faults
 
-    def chatty() -> list[dict[str, Any]]:
+    def chatty(own_models: str | None) -> tuple[list[dict[str, Any]], list[str]]:
         print("a library greets you")
-        return whole()
+        return whole(own_models)
 
-    monkeypatch.setattr(registry, "list_models", chatty)
+    monkeypatch.setattr(registry, "cards_and_faults", chatty)
     assert run("models", "--json") == 0
     said = capsys.readouterr()
     listed = json.loads(said.out)

@@ -41,6 +41,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "torn": (song()[:60], "expected a whole Standard MIDI File"),
     "silent": (file_of(480, b"\x00\xff\x58\x04\x04\x02\x18\x08"), "expected notes, found none"),
     "frames": (file_of(0xE728, b"\x00\x90\x3c\x40\x10\x80\x3c\x00"), "found SMPTE frames"),
+    "no time": (file_of(0, b"\x00\x90\x3c\x40\x10\x80\x3c\x00"), "ticks per quarter note, found 0"),
     "waltz": (in_three(song()), "expected 4/4 or 2/2 throughout, found 3/4 at beat 0"),
     "rumble": (song(tuple(range(2, 10))), "expected notes for melody among MIDI pitches 21 to 108"),
     "drums": (song((36, 38, 42, 38), channel=9), "expected notes for melody, found none"),
@@ -88,6 +89,48 @@ def test_a_wrong_midi_file_is_named_with_what_was_expected(
         assert expected in line
 
 
+ONE = ("continue", "melody-2bar", "good.mid")
+WAY = ("interpolate", "melody-2bar", "good.mid", "good.mid")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out", "expected"),
+    [
+        (ONE, ".", "--out .: expected a place to write to (. is a folder)"),
+        (ONE, "", "--out .: expected a place to write to (. is a folder)"),
+        (ONE, "/", "--out /: expected a place to write to (/ is a folder)"),
+        (ONE, "..", "(.. is a folder)"),
+        (ONE, "place", "--out place: expected a place to write to (place is a folder)"),
+        (("reconstruct", *ONE[1:]), ".", "(. is a folder)"),
+        (ONE, "good.mid/x/next.mid", "--out good.mid/x/next.mid: expected a place to write to (good.mid is a file)"),
+        (("sample", "melody-2bar"), "good.mid", "--out good.mid: expected a place to write to (good.mid is a file)"),
+        (WAY, "good.mid", "--out good.mid: expected a place to write to (good.mid is a file)"),
+        (("sample", "melody-2bar"), "place", "--out place: expected a place to write to (place/melody-2bar-002.mid is"),
+        (WAY, "place", "--out place: expected a place to write to (place/melody-2bar-002.mid is a folder)"),
+        (ONE, "n" * 300, "(File name too long)"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_made(
+    room: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    out: str,
+    expected: str,
+) -> None:
+    monkeypatch.setattr("bridge.model.nets.registry.load_model", lambda *_: pytest.fail("a model was loaded"))
+    (room / "place" / "melody-2bar-002.mid").mkdir(parents=True)
+    assert expected in refused(room, capsys, *arguments, "--out", out)
+
+
+def test_a_folder_that_may_not_be_written_to_is_named(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != Path())  # to root everything is open
+    line = refused(room, capsys, *ONE, "--out", "out/next.mid")
+    assert "--out out/next.mid: expected a place to write to (. may not be written to)" in line
+
+
 @pytest.mark.parametrize("kind", ["text", "waltz"])
 def test_a_folder_with_nothing_of_use_is_named(room: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     songs = room / "songs"
@@ -119,6 +162,45 @@ def test_wrong_options_are_named(
     room: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], expected: str
 ) -> None:
     assert expected in refused(room, capsys, "sample", "melody-2bar", "--out", "out", *options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("sample", "melody-2bar", "--seed", "-1"), "expected a whole number from 0 to 2147483647"),
+        (("train", "melody-2bar", "--data", ".", "--minutes", "0"), "expected a number from 0.01 to 1000000 "),
+        (("sample", "trio-16bar", "--attribute", "density=0.5"), "expected none, trio-16bar has no attributes"),
+        (("models", "--only", "melody-2bar"), "--only melody-2bar: expected --report or --wav with it"),
+        (("models", "--data", "nowhere"), "--data nowhere: expected --report with it"),
+        (("models", "--wav", "out", "--data", "nowhere"), "--data nowhere: expected --report with it"),
+        (("models", "--report", "out", "--data", "nowhere"), "nowhere: expected a folder or .zip"),
+        (("models", "--report", "out", "--only", "nonsense"), "nonsense: expected one of melody-2bar"),
+        (("models", "--wav", "out", "--only", "nonsense"), "nonsense: expected one of melody-2bar"),
+        (("models", "--report", "out", "--json"), "--json: expected no --report"),
+    ],
+)
+def test_what_is_out_of_range_or_without_effect_is_refused(
+    room: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], expected: str
+) -> None:
+    assert expected in refused(room, capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models",),
+        ("sample", "melody-2bar", "--out", "out"),
+        ("evaluate", "melody-2bar", "."),
+        (*ONE, "--out", "out/next.mid"),
+        (*WAY, "--out", "out"),
+        ("reconstruct", *ONE[1:], "--out", "out/again.mid"),
+    ],
+)
+def test_models_of_one_s_own_have_to_be_somewhere(
+    room: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    line = refused(room, capsys, *arguments, "--set", "engine.own_models=nowhere")
+    assert f"engine.own_models = {room / 'nowhere'}: expected a folder of models, there is none" in line
 
 
 def test_drums_have_no_key(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,3 +264,43 @@ def test_weights_that_are_not_what_they_should_be(
     line = refused(room, capsys, "sample", "bass-2bar", "--out", "out", "--count", "1")
     assert "bass-2bar" in line
     assert expected in line
+
+
+CARD = {"name": "", "parts": ["bass"], "bars": 2, "parameters": 7, "latent_size": 8, "attributes": [], "sha256": "0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"sha256": "x"}', "missing or wrong: name, parts, bars, parameters, latent_size, attributes"),
+        ("[]", "expected a card with name, parts,"),
+        (json.dumps(CARD | {"parts": 3}), "missing or wrong: parts"),
+        ('{"name": ', "expected a readable card.json"),
+    ],
+)
+def test_one_bad_card_hides_no_other(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, expected: str
+) -> None:
+    monkeypatch.setattr("bridge.model.nets.registry.models_folder", lambda: room / "models")
+    for name in ("melody-2bar", "bass-2bar", "drums-2bar"):
+        (room / "models" / name).mkdir(parents=True)
+        (room / "models" / name / "card.json").write_text(json.dumps(CARD | {"name": name}))
+    (room / "models" / "bass-2bar" / "card.json").write_text(text)
+    assert cli.main(("models", "--json")) == 2
+    said = capsys.readouterr()
+    assert [card["name"] for card in json.loads(said.out)] == ["melody-2bar", "drums-2bar"]
+    assert len(said.err.splitlines()) == 1, said.err
+    assert f"{room / 'models' / 'bass-2bar' / 'card.json'}: expected" in said.err
+    assert expected in said.err
+
+
+def test_models_of_one_s_own_are_listed_in_place_of_those_that_came(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (room / "own" / "bass-2bar").mkdir(parents=True)
+    (room / "own" / "bass-2bar" / "card.json").write_text(json.dumps(CARD | {"name": "bass-2bar"}))
+    assert cli.main(("models", "--json", "--set", "engine.own_models=own")) == 0
+    cards = {card["name"]: card for card in json.loads(capsys.readouterr().out)}
+    assert len(cards) == 6
+    assert cards["bass-2bar"]["parameters"] == 7
+    assert cards["melody-2bar"]["parameters"] > 1e6

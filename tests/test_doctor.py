@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bridge import doctor
@@ -29,9 +32,24 @@ def test_this_machine_can_run_it_and_nothing_is_touched(tmp_path: Path) -> None:
     assert set(report["checks"][0]) == {"name", "ok", "value", "advice", "essential"}
     names = [one["name"] for one in report["checks"]]
     assert names[:3] == ["Python", "PyTorch", "model melody-2bar"]
-    assert names[-7:] == ["MIDI", "audio", "Ableton Link", "OSC port", "session folder", "clock", "timer"]
+    assert names[-8:] == ["MIDI", "audio", "Ableton Link", "OSC port", "session folder", "memory", "clock", "timer"]
     assert all(bool(one["advice"]) != one["ok"] for one in report["checks"]), report
     assert not list(tmp_path.iterdir())
+
+
+def test_memory_is_that_of_the_processes_that_work_in_the_folder(tmp_path: Path) -> None:
+    settings = load(folder=tmp_path)
+    assert "GB free; no bridge runs here" in doctor._memory(settings).value
+    lock = SessionLock(settings.session_folder())
+    assert "no bridge runs here" in doctor._memory(settings).value, "it is just starting"
+    lock.write({"supervisor": os.getpid(), "bridge.engine": os.getpid(), "osc": "127.0.0.1:9100"})
+    found = doctor._memory(settings)
+    lock.release()
+    assert found.ok
+    own_mb = psutil.Process().memory_info().rss / 1e6
+    taken = re.fullmatch(r"supervisor (\d+) MB, engine (\d+) MB; [\d.]+ of [\d.]+ GB free", found.value)
+    assert taken is not None, found.value
+    assert all(abs(int(size) - own_mb) < 20 for size in taken.groups())
 
 
 def test_a_port_that_another_program_has_is_fatal(tmp_path: Path) -> None:

@@ -19,13 +19,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "bridge": 0,  # the version
     "music": 0,
+    "addresses": 0,
     "channel": 0,
     "config": 0,
     "config_file": 0,
+    "family": 0,
     "limits": 0,
     "messages": 0,
     "paths": 0,
     "strict_yaml": 0,
+    "whole_file": 0,
     "model": 1,
     "preview": 1,
     "timing": 1,
@@ -54,12 +57,12 @@ MODEL_FLOORS = {"nets": 0, "data": 1, "playing": 2, "evaluation": 2, "training":
 NEIGHBOURS = {
     ("channel", "messages"), ("channel", "limits"), ("config", "limits"), ("config_file", "limits"),
     ("config_file", "config"), ("config_file", "strict_yaml"), ("music", "limits"), ("__main__", "cli"),
-    ("cli", "arguments"), ("panel", "osc"),
+    ("cli", "arguments"), ("panel", "osc"), ("config", "family"), ("config_file", "family"),
 }  # fmt: skip
 _FIFTH = ("bench", "demo", "doctor", "hosted", "main", "peers", "recital", "running", "supervisor", "tables")
 NEIGHBOURS |= {(one, other) for one in _FIFTH for other in _FIFTH}
 #: Everything that any part may import, whatever its floor.
-FOR_ALL = {"bridge", "limits", "paths"}
+FOR_ALL = {"bridge", "limits", "paths", "whole_file"}
 
 #: Libraries with weight or with quirks, and the parts that may import them.
 CONFINED = {
@@ -204,6 +207,13 @@ def test_the_player_carries_no_weight() -> None:
     imports = "\n".join(f"import {name}" for name in ["bridge.player.__main__", *names])
     heavy = "[name for name in ('torch', 'numba', 'numpy', 'pydantic', 'yaml', 'asyncio') if name in sys.modules]"
     result = fresh(f"import sys\n{imports}\nprint({heavy})")
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_training_needs_few_libraries() -> None:
+    """So that it runs on a machine with a GPU and little else."""
+    rest = "[n for n in ('numba', 'pydantic', 'yaml', 'PIL', 'rtmidi', 'pythonosc') if n in sys.modules]"
+    result = fresh(f"import sys, bridge.model.training.train\nprint({rest})")
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 

@@ -7,15 +7,16 @@ Wrong input comes out as a `ValueError` with one line of text (`MidiFileError`, 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from bridge.model.evaluation import evaluate
-from bridge.model.file_options import FileOptions, RequestError, bound_to, moved_to, within
+from bridge.model.file_options import FileOptions, bound_to, moved_to, refuse_unwritable, within
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import ModelConfig, Part, config_of
@@ -28,15 +29,15 @@ from bridge.model.reporting.held_out import grid_tokens
 from bridge.model.training import flat_baseline, left_out, ranks
 from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
+from bridge.model.training.training_run import Length
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
-from bridge.music.notes import BEATS_PER_BAR, Bars, Note, cut, in_order
+from bridge.music.notes import BEATS_PER_BAR, STEP_BEATS, Bars, Note, cut, in_order
 from bridge.music.roles import by_general_midi
 from bridge.paths import models_folder
 
 log = logging.getLogger(__name__)
 
-__all__ = ["FileOptions", "RequestError", "list_models"]
 DEFAULT_MINUTES: Final = 60.0
 DEFAULT_FINE_MINUTES: Final = 5.0
 _CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
@@ -44,7 +45,20 @@ _METRES = ((4, 4), (2, 2))
 _MAX_COUNT = 999
 _MAX_BARS = 1024
 _HEARD_BARS = 8
-list_models = registry.list_models
+#: Rests at the end of a file belong to it as far as they close a phrase of so many bars.
+_PHRASE_BARS = 4
+#: A note that ends so little after a bar line ends at it: half a step, which no model reads.
+_LATE_BEATS = STEP_BEATS / 2
+#: Beats are sums of ticks: what is nearer than this is the same.
+_SAME_BEATS = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file as a model hears it: the notes of its part in whole bars, and its tempos, (beat, BPM) in order."""
+
+    bars: Bars
+    tempos: tuple[tuple[float, float], ...]
 
 
 def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) -> list[Path]:
@@ -54,32 +68,31 @@ def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) ->
         ValueError: one of this module's, with the reason.
     """
     within("--count", count, 1, _MAX_COUNT)
+    paths = _numbered(model, count, out_dir)
     compiled, steering = _compiled(model, options)
     config = compiled.config
-    paths = []
-    for index in range(count):
+    for index, path in enumerate(paths):
         seed = derived(options.seed, index)
         bars = sample_bars(compiled, config.bars, seed, options.temperature, steering)
-        made = _as_asked(compiled, bars, options, steering)
-        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", made, config))
+        _write(path, _as_asked(compiled, bars, options, steering), config)
     return paths
 
 
 def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options: FileOptions) -> Path:
-    """Write the next `bars` bars after IN, alone.
+    """Write the next `bars` bars after IN, alone, at the tempo that it ends in.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
     within("--bars", bars, 1, _MAX_BARS)
-    source, tempo = bars_of_file(in_path, config_of(model))
+    refuse_unwritable(out_path, [out_path])
+    source = source_of(in_path, config_of(model))
     compiled, steering = _compiled(model, options)
-    heard_beats = min(source.length, float(max(_HEARD_BARS, compiled.config.bars) * BEATS_PER_BAR))
-    heard = cut(source, source.length - heard_beats, heard_beats)
-    if not heard.notes:
-        heard = source
+    whole = source.bars
+    heard_beats = min(whole.length, float(max(_HEARD_BARS, compiled.config.bars) * BEATS_PER_BAR))
+    heard = cut(whole, whole.length - heard_beats, heard_beats)
     made = continue_bars(compiled, heard, bars, options.seed, options.temperature, steering)
-    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, tempo)
+    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.tempos[-1:])
 
 
 def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, options: FileOptions) -> list[Path]:
@@ -90,38 +103,38 @@ def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, o
         ValueError: one of this module's, with the reason.
     """
     within("--steps", steps, 2, _MAX_COUNT)
-    corners = [bars_of_file(path, config_of(model)) for path in (a, b)]
+    paths = _numbered(model, steps, out_dir)
+    corners = [source_of(path, config_of(model)) for path in (a, b)]
     compiled, steering = _compiled(model, options)
-    one, other = (moved_to(bars, options.key) for bars, _ in corners)
-    paths = []
-    for index, bars in enumerate(
-        interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
-    ):
-        made = _as_asked(compiled, bars, options, steering)
-        paths.append(_write(out_dir / f"{model}-{index + 1:03d}.mid", made, compiled.config, corners[0][1]))
+    one, other = (moved_to(corner.bars, options.key) for corner in corners)
+    way = interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
+    for path, bars in zip(paths, way, strict=True):
+        _write(path, _as_asked(compiled, bars, options, steering), compiled.config, corners[0].tempos[:1])
     return paths
 
 
 def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOptions) -> Path:
-    """Write IN as it comes back through encoder and decoder, in another key where one is given.
+    """Write IN as it comes back through encoder and decoder, with its tempos, in another key where one is given.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    source, tempo = bars_of_file(in_path, config_of(model))
+    refuse_unwritable(out_path, [out_path])
+    source = source_of(in_path, config_of(model))
     compiled, steering = _compiled(model, options)
-    moved = moved_to(source, options.key)
+    moved = moved_to(source.bars, options.key)
     made = reconstruct_bars(compiled, moved, options.seed, options.temperature, steering)
-    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, tempo)
+    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.tempos)
 
 
-def evaluate_path(model: str, path: Path, seed: int) -> dict[str, Any]:
+def evaluate_path(model: str, path: Path, seed: int, own_models: str | None = None) -> dict[str, Any]:
     """The figures of `evaluate` on a folder or zip of MIDI files.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    return evaluate.evaluate_path(registry.load_model(model).model, path, seed)
+    loaded = registry.load_model(model, registry.folder_of(model, own_models))
+    return evaluate.evaluate_path(loaded.model, path, seed)
 
 
 def train_model(
@@ -129,13 +142,15 @@ def train_model(
     data_paths: Sequence[Path],
     minutes: float | None,
     *,
+    steps: int | None = None,
     resume: bool,
     fine_tune: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     seed: int = 0,
 ) -> Path:
-    """Train a model; returns the folder with what came of it: weights.safetensors and card.json.
+    """Train a model for so many minutes, or `steps`; returns the folder with what came of it: weights.safetensors and
+    card.json.
 
     That folder is models/.training/own/NAME/trained/NAME, or models/NAME where there is no such model yet: a short run
     on a few files never takes the place of the weights that came with Barline by itself. With `fine_tune` it goes on
@@ -148,14 +163,15 @@ def train_model(
     models = models_folder()
     run_dir = models / ".training" / "own" / (f"{model}-fine" if fine_tune else model)
     weights = registry.load_model(model).model.state_dict() if fine_tune else None
+    length = Length(60.0 * (minutes or (DEFAULT_FINE_MINUTES if fine_tune else DEFAULT_MINUTES)), steps)
     train(
-        model, data_paths, minutes or (DEFAULT_FINE_MINUTES if fine_tune else DEFAULT_MINUTES), resume=resume,
-        out_dir=run_dir, device=device, batch_size=batch_size, seed=seed, start_from=weights,
+        model, data_paths, length, resume=resume, out_dir=run_dir, device=device, batch_size=batch_size, seed=seed,
+        start_from=weights,
     )  # fmt: skip
     target = run_dir / "trained" if (models / model / registry.CARD_FILE).is_file() else models
     if not ranks.is_first():
         return target / model
-    export(model, run_dir, data_paths, models_dir=target)
+    export(model, run_dir, data_paths, models_dir=target, seed=seed)
     log.info("trained: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 
@@ -201,8 +217,11 @@ def train_beside_flat(
     return models / model / registry.CARD_FILE
 
 
-def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:
-    """The notes of a file's tracks that play a model's part, in whole bars of four beats, and the file's tempo.
+def source_of(path: Path, config: ModelConfig) -> Source:
+    """The notes of a file's tracks that play a model's part, in whole bars of four beats, and the file's tempos.
+
+    A file is as long as its notes, and the rests after them where these close a phrase of four bars. Silence that
+    reaches on behind that is where a sequencer ended its tracks: the bars that come next follow the music.
 
     Raises:
         MidiFileError: not a MIDI file, not in 4/4, no such part in it or none of it in range, or longer than 1024 bars.
@@ -217,7 +236,7 @@ def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:
     wanted = ", ".join(parts)
     if not notes:
         raise MidiFileError(f"{path}: expected notes for {wanted}, found none (drums are channel 10)")
-    whole_bars = max(1, -int(-max(note.start + 1e-6 for note in notes) // BEATS_PER_BAR))
+    whole_bars = _whole_bars(notes, score.length)
     if whole_bars > _MAX_BARS:
         raise MidiFileError(f"{path}: expected at most {_MAX_BARS} bars, found {whole_bars}")
     length = float(whole_bars * BEATS_PER_BAR)
@@ -225,7 +244,19 @@ def bars_of_file(path: Path, config: ModelConfig) -> tuple[Bars, float]:
     if not any(_in_range(bars, part, index if len(parts) > 1 else None) for index, part in enumerate(parts)):
         known = "General MIDI drum sounds" if config.part == "drums" else _piano()
         raise MidiFileError(f"{path}: expected notes for {wanted} among {known}, found none")
-    return bars, score.tempo
+    tempos = ((0.0, score.tempo), *score.tempo_changes)
+    return Source(bars, tuple(change for change in tempos if change[0] <= length))
+
+
+def _whole_bars(notes: Sequence[Note], file_beats: float) -> int:
+    """How many bars a file has that ends its notes here and its tracks there."""
+    heard = max(max(_bars_to(note.end), int((note.start + _SAME_BEATS) // BEATS_PER_BAR) + 1) for note in notes)
+    phrase = -(-heard // _PHRASE_BARS) * _PHRASE_BARS
+    return max(heard, min(_bars_to(file_beats), phrase))
+
+
+def _bars_to(beat: float) -> int:
+    return math.ceil((beat - _LATE_BEATS) / BEATS_PER_BAR)
 
 
 def _refuse_other_metres(path: Path, score: MidiScore) -> None:
@@ -265,7 +296,7 @@ def _compiled(model: str, options: FileOptions) -> tuple[CompiledModel, Steering
     """
     options.checked(config_of(model))
     torch.set_num_threads(1)
-    compiled = registry.load_compiled(model, "cpu")
+    compiled = registry.load_compiled(model, "cpu", registry.folder_of(model, options.own_models))
     return compiled, Steering(options.key, "hard" if options.key is not None else "soft")
 
 
@@ -276,7 +307,21 @@ def _as_asked(model: CompiledModel, bars: Bars, options: FileOptions, steering: 
     return bound_to(bars, options.key)
 
 
-def _write(path: Path, bars: Bars, config: ModelConfig, tempo: float = 120.0) -> Path:
+def _numbered(model: str, count: int, out_dir: Path) -> list[Path]:
+    """OUT/MODEL-001.mid upward.
+
+    Raises:
+        RequestError: one of them cannot be written there.
+    """
+    paths = [out_dir / f"{model}-{index + 1:03d}.mid" for index in range(count)]
+    refuse_unwritable(out_dir, paths)
+    return paths
+
+
+def _write(
+    path: Path, bars: Bars, config: ModelConfig, tempos: Sequence[tuple[float, float]] = ((0.0, 120.0),)
+) -> Path:
     channels = {index: _CHANNELS[part] for index, part in enumerate(config.parts)}
-    write_midi(path, bars, channels=channels, track_name=config.name, tempo=tempo)
+    (_, tempo), *changes = tempos
+    write_midi(path, bars, channels=channels, track_name=config.name, tempo=tempo, tempo_changes=changes)
     return path

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.framing import transposed
-from bridge.music.harmony import DRUM_PART, MODES, bound, class_weights, nearest_shift, scale_of
-from bridge.music.notes import Bars, in_order
+from bridge.music.harmony import MODES, bound, class_weights, nearest_shift, scale_of
+from bridge.music.notes import DRUM_PART, Bars, in_order
 
 DEFAULT_TEMPERATURE: Final = 0.6
 _LETTERS: Final = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -27,13 +29,14 @@ class FileOptions:
     """How the bars of a command on files are made.
 
     `key` holds the pitch classes of the key that binds them: they are moved to it by the nearest way, and no note lies
-    outside it. `attributes` are amounts, -1 to 1, by name.
+    outside it. `attributes` are amounts, -1 to 1, by name. `own_models` is the folder looked in first for the model.
     """
 
     seed: int = 0
     temperature: float = DEFAULT_TEMPERATURE
     key: frozenset[int] | None = None
     attributes: Mapping[str, float] = field(default_factory=dict)
+    own_models: str | None = None
 
     def checked(self, config: ModelConfig) -> FileOptions:
         """The same options.
@@ -46,7 +49,9 @@ class FileOptions:
             raise RequestError(f"--key: expected a model with pitches, {config.name} has none")
         for name, amount in self.attributes.items():
             if name not in config.attributes:
-                raise RequestError(f"--attribute {name}: expected one of {', '.join(config.attributes)}")
+                known = ", ".join(config.attributes)
+                expected = f"one of {known}" if known else f"none, {config.name} has no attributes"
+                raise RequestError(f"--attribute {name}: expected {expected}")
             within(f"--attribute {name}", amount, -1.0, 1.0)
         return self
 
@@ -59,6 +64,34 @@ def within(name: str, value: float, least: float, most: float) -> None:
     """
     if not least <= value <= most:
         raise RequestError(f"{name} {value}: expected {least} to {most}")
+
+
+def refuse_unwritable(out: Path, paths: Sequence[Path]) -> None:
+    """Refuse an `--out` by which files cannot be written at `paths`, before there is anything to write.
+
+    Raises:
+        RequestError: a folder is where one of them should be, a file where its folder should be, or nothing may be
+            written there.
+    """
+    for path in paths:
+        try:
+            hindrance = _hindrance(path)
+        except OSError as error:  # too long a name
+            hindrance = error.strerror or str(error)
+        if hindrance:
+            raise RequestError(f"--out {out}: expected a place to write to ({hindrance})")
+
+
+def _hindrance(path: Path) -> str | None:
+    """What keeps a file from being written at `path`."""
+    if not path.name or path.is_dir():
+        return f"{path} is a folder"
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is a file"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
 
 
 def parse_key(text: str) -> frozenset[int]:

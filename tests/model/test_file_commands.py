@@ -3,23 +3,29 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from functools import cache
 
 import mido
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests_model_songs import beat_of, tune, write_songs
+from small_songs import beat_of, tune, write_songs
 
+from bridge import tables
 from bridge.model import file_commands
+from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, RequestError, parse_attributes, parse_key
 from bridge.model.nets import registry
+from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.registry import ModelFileError
 from bridge.model.playing.generation import sample_bars
+from bridge.model.training.training_run import Length
 from bridge.music.midi_files import MidiFileError, midi_bytes, read_midi
-from bridge.music.notes import Bars, Note
+from bridge.music.notes import Bars, Note, in_order
 
 C_MAJOR = parse_key("C")
+MELODY = CONFIGS["melody-2bar"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,6 +73,62 @@ def test_interpolation_writes_every_step(melody_file, tmp_path):
     assert {read_midi(p).length for p in paths} == {16.0}
 
 
+def held(end, length, notes=12):
+    """A melody of quarter notes, the last of them held to `end`, in a file of `length` beats."""
+    line = [Note(60 + beat % 7, float(beat), 1.0, 90) for beat in range(notes - 1)]
+    return Bars((*line, Note(67, notes - 1.0, end - notes + 1.0, 90)), length)
+
+
+@pytest.mark.parametrize(
+    ("source", "bars"),
+    [
+        (held(12.0, 12.0), 3),
+        (held(24.0, 24.0), 6),  # the last note is held through three bars
+        (held(12.1, 12.1), 3),  # a little late
+        (held(12.3, 12.3), 4),
+        (held(12.0, 16.0), 4),  # the last bar rests
+        (held(12.0, 16.1), 4),
+        (held(12.0, 14.0), 4),
+        (held(12.0, 4000.0), 4),  # a sequencer's track goes on long after the music
+        (held(16.0, 64.0, 16), 4),
+        (held(17.0, 64.0, 17), 8),
+        (held(12.0, 18.0), 4),
+        (held(0.05, 0.05, 1), 1),
+        (held(16.02, 16.02, 17), 5),  # short, but in a bar of its own
+    ],
+)
+def test_a_file_is_as_long_as_its_music_and_the_rests_that_close_its_phrase(tmp_path, source, bars):
+    path = tmp_path / "in.mid"
+    path.write_bytes(midi_bytes(source, channels={0: 0}, track_name="melody"))
+    found = file_commands.source_of(path, MELODY).bars
+    assert found.length == 4.0 * bars
+    assert len(found.notes) == len(source.notes)
+    out = file_commands.reconstruct_file("melody-2bar", path, tmp_path / "out.mid", FileOptions(1, 0.5))
+    assert read_midi(out).length == 4.0 * bars
+
+
+def test_what_continues_has_the_tempo_at_the_end_and_what_comes_back_has_all(tmp_path):
+    path = tmp_path / "in.mid"
+    changes = [(8.0, 180.0), (12.0, 90.0), (40.0, 60.0)]
+    data = midi_bytes(tune(3, 4), channels={0: 0}, track_name="melody", tempo=100.0, tempo_changes=changes)
+    path.write_bytes(data)
+    after = read_midi(file_commands.continue_file("melody-2bar", path, 2, tmp_path / "next.mid", FileOptions(1)))
+    assert (after.tempo, after.tempo_changes) == (pytest.approx(90.0, abs=0.01), ())
+    again = read_midi(file_commands.reconstruct_file("melody-2bar", path, tmp_path / "again.mid", FileOptions(1)))
+    assert again.length == 16.0
+    assert again.tempo == pytest.approx(100.0, abs=0.01)
+    assert [beat for beat, _ in again.tempo_changes] == [8.0, 12.0]
+    assert [bpm for _, bpm in again.tempo_changes] == pytest.approx([180.0, 90.0], abs=0.01)
+    way = file_commands.interpolate_files("melody-2bar", path, path, 2, tmp_path / "way", FileOptions(1))
+    assert {(round(score.tempo), score.tempo_changes) for score in map(read_midi, way)} == {(100, ())}
+
+
+def test_a_name_may_be_as_long_as_the_disk_takes(melody_file, tmp_path):
+    out = tmp_path / ("n" * 251 + ".mid")
+    assert file_commands.continue_file("melody-2bar", melody_file, 2, out, FileOptions(1)) == out
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([melody_file.name, out.name])
+
+
 def test_a_reconstruction_is_as_long_as_what_went_in(tmp_path):
     path = tmp_path / "in.mid"
     path.write_bytes(midi_bytes(beat_of(3, 3), channels={0: 9}, track_name="drums"))
@@ -91,6 +153,55 @@ def test_evaluation_says_what_the_contract_asks(tmp_path):
     assert json.loads(json.dumps(scores)) == scores
     listed = file_commands.evaluate_path("melody-2bar", write_songs(tmp_path / "m", count=2, manifest=True), 4)
     assert listed["roles"] == "manifest.json"
+
+
+def test_where_there_is_no_other_window_there_is_no_shuffled_z(tmp_path):
+    (tmp_path / "one.mid").write_bytes(midi_bytes(tune(3, 2), channels={0: 0}, track_name="melody"))
+    scores = file_commands.evaluate_path("melody-2bar", tmp_path, 4)
+    assert scores["windows"] == 1
+    assert scores["note_f1_shuffled_z"] is None
+    assert scores["step_accuracy"]["shuffled_z"] is None
+    assert scores["step_accuracy"]["sampled"] > 0.5
+    assert "shuffled z: -" in tables.of_evaluation(scores)
+    assert "None" not in evaluate.table([scores])
+
+
+def test_of_a_trio_s_only_window_there_is_no_shuffled_z(tmp_path):
+    bars = Bars(
+        in_order(
+            replace(note, part=part, pitch=note.pitch - 30 * (part == 1))
+            for part, loop in enumerate((tune(3, 16), tune(4, 16), beat_of(5, 16)))
+            for note in loop.notes
+        ),
+        64.0,
+    )
+    (tmp_path / "trio.mid").write_bytes(midi_bytes(bars, channels={0: 0, 1: 1, 2: 9}, track_name="trio"))
+    scores = file_commands.evaluate_path("trio-16bar", tmp_path, 4)
+    assert scores["windows"] == 1
+    for found in (scores, *scores["parts"].values()):
+        assert found["note_f1_shuffled_z"] is None
+        assert found["step_accuracy"]["shuffled_z"] is None
+        assert found["note_f1"] > 0.0
+
+
+@pytest.mark.parametrize("fine", [True, False])
+def test_a_model_of_one_s_own_goes_first(melody_file, tmp_path, monkeypatch, fine):
+    """The folder of the user's own stands for that of the engine; a model that is not in it comes from the others."""
+    own = tmp_path / "own"
+    own.mkdir()
+    if fine:
+        shutil.copytree(registry.models_folder() / "melody-2bar", own / "melody-2bar")
+    asked = []
+    whole = registry.read_card
+    monkeypatch.setattr(registry, "read_card", lambda name, folder: asked.append(folder) or whole(name, folder))
+    monkeypatch.setattr(registry, "load_compiled", registry.load_compiled.__wrapped__)
+    options = FileOptions(1, own_models=str(own))
+    file_commands.sample_files("melody-2bar", 1, tmp_path / "out", options)
+    file_commands.continue_file("melody-2bar", melody_file, 2, tmp_path / "next.mid", options)
+    file_commands.reconstruct_file("melody-2bar", melody_file, tmp_path / "again.mid", options)
+    file_commands.interpolate_files("melody-2bar", melody_file, melody_file, 2, tmp_path / "way", options)
+    file_commands.evaluate_path("melody-2bar", write_songs(tmp_path / "songs", count=1), 1, str(own))
+    assert asked == [own if fine else registry.models_folder()] * 5
 
 
 def test_the_wrong_file_is_named_and_nothing_is_written(melody_file, tmp_path):
@@ -145,7 +256,7 @@ def test_a_trained_model_never_replaces_the_shipped_one(tmp_path, monkeypatch):
     monkeypatch.setattr(file_commands, "export", lambda *a, **k: calls.update(export=k))
     target = file_commands.train_model("melody-2bar", [tmp_path], None, resume=False)
     assert target == tmp_path / "models" / "melody-2bar"
-    assert calls["train"][0][2] == file_commands.DEFAULT_MINUTES
+    assert calls["train"][0][2] == Length(60.0 * file_commands.DEFAULT_MINUTES)
     card = tmp_path / "models" / "melody-2bar" / "card.json"
     card.parent.mkdir(parents=True)
     card.write_text("{}")
@@ -156,9 +267,9 @@ def test_a_trained_model_never_replaces_the_shipped_one(tmp_path, monkeypatch):
 def test_models_that_are_not_there_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr("bridge.model.nets.registry.models_folder", lambda: tmp_path)
     with pytest.raises(ModelFileError, match="bass-2bar"):
-        file_commands.sample_files("bass-2bar", 1, None, FileOptions())
+        file_commands.sample_files("bass-2bar", 1, tmp_path, FileOptions())
     with pytest.raises(ValueError, match="expected one of melody-2bar"):
-        file_commands.sample_files("tuba", 1, None, FileOptions())
+        file_commands.sample_files("tuba", 1, tmp_path, FileOptions())
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,10 @@ def score_rows(
 
 
 def _means(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of the same form, averaged one by one."""
+    """Figures of the same form, averaged one by one; None where there are none."""
     return {
         key: _means([each[key] for each in scores]) if isinstance(value, dict)
-        else round(fmean(each[key] for each in scores), 4)
+        else None if value is None else round(fmean(each[key] for each in scores), 4)
         for key, value in scores[0].items()
     }  # fmt: skip
 
@@ -76,23 +76,28 @@ def part_scores(readings: Readings, sources: Ints, groups: Sequence[str], *, dru
     """The figures of one part: note F1 (macro-averaged over `sources` (n,), indices of `groups`), then the steps.
 
     `step_accuracy.sampled` counts tokens as played at the given temperature; `sampled_argmax` the most likely token
-    under that same history, which is how the MusicVAE code scores. `chance` always plays the commonest token.
+    under that same history, which is how the MusicVAE code scores. `chance` always plays the commonest token. What is
+    played from another window's z is None where there is no other.
     """
     truth = readings.truth
+    shuffled_f1 = shuffled_steps = None
+    if len(truth) > 1:
+        shuffled_f1 = round(macro_note_f1(readings.shuffled, truth, sources, drums=drums), 4)
+        shuffled_steps = round(step_accuracy(readings.shuffled, truth), 4)
     by_source = {
         groups[source]: round(note_f1(readings.sampled[sources == source], truth[sources == source], drums=drums), 4)
         for source in np.unique(sources).tolist()
     }
     return {
         "note_f1": round(macro_note_f1(readings.sampled, truth, sources, drums=drums), 4),
-        "note_f1_shuffled_z": round(macro_note_f1(readings.shuffled, truth, sources, drums=drums), 4),
+        "note_f1_shuffled_z": shuffled_f1,
         "note_f1_by_source": by_source,
         "step_accuracy": {
             "sampled": round(step_accuracy(readings.sampled, truth), 4),
             "sampled_argmax": round(step_accuracy(readings.best, truth), 4),
             "teacher_forced": round(step_accuracy(readings.forced, truth), 4),
             "chance": round(chance_accuracy(truth), 4),
-            "shuffled_z": round(step_accuracy(readings.shuffled, truth), 4),
+            "shuffled_z": shuffled_steps,
         },
     }
 
@@ -158,7 +163,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 steps["shuffled_z"], steps["chance"], row["kl_bits"],
                 round(row["kl_bits"] / _NATS_TO_BITS, 1), row["active_dims"],
             ]  # fmt: skip
-            lines.append(
-                "| " + " | ".join(f"{c:.3f}" if isinstance(c, float) and c < 2 else str(c) for c in cells) + " |"
-            )
+            lines.append("| " + " | ".join(map(_cell, cells)) + " |")
     return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) and value < 2 else str(value)

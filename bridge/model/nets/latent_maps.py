@@ -33,8 +33,8 @@ class LatentMaps:
         """The maps by name, for the weights file."""
         return {f"maps.{name}": getattr(self, name) for name in MAP_NAMES}
 
-    def offset(self, names: tuple[str, ...], amounts: Mapping[str, float], ways: Mapping[int, float]) -> Tensor:
-        """How far (Z,) to move for attribute knobs (-1 to 1, by name) and latent knobs (standard deviations, by index).
+    def offset(self, names: tuple[str, ...], amounts: Mapping[str, float]) -> Tensor:
+        """How far (Z,) to move for attribute knobs (-1 to 1, by name).
 
         Raises:
             KeyError: an attribute that is not among `names`.
@@ -44,8 +44,6 @@ class LatentMaps:
             if name not in names:
                 raise KeyError(name)
             moved = moved + _ATTRIBUTE_REACH * amount * self.attributes[names.index(name)]
-        for index, value in ways.items():
-            moved = moved + value * self.ways[index]
         return moved
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from bridge import whole_file
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.nets.config import CONFIGS, config_of
@@ -24,7 +24,7 @@ from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.latent_maps import MAP_NAMES, LatentMaps
 from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
 from bridge.model.nets.vae import MusicVae
-from bridge.paths import models_folder
+from bridge.paths import folder_with, models_folder
 
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 #: What is in a weights file besides the weights of the model.
@@ -32,6 +32,10 @@ _BESIDE_THE_MODEL = ("prior.", "maps.")
 #: What of the prior has to fit its own inverse: it is kept in sixteen bits.
 _FINE = (".whitening",)
 _MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
+#: What every card has, and of what kind.
+_CARD_FIELDS: Final[dict[str, type]] = {
+    "name": str, "parts": list, "bars": int, "parameters": int, "latent_size": int, "attributes": list, "sha256": str,
+}  # fmt: skip
 
 
 class ModelFileError(ValueError):
@@ -63,13 +67,49 @@ def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
         raise ModelFileError(f"{path}: expected the card of {name}; this model has not been trained here") from None
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path}: expected a readable card.json ({error})") from error
-    if not isinstance(card, dict) or "sha256" not in card:
-        raise ModelFileError(f"{path}: expected a card with the weights' sha256")
-    return card
+    fields = card if isinstance(card, dict) else {}
+    wrong = ", ".join(key for key, kind in _CARD_FIELDS.items() if not isinstance(fields.get(key), kind))
+    if wrong:
+        raise ModelFileError(f"{path}: expected a card with {', '.join(_CARD_FIELDS)}; missing or wrong: {wrong}")
+    return fields
+
+
+def folder_of(name: str, own_models: str | None) -> Path:
+    """The folder that a model is taken from where the user may have models of their own (`engine.own_models`).
+
+    Raises:
+        ModelFileError: the user's own are in no folder.
+    """
+    if own_models is not None and not Path(own_models).is_dir():
+        raise ModelFileError(f"engine.own_models = {own_models}: expected a folder of models, there is none")
+    return folder_with(name, own_models, models_folder())
+
+
+def cards_and_faults(own_models: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cards of every model that is there, the user's own before those that came with Barline, in the order of the
+    family; and what is wrong with those that cannot be read.
+
+    Raises:
+        ModelFileError: as `folder_of`.
+    """
+    cards, faults = [], []
+    for name in CONFIGS:
+        folder = folder_of(name, own_models)
+        if folder == models_folder() and not (folder / name / CARD_FILE).is_file():
+            continue  # not trained here
+        try:
+            cards.append(read_card(name, folder))
+        except ModelFileError as fault:
+            faults.append(str(fault))
+    return cards, faults
 
 
 def list_models(folder: Path | None = None) -> list[dict[str, Any]]:
-    """The cards of every model that is there, in the order of the family."""
+    """The cards of every model that is there, in the order of the family.
+
+    Raises:
+        ModelFileError: one of them cannot be read.
+    """
     where = folder or models_folder()
     return [read_card(name, where) for name in CONFIGS if (where / name / CARD_FILE).is_file()]
 
@@ -179,12 +219,11 @@ def write_model(
     }
     where = (folder or models_folder()) / name
     where.mkdir(parents=True, exist_ok=True)
-    _replace(where / WEIGHTS_FILE, data)
-    _replace(where / CARD_FILE, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
+    whole_file.write(where / WEIGHTS_FILE, data)
+    whole_file.write(where / CARD_FILE, card_text(full))
     return full
 
 
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_bytes(data)
-    beside.replace(path)
+def card_text(card: Mapping[str, Any]) -> str:
+    """A card as its file has it."""
+    return json.dumps(card, indent=2, ensure_ascii=False) + "\n"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bridge import whole_file
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.evaluation.realism import NGram, density, fit_ngram, key_shares, longest_shared_runs
 from bridge.model.evaluation.telling_apart import classifier_auc
@@ -76,7 +77,7 @@ def figures_of(
     if known is not None and known["sha256"] == card["sha256"] and known["version"] == _VERSION:
         return known
     found = {"version": _VERSION, "sha256": card["sha256"], **measured(name, data_paths, models_dir, seed, sizes)}
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    whole_file.write(path, json.dumps(found, indent=1) + "\n")
     return found
 
 

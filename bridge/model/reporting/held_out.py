@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import Dataset
 from bridge.model.data.long_windows import plain_parts
-from bridge.model.data.training_data import DIETS, evaluation_rows, group_chances
+from bridge.model.data.training_data import group_chances
 from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.nets.vae import NEUTRAL_VELOCITY, Batch
 from bridge.music.grids import DrumGrid, Ints, decode_drums, decode_line, encode_drums, encode_line, metric_velocity
@@ -16,18 +17,11 @@ from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 
 
 def drawn_rows(dataset: Dataset, split: str, count: int, part: Part, seed: int) -> Ints:
-    """Up to `count` different windows of a split, drawn by the diet; a trio has none: those with all parts, evenly."""
+    """Up to `count` different windows of a split, drawn by the diet."""
     rng = np.random.default_rng(seed)
-    if part not in DIETS:
-        rows = evaluation_rows(dataset, split, len(dataset.tokens))
-        drawn: Ints = rng.choice(rows, min(count, len(rows)), replace=False)
-    else:
-        drawn = _by_diet(dataset, split, count, part, rng)
-    return drawn
-
-
-def _by_diet(dataset: Dataset, split: str, count: int, part: Part, rng: np.random.Generator) -> Ints:
     rows = dataset.indices(split)
+    if not len(rows):
+        return rows
     group = np.asarray(dataset.group)[rows]
     sizes = np.bincount(group, minlength=len(dataset.groups))
     chances = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
@@ -65,10 +59,18 @@ def _notes(batch: Batch, index: int, part: int) -> tuple[Note, ...]:
 
 
 def unrelated_pairs(dataset: Dataset, count: int, config: ModelConfig, seed: int) -> list[tuple[Bars, Bars]]:
-    """`count` pairs of loops of test songs, never two of one song."""
+    """`count` pairs of loops of test songs, never two of one song.
+
+    Raises:
+        CorpusError: there are no two test songs.
+    """
     song = np.asarray(dataset.song)
     rng = np.random.default_rng(seed)
     rows = drawn_rows(dataset, "test", 4 * count, config.part, seed)
+    songs = len(np.unique(song[rows]))
+    if songs < 2:
+        sources = ", ".join(dataset.groups)
+        raise CorpusError(f"{sources}: expected test songs (a twentieth of them), two or more, found {songs}")
     pairs: list[tuple[int, int]] = []
     while len(pairs) < count:
         a, b = rng.choice(rows, 2, replace=False).tolist()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bridge import whole_file
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import TEMPERATURES
@@ -56,7 +57,7 @@ def write_page(models_dir: Path, out_dir: Path) -> Path:
     """Write README.md alone, from the cards and the figures there are."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / PAGE
-    path.write_text(whole_page(models_dir), encoding="utf-8")
+    whole_file.write(path, whole_page(models_dir))
     return path
 
 

@@ -41,8 +41,8 @@ def beside_the_paper(cards: Sequence[Card]) -> str:
     return markdown(head, rows)
 
 
-def _three(value: float) -> str:
-    return f"{value:.3f}"
+def _three(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
 
 
 def flat(comparisons: Mapping[str, Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests_model_songs import tune
+from small_songs import tune
 
 from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.keys import SHIFTS, held_steps, shifts_to_c

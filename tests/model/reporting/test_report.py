@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tests_model_songs import write_songs
+from small_songs import write_songs
 
 from bridge.model.nets.noise import derived
 from bridge.model.reporting import figures, report, showcase

@@ -1,9 +1,12 @@
 """How the way between loops is measured: on a model of random weights, where ends and mixing are known."""
 
+from dataclasses import replace
+
 import held_out
 import numpy as np
 import pytest
 
+from bridge.model.data.corpus import CorpusError
 from bridge.model.evaluation.realism import fit_ngram
 from bridge.model.nets.config import CONFIGS
 from bridge.model.reporting.held_out import drawn_rows, grid_tokens, loops_of, unrelated_pairs
@@ -37,6 +40,14 @@ def test_pairs_are_of_two_songs_and_the_seed_s(kept):
     assert pairs == unrelated_pairs(dataset, 6, config, 5)
     assert all(a != b for a, b in pairs)
     assert pairs != unrelated_pairs(dataset, 6, config, 6)
+
+
+@pytest.mark.parametrize("songs", [0, 1])
+def test_pairs_are_refused_where_there_are_no_two_songs(kept, songs):
+    config, dataset = kept
+    split = np.where(dataset.song == dataset.song[0], 2 if songs else 0, 0)
+    with pytest.raises(CorpusError, match=f"expected test songs .* two or more, found {songs}"):
+        unrelated_pairs(replace(dataset, split=split), 6, config, 5)
 
 
 def test_naive_mixing_takes_every_step_from_one_or_the_other():
