@@ -47,7 +47,7 @@ One folder a model: `weights.safetensors` (with the fitted prior), `card.json` (
 scored, the hash of its weights) and `figures.json` (what else was measured of those weights). This page and its
 pictures are written from them by one command, which measures anew what has changed:
 
-    python3 run_bridge.py models --report --data ../shared/data
+    python3 run_bridge.py models --report --data SONGS     (folders or .zips of MIDI files)
 """
 
 
