@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import paths
-from bridge.bench import bending, clocks, decode, groove, jam, knobs, lead, live, soak
+from bridge.bench import bending, clocks, decode, groove, jam, knobs, lead, live, soak, streaming
 from bridge.hosted import HostedBridge
 from bridge.model.nets.registry import list_models
 
@@ -44,6 +44,8 @@ def _all(folder: Path, settings: Settings, say: Say) -> list[dict[str, Any]]:
     results += bending.bending_rows(paths.models_folder(), device, settings.engine.threads)
     say("knobs ...")
     results += knobs.knob_rows(paths.models_folder(), device, settings.engine.threads)
+    say("streaming ...")
+    results += streaming.streaming_rows(paths.models_folder(), device, settings.engine.threads)
     say("decode ...")
     trained = [str(card["name"]) for card in list_models()]
     rows, eager_ms = decode.decode_rows(trained, paths.models_folder(), device, settings.engine.threads)

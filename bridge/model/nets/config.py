@@ -19,7 +19,7 @@ MORPH_TEMPERATURE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """One model of the family. `free_nats` is the rate that costs nothing in training (C of model.md);
+    """One model of the family. `free_nats` is the rate that costs nothing in training (free bits, Kingma et al. 2016);
     `lowest` and `highest` bound the MIDI pitches of a line (both 0 for drums).
 
     A hierarchical model has `bar_models`, one a part: the 1-bar models that read and write its bars, whose latent is
