@@ -107,7 +107,7 @@ _BRIDGE: Final = (
     Route("bridge", "panic",
           "Closes every sounding note at once, then CC 123 and 120 on the channels in use; the voices stop. "
           "A second one within 2 s sends all 128 note-offs on every channel.", (), "/bridge/panicked n_notes"),
-    Route("bridge", "save", "Keep a scene: every voice's bars, corners and knobs.", (_SCENE,),
+    Route("bridge", "save", "Keep a scene: every voice's bars, corners, knobs, mutes and `auto`.", (_SCENE,),
           example="/bridge/save verse"),
     Route("bridge", "load", "Bring a scene back.", (_SCENE,),
           example="/bridge/load verse"),

@@ -1,4 +1,4 @@
-"""Scenes: every voice's bars, corners and knobs under a name, in the session folder, to be brought back on stage."""
+"""Scenes: bars, corners, knobs, mutes and `auto` of all voices under a name, to be brought back on stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bridge import whole_file
+from bridge import messages, whole_file
 from bridge.session.gestures import Gestures
 from bridge.session.loops import bars_from_json, bars_to_json, loop_from_json, loop_to_json
 from bridge.session.outside import INSIDE, NO_SUCH, RefusedError, Request
@@ -62,19 +62,31 @@ class Scenes:
             raise RefusedError(INSIDE, f"scene {name} cannot be read: {fault!r}") from fault
         self._stage.harmony = harmony
         self._stage.tell_key()
-        for voice_name, (knobs, corners, loop) in read.items():
+        for voice_name, (knobs, corners, loop, muted_parts, auto_bars) in read.items():
             voice = self._stage.voices[voice_name]
             self._gestures.settle(voice)
             loops_on = voice.knobs.loop
             voice.knobs, voice.corners = knobs, corners
             if knobs.loop != loops_on:
                 self._performer.set_loop(voice)
+            self._switch(voice, request, muted_parts, auto_bars)
             if loop is None:
                 self._performer.regroove(voice)
             else:
                 voice.newest, voice.newest_order = loop.source, self._stage.next_order()
                 self._performer.launch(voice, loop, request.origin, request.arrival_ns)
             self._stage.voice_changed(voice)
+
+    def _switch(self, voice: Voice, request: Request, muted_parts: set[int] | None, auto_bars: int | None) -> None:
+        """Mutes and `auto` as they were; None: the scene is of a time when those were not kept."""
+        if muted_parts is not None:
+            for part in sorted(voice.muted_parts ^ muted_parts):
+                self._stage.player.send(messages.MuteVoice(voice.name, part in muted_parts, part))
+            voice.muted_parts = muted_parts
+        if auto_bars is not None:
+            voice.auto_bars, address = auto_bars, f"/{voice.name}/auto"
+            wanted = replace(request, address=address, scope=voice.name, verb="auto", args={"bars": auto_bars})
+            voice.auto_request = wanted if auto_bars else None
 
     def names(self) -> list[str]:
         """The scenes there are."""
@@ -86,9 +98,12 @@ def _scene_of(voice: Voice) -> dict[str, Any]:
         "knobs": asdict(voice.knobs),
         "corners": {slot: bars_to_json(bars) for slot, bars in voice.corners.items()},
         "loop": loop_to_json(voice.pending or voice.sounding),
+        "muted_parts": sorted(voice.muted_parts),
+        "auto_bars": voice.auto_bars,
     }
 
 
-def _read(kept: dict[str, Any]) -> tuple[Knobs, dict[str, Any], Any]:
+def _read(kept: dict[str, Any]) -> tuple[Knobs, dict[str, Any], Any, set[int] | None, int | None]:
     corners = {slot: bars_from_json(bars) for slot, bars in kept["corners"].items()}
-    return Knobs(**kept["knobs"]), corners, loop_from_json(kept["loop"])
+    muted = set(kept["muted_parts"]) if "muted_parts" in kept else None
+    return Knobs(**kept["knobs"]), corners, loop_from_json(kept["loop"]), muted, kept.get("auto_bars")

@@ -428,6 +428,22 @@ def test_a_scene_brings_bars_corners_and_knobs_back(room: Room) -> None:
     assert room.answer().material[0][1][0][0] == 61
 
 
+def test_a_scene_brings_mutes_and_auto_back(room: Room) -> None:
+    room.new_loop()
+    room.ask("mute", "drums", on=True, part=-1)
+    room.ask("auto", bars=4)
+    room.ask("save", "bridge", name="verse")
+    room.ask("mute", "drums", on=False, part=-1)
+    room.ask("mute", on=True, part=-1)
+    room.ask("auto", bars=0)
+    room.player.take(messages.MuteVoice)
+    room.ask("load", "bridge", name="verse")
+    told = {(record.voice, record.on, record.part) for record in room.player.take(messages.MuteVoice)}
+    assert told == {("drums", True, 0), ("melody", False, 0)}
+    assert (room.voice.muted_parts, room.session.stage.voices["drums"].muted_parts) == (set(), {0})
+    assert (room.voice.auto_bars, room.voice.auto_request.verb) == (4, "auto")
+
+
 def test_a_damaged_scene_changes_nothing(room: Room, tmp_path: Path) -> None:
     room.ask("save", "bridge", name="verse")
     (tmp_path / "scenes" / "verse.json").write_text('{"melody": {"knobs": {}}}')
