@@ -14,7 +14,6 @@ from bridge.model.nets import noise
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.framing import WindowTokens
 from bridge.model.playing.keeping import FORBIDDEN
-from bridge.model.playing.steering import diatonic_set
 from bridge.music.grids import DRUM_CLASSES, HIT_SETS, LOWEST_PITCH, PITCHES, Floats, Ints, tokens_line
 from bridge.music.notes import STEPS_PER_BAR
 
@@ -28,15 +27,17 @@ _FILL_DRUMS, _BEAT_DRUMS = (4, 5, 6, 7), (0, 1)
 _BITS = torch.from_numpy((np.arange(HIT_SETS)[:, None] >> np.arange(DRUM_CLASSES) & 1).astype(np.float32))
 
 
-def pull(attribute: str, strength: float, base: WindowTokens, heard: list[WindowTokens], config: ModelConfig) -> Tensor:
+def pull(
+    attribute: str, strength: float, base: WindowTokens, key: frozenset[int] | None, config: ModelConfig
+) -> Tensor:
     """A bias (T, C) that pulls the decode of `base` towards more of an attribute (`strength` 0 to 1) or less (0 to -1).
 
-    `heard` is the whole loop in the model's own pitches: its key is kept in lines, except by `diatonic` downwards.
+    `key` holds the pitch classes of the whole loop's own, in the model's pitches: it is kept in lines, except by
+    `diatonic` downwards.
     """
     if config.part == "drums":
         return _DRUM_PULLS[attribute](strength, config)
     bias = torch.zeros(config.steps, config.classes)
-    key = diatonic_set(heard)
     outside = torch.tensor([key is not None and (p + LOWEST_PITCH) % 12 not in key for p in range(PITCHES)])
     if attribute in ("interval", "diatonic"):
         _hold_rhythm(bias, base.tokens)

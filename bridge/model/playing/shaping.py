@@ -29,7 +29,7 @@ from bridge.model.playing.framing import WindowTokens, as_tensors, filled, to_ba
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
-from bridge.model.playing.steering import PLAIN, Steering, steered_bias, token_bonus
+from bridge.model.playing.steering import PLAIN, Steering, diatonic_set, steered_bias, token_bonus
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 
@@ -175,12 +175,12 @@ class _Room:
         strengths = [sign * (number + 1) / count for number in range(count)]
         direction = self._model.maps.attributes[column]
         offsets = torch.stack([_FURTHEST * strength * direction for strength in strengths])
-        biases = []
+        biases, key = [], None if config.part == "drums" else diatonic_set(windows)
         for w, window in enumerate(windows):
             rows = []
             for strength in strengths:
                 stay = token_bonus(window.tokens, _STAY_NATS * (1.0 - abs(strength)), config)
-                rows.append(self._plain[w] + pull(name, strength, window, windows, config) + stay)
+                rows.append(self._plain[w] + pull(name, strength, window, key, config) + stay)
             biases.append(torch.stack(rows))
         seeds = [number % _NOISES for number in range(count)]
         made = self._decoded(windows, offsets, biases, seeds)
