@@ -280,7 +280,7 @@ class FrontDesk:
 
 def listen() -> tuple[socket.socket, int]:
     """A listening socket on a free loopback port, and that port."""
-    server = socket.create_server(("127.0.0.1", 0), backlog=8)
+    server = socket.create_server(("127.0.0.1", 0), backlog=32)
     server.setblocking(False)
     return server, server.getsockname()[1]
 
