@@ -246,6 +246,7 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
     settings()
     from bridge.model import file_commands
     from bridge.model.file_options import RequestError
+    from bridge.model.training import ranks
 
     logging.getLogger("bridge").setLevel(logging.INFO)
     minutes = given.minutes or file_commands.DEFAULT_MINUTES
@@ -263,7 +264,7 @@ def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
         given.model, given.data, given.minutes, steps=given.steps, resume=given.resume, fine_tune=given.fine_tune,
         device=given.device, batch_size=given.batch, seed=given.seed,
     )  # fmt: skip
-    return _wrote([made])
+    return _wrote([made] if ranks.is_first() else [])
 
 
 def _bench(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
