@@ -21,7 +21,7 @@ from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel, DecodeState
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.vae import DYNAMICS
-from bridge.model.playing.framing import WindowTokens, drum_window, unstreamed
+from bridge.model.playing.framing import WindowTokens, drum_window, filled, unstreamed
 from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS
 from bridge.music.notes import STEPS_PER_BAR, STEPS_PER_BEAT
 
@@ -70,6 +70,11 @@ def parts_of(row: Decoded, config: ModelConfig) -> list[Decoded]:
     bars = row.log_probabilities.reshape(-1, len(config.parts), STEPS_PER_BAR)
     windows = unstreamed(row.window, config)
     return [Decoded(window, bars[:, part].reshape(-1)) for part, window in enumerate(windows)]
+
+
+def filled_row(row: Decoded, config: ModelConfig) -> Decoded:
+    """A row of which only the first bars are decoded, filled from its beginning as a short loop is."""
+    return Decoded(filled(row.window, config), np.resize(row.log_probabilities, config.stream_steps))
 
 
 class WindowDecode:

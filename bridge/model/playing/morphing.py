@@ -20,7 +20,7 @@ from torch import Tensor
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE, ModelConfig
-from bridge.model.playing.decoding import Decoded, WindowDecode, parts_of
+from bridge.model.playing.decoding import Decoded, WindowDecode, filled_row, parts_of
 from bridge.model.playing.drawing import means_played
 from bridge.model.playing.encoding import Encoded, encode_bars
 from bridge.model.playing.framing import (
@@ -103,9 +103,9 @@ def prepare_morph(
         raise ValueError(f"expected 2 or 4 corners with notes in them, got {len(corners)}")
     config = model.config
     length = common_length(corners)
-    filled = [repeated_to(corner, length) for corner in corners]
-    frames = common_frames(filled, config)
-    encoded = tuple(encode_bars(model, loop, frame) for loop, frame in zip(filled, frames, strict=True))
+    loops = [repeated_to(corner, length) for corner in corners]
+    frames = common_frames(loops, config)
+    encoded = tuple(encode_bars(model, loop, frame) for loop, frame in zip(loops, frames, strict=True))
     count = len(encoded[0].windows)
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
     field: Callable[..., AnyField]
@@ -215,8 +215,10 @@ def _decode(
         points.append(on_the_way)
         biases.append(_leaning(encoded, index, places, plain[index], config))
         seeds += [row_seed] * len(places)
-    rows = WindowDecode(model, torch.cat(points), seeds, heat, torch.cat(biases)).run()
-    return [rows[index * len(places) : (index + 1) * len(places)] for index in range(count)]
+    heard = round(encoded[0].bars.length * STEPS_PER_BEAT) if count == 1 else None
+    rows = WindowDecode(model, torch.cat(points), seeds, heat, torch.cat(biases)).run(heard)
+    made = [filled_row(row, config) for row in rows]
+    return [made[index * len(places) : (index + 1) * len(places)] for index in range(count)]
 
 
 def _points(

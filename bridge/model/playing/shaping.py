@@ -23,9 +23,9 @@ from torch import Tensor
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE
-from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.decoding import WindowDecode, filled_row
 from bridge.model.playing.encoding import Encoded, encode_bars
-from bridge.model.playing.framing import WindowTokens, as_tensors, filled, to_bars
+from bridge.model.playing.framing import WindowTokens, as_tensors, to_bars
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
@@ -197,7 +197,7 @@ class _Room:
         z = (means[:, None] + offsets[None]).flatten(0, 1)
         all_seeds = [noise.derived(w, seed) for w in range(len(windows)) for seed in seeds]
         rows = WindowDecode(self._model, z, all_seeds, self._temperature, torch.cat(biases)).run(self._heard)
-        made, each = [filled(row.window, self._model.config) for row in rows], len(offsets)
+        made, each = [filled_row(row, self._model.config).window for row in rows], len(offsets)
         return [made[w * each : (w + 1) * each] for w in range(len(windows))]
 
     def _means(self, windows: list[WindowTokens]) -> Tensor:
