@@ -35,7 +35,6 @@ from bridge.model.playing.framing import (
 )
 from bridge.model.playing.keeping import onsets_wanted
 from bridge.model.playing.steering import PLAIN, Steering, key_bias, steered_bias, token_bonus
-from bridge.music.grids import PITCHES
 from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale_of
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 
@@ -44,8 +43,6 @@ _VARY_BONUS_NATS = 4.0
 _CHOSEN_BY_STEPS = 2 * STEPS_PER_BAR
 #: How much the judge's odds count for what is played at `CANDIDATES` draws.
 _VERDICT_WEIGHT = 2.0
-#: What a strike is liked where nothing comes before: long melodies of the prior are thinner than songs by a tenth.
-_STRIKE_ALONE_NATS = {"melody-16bar": 2.5}
 #: What a trio's bass likes notes outside the key that its draw is in, where no other binds: .95 of its notes were
 #: inside, of songs' .985, and samples were told from songs with an AUC of .90 (now .87).
 _OUTSIDE_ALONE_NATS = -3.0
@@ -109,7 +106,6 @@ def _bias_alone(model: CompiledModel, steering: Steering, frame: Frame) -> Tenso
     """A bias (T, C), of a trio (3T, C), that puts right what draws with nothing before them do otherwise than songs."""
     config, keyed = model.config, len(set(model.keys)) > 1
     bias = torch.zeros(config.stream_steps, config.classes)
-    bias[:, :PITCHES] += _STRIKE_ALONE_NATS.get(config.name, 0.0)
     if config.part == "trio" and keyed and steering.pitch_classes is None and steering.lock is None:
         part = config.parts.index("bass")
         mine, own = config.of_part(part), frame.of_part(part, config)
