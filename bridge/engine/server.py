@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,6 +24,8 @@ from bridge.model.playing.decoding import between_beats
 log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0  # so often, at the least, it is seen which strangers have been here too long
+_CLICK_AFTER_CLICK_S = 0.005  # one that comes so soon after the answer to another does not wait for what is only of use
+_REMEMBERED_LATER = 16  # to the one after it; one for every voice there may be
 _INSIDE = 7
 _BETWEEN = ("morph", "xy")  # these have a memory of their own: the knob's place counts too
 
@@ -42,6 +45,7 @@ class EngineServer:
         self._states: dict[str, messages.ModelState] = {}
         self._asked: set[str] = set()
         self._queue = JobQueue()
+        self._unremembered: deque[tuple[messages.Generate, Made]] = deque(maxlen=_REMEMBERED_LATER)
         self._ended = False
         self._wake_in, self._wake_out = wake_pair()
         self._selector = selectors.DefaultSelector()
@@ -56,13 +60,23 @@ class EngineServer:
         """Work until standard input ends."""
         gc.freeze()
         while not self._ended:
-            self._listen(0.0 if len(self._queue) else _LOOK_S)
+            self._listen(self._patience_s())
             job = self._queue.take()
             if job is not None:
                 self._do(job)
+            elif self._unremembered:
+                self._residents.remember(*self._unremembered.popleft())
             elif (ahead := self._queue.take_ahead()) is not None:
                 self._do_ahead(ahead)
         self._desk.close()
+
+    def _patience_s(self) -> float:
+        """How long to wait for what may come before the next thing is done."""
+        if self._queue.is_waited_for:
+            return 0.0
+        if self._unremembered:
+            return _CLICK_AFTER_CLICK_S
+        return 0.0 if len(self._queue) else _LOOK_S
 
     # -- threads that only tell the loop -----------------------------------------------------------------------------
 
@@ -138,8 +152,10 @@ class EngineServer:
             return
         engine_ms = (time.perf_counter_ns() - started_ns) / 1e6
         self._answer(asker, messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
-        if not job.knob:
+        if job.op == "next":  # the click after it is likely to be another, and begins with this
             self._residents.remember(job, made)
+        elif not job.knob:
+            self._unremembered.append((job, made))
 
     def _begun(self, asker: Channel | None, job: messages.Generate, begun: Made) -> None:
         self._answer(asker, messages.Begun(job.job, begun.length_beats, begun.notes))
