@@ -40,7 +40,7 @@ class _OwnKey(NamedTuple):
 #: As far as the bars before kept to their key, and as far out of it as they went (1,300 continuations of test songs,
 #: 600 of long ones: source by source within .045 of what really came next; bound alone, lieder and quartets kept to
 #: their key by .05 to .10 more than they do, in long windows up to .15).
-_OWN_KEY = {"melody": _OwnKey(0.95, -2.0, 2.0), "bass": _OwnKey(0.95, -2.0, 3.5)}
+_OWN_KEY = {"melody": _OwnKey(0.95, -1.0, 1.5), "bass": _OwnKey(0.95, -2.0, 3.5)}
 _LONG_OWN_KEY = _OwnKey(0.95, -5.0, 1.0)
 #: Of a trio, each line by its own key (bound softly by that of both together, basses of test trios left theirs by .11).
 _TRIO_OWN_KEY = {"melody": _OwnKey(0.8, -4.0, 0.0), "bass": _OwnKey(0.8, -8.0, 0.0)}
