@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import socket
 
 import pytest
 
@@ -37,3 +38,13 @@ def need_link() -> None:
     """Skips the test where the Ableton Link library is not installed."""
     if importlib.util.find_spec("link") is None:
         pytest.skip("needs Ableton Link (run_bridge.py setup link)")
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has a loopback of IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as trial:
+            trial.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

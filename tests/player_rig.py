@@ -202,6 +202,14 @@ def player_process(folder: pathlib.Path, backend: str = "memory", **how: Any) ->
         player.end()
 
 
+def hooked(folder: pathlib.Path, code: str) -> dict[str, str]:
+    """The environment of a player process that does `code` first: a hook of Python's own (sitecustomize), in `folder`."""
+    folder.mkdir()
+    lines = "".join(f"    {line}\n" for line in code.splitlines())
+    (folder / "sitecustomize.py").write_text(f"import sys\nif sys.argv[:1] == ['-m']:\n{lines}")
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
 def open_notes(played: list[Any]) -> dict[tuple[int, int, int], int]:
     """(port, channel, pitch) -> how many more note-ons than note-offs; empty when all is closed."""
     balance: collections.Counter[tuple[int, int, int]] = collections.Counter()

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import pytest
+from needs import has_ipv6
 
 from bridge.addresses import resolve
 from bridge.osc.client import OscClient
@@ -16,15 +17,6 @@ from bridge.panel.server import PanelError, PanelServer
 from bridge.running import can_bind, is_bridge
 
 Info = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as trial:
-            trial.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture

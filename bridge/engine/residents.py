@@ -122,7 +122,7 @@ class Residents:
         source = kept_exactly(bars, steering, kind, verbatim=at_a_corner)
         moved = shaped(model, source, shape, job.temperature, steering)
         if moved is source:
-            return Made(source.length, _rows(source), None)
+            return _plain(source)
         return Made(source.length, _rows(kept_exactly(moved, steering, kind, verbatim=False)), _rows(source))
 
     def _morphed(
@@ -159,12 +159,7 @@ def _bars_for(
     steering: Steering,
     early: Callable[[Made], None] | None,
 ) -> Bars:
-    def first(begun: Bars) -> None:
-        bars = fitted(begun, BEATS_PER_BAR, job.beats_per_bar)
-        if early is not None:
-            early(Made(bars.length, _rows(bars), None))
-
-    told = None if early is None else first
+    told = None if early is None else lambda begun: early(_plain(fitted(begun, BEATS_PER_BAR, job.beats_per_bar)))
     match job.op:
         case "sample":
             made = generation.sample_bars(model, job.bars, job.seed, job.temperature, steering, told)
@@ -186,6 +181,10 @@ def _what_counts(job: Generate) -> str:
     """All of a job that its bars are a function of."""
     values = [job.model, job.op, job.material, job.bars, job.beats_per_bar, job.amount, job.temperature, job.seed]
     return json.dumps([*values, job.bend], sort_keys=True)
+
+
+def _plain(bars: Bars) -> Made:
+    return Made(bars.length, _rows(bars), None)
 
 
 def _rows(bars: Bars) -> list[NoteRow]:

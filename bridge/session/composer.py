@@ -41,6 +41,12 @@ class _Job:
     begun: Loop | None = None
     attempts: int = 1
 
+    @property
+    def unbound(self) -> bool:
+        """Whether its bars are made in no key, though one is to bind them: there is none yet."""
+        key = self.record.bend.get("key")
+        return key is not None and key["classes"] is None
+
 
 class Composer:
     """Turns recipes into loops by way of the engine."""
@@ -171,19 +177,16 @@ class Composer:
         job.loop_id = job.loop_id or self._stage.archive.new_id()
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
         bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
-        key = job.record.bend.get("key")
-        unbound = key is not None and key["classes"] is None  # it may be taken from them, by their notes as a whole
         return Loop(
-            job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unbound=unbound, unmoved=unmoved
+            job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unbound=job.unbound, unmoved=unmoved
         )  # fmt: skip
 
     def _key_came(self, job: _Job) -> bool:
         """Whether, while bars were made that no key bound, another voice's gave the session one: they are to be made
         again in it.
         """
-        key, harmony = job.record.bend.get("key"), self._stage.harmony
-        unbound = key is not None and key["classes"] is None
-        return unbound and harmony.classes is not None and harmony.source != job.voice.name
+        harmony = self._stage.harmony
+        return job.unbound and harmony.classes is not None and harmony.source != job.voice.name
 
     def failed(self, record: JobFailed) -> None:
         """The engine could not do a job."""

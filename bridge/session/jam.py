@@ -13,7 +13,7 @@ from bridge.session.outside import Request
 from bridge.session.performer import Performer
 from bridge.session.responding import Responder
 from bridge.session.shadowing import Follower
-from bridge.session.stage import Stage, leapt
+from bridge.session.stage import Stage, has_moved
 from bridge.session.turns import Band
 from bridge.session.voice import Voice
 
@@ -79,7 +79,7 @@ class Jam:
                 self._jammers[voice.name] = _KINDS[voice.jam](self._band, voice, request)
         if before is None:
             return
-        moved = before.playing != state.playing or leapt(before, state)
+        moved = has_moved(before, state)
         if moved:
             self._listening.forget()
         for jammer in self._jammers.values():

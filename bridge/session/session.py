@@ -21,7 +21,7 @@ from bridge.session.gestures import Gestures
 from bridge.session.outside import NOT_NOW, Outbox, Peer, RefusedError, Request, Throttle, Timers
 from bridge.session.performer import Performer
 from bridge.session.scenes import Scenes
-from bridge.session.stage import Clock, Stage, leapt
+from bridge.session.stage import Clock, Stage, has_moved
 from bridge.session.voice import Knobs, Voice
 from bridge.session.voice_requests import VoiceRequests
 
@@ -171,7 +171,7 @@ class Session:
             clock.told = record
             return
         before, old_bar_beats, clock.state = clock.state, clock.bar_beats, record
-        if before is not None and (before.playing != record.playing or leapt(before, record)):
+        if before is not None and has_moved(before, record):
             self._voice_requests.fills.clock_moved(started=not before.playing)
         if clock.bar_beats != old_bar_beats:
             self._performer.metre_changed(old_bar_beats)

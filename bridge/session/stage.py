@@ -107,10 +107,11 @@ class Clock:
         return state.anchor_beats + (now_ns - state.anchor_ns) * state.tempo_bpm / 60e9
 
 
-def leapt(before: ClockState, after: ClockState) -> bool:
-    """Whether a song that plays is elsewhere: two lines compared where the newer one begins."""
+def has_moved(before: ClockState, after: ClockState) -> bool:
+    """Whether the song starts, stops or plays on elsewhere: two lines compared where the newer one begins."""
     then = before.anchor_beats + (after.anchor_ns - before.anchor_ns) * before.tempo_bpm / 60e9
-    return before.playing and after.playing and abs(then - after.anchor_beats) > _LEAP_BEATS
+    is_elsewhere = before.playing and abs(then - after.anchor_beats) > _LEAP_BEATS
+    return before.playing != after.playing or is_elsewhere
 
 
 @dataclass

@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from needs import has_ipv6
 
 from bridge import limits
 from bridge.osc import server as server_module
@@ -248,15 +249,6 @@ def test_a_client_whose_port_has_gone_harms_nothing():
             assert (await client.hear("/bridge/pong"))[0].arguments[0] == 3
 
     run(test)
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 def test_ipv6_loopback_where_there_is_one_and_a_plain_fault_where_there_is_none():

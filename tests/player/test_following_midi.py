@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from player_rig import BEGAN_NS, ROOT, Rig, player_process
+from player_rig import BEGAN_NS, Rig, hooked, player_process
 from twins import Song, live_reports, tick_stamps
 
 from bridge import messages
@@ -118,18 +118,15 @@ def test_why_no_midi_clock_can_be_heard_is_in_the_clocks_state(tmp_path, backend
 
 
 def test_an_input_that_is_not_there_yet_is_no_clock_until_it_comes(tmp_path):
-    """In the real process, whose backend is given the news through a hook of Python's own (sitecustomize)."""
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(
-        "import sys\n"
-        "if sys.argv[:1] == ['-m']:\n"
-        "    from bridge.player.ports import InnerBackend, InputNews\n"
-        "    none_yet = InputNews('no port called KEYS yet; still looking', False)\n"
-        "    news = iter([none_yet, None, InputNews('KEYS 1', True)])\n"
-        "    InnerBackend.input_change = lambda self: next(news, None)\n"
+    """In the real process, whose backend is given the news."""
+    env = hooked(
+        tmp_path / "hook",
+        "from bridge.player.ports import InnerBackend, InputNews\n"
+        "none_yet = InputNews('no port called KEYS yet; still looking', False)\n"
+        "news = iter([none_yet, None, InputNews('KEYS 1', True)])\n"
+        "InnerBackend.input_change = lambda self: next(news, None)\n",
     )
-    with player_process(tmp_path, env={"PYTHONPATH": f"{hook}:{ROOT}"}, input="KEYS") as player:
+    with player_process(tmp_path, env=env, input="KEYS") as player:
         missing = player.wait_for(messages.ClockState).missing
         assert missing["midi"] == "MIDI clock cannot be heard: no port called KEYS yet; still looking"
         assert player.wait_for(messages.Ports).lines[-1] == "in: no port called KEYS yet; still looking"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import socket
@@ -12,7 +11,7 @@ import sys
 import time
 
 import pytest
-from player_rig import ROOT, open_notes, player_process
+from player_rig import ROOT, hooked, open_notes, player_process
 
 from bridge import channel, messages
 from bridge.player.ledger import left_open
@@ -123,19 +122,15 @@ def test_told_to_end_it_closes_its_notes_and_exits_0(tmp_path, how):
 
 
 def test_a_fault_inside_closes_the_notes_and_exits_1(tmp_path):
-    """An exception in the loop, provoked in the real process through a hook of Python's own (sitecustomize)."""
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(
-        "import sys\n"
-        "if sys.argv[:1] == ['-m']:\n"
-        "    from bridge.player import looper\n"
-        "    was = looper.Looper.panic\n"
-        "    def panic(self, now_ns):\n"
-        "        raise RuntimeError('provoked')\n"
-        "    looper.Looper.panic = panic\n"
+    """An exception in the loop, provoked in the real process."""
+    env = hooked(
+        tmp_path / "hook",
+        "from bridge.player import looper\n"
+        "def panic(self, now_ns):\n"
+        "    raise RuntimeError('provoked')\n"
+        "looper.Looper.panic = panic\n",
     )
-    with player_process(tmp_path, env={"PYTHONPATH": f"{hook}{os.pathsep}{ROOT}"}) as player:
+    with player_process(tmp_path, env=env) as player:
         sound(player)
         player.send(messages.Panic(False))
         assert player.process.wait(2.0) == 1

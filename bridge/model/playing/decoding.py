@@ -21,7 +21,7 @@ from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel, DecodeState
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.vae import DYNAMICS
-from bridge.model.playing.framing import WindowTokens, drum_window, filled, unstreamed
+from bridge.model.playing.framing import WindowTokens, drum_window, unstreamed
 from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS
 from bridge.music.notes import STEPS_PER_BAR, STEPS_PER_BEAT
 
@@ -74,7 +74,15 @@ def parts_of(row: Decoded, config: ModelConfig) -> list[Decoded]:
 
 def filled_row(row: Decoded, config: ModelConfig) -> Decoded:
     """A row of which only the first bars are decoded, filled from its beginning as a short loop is."""
-    return Decoded(filled(row.window, config), np.resize(row.log_probabilities, config.stream_steps))
+    if len(row.log_probabilities) == config.stream_steps:
+        return row
+
+    def whole(column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.resize(column, (config.stream_steps, *column.shape[1:]))
+
+    tokens, *dynamics = row.window.tokens, row.window.velocities, row.window.offsets
+    velocities, offsets = (None if column is None else whole(column) for column in dynamics)
+    return Decoded(WindowTokens(whole(tokens), velocities, offsets), whole(row.log_probabilities))
 
 
 class WindowDecode:

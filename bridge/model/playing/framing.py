@@ -190,19 +190,6 @@ def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowToke
     return windows
 
 
-def filled(window: WindowTokens, config: ModelConfig) -> WindowTokens:
-    """A window of which only the first bars are decoded, filled from its beginning as a short loop is."""
-
-    def whole(column: Ints) -> Ints:
-        times = -(-config.stream_steps // len(column))
-        return np.concatenate([column] * times)[: config.stream_steps]
-
-    if len(window.tokens) == config.stream_steps:
-        return window
-    velocities, offsets = (None if column is None else whole(column) for column in (window.velocities, window.offsets))
-    return WindowTokens(whole(window.tokens), velocities, offsets)
-
-
 def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, length_beats: float) -> Bars:
     """The bars of decoded windows, cut to `length_beats`: notes that reach over the end are closed there."""
     if config.part == "trio":

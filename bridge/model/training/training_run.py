@@ -288,7 +288,7 @@ class Run(ABC):
             "name": self.config.name, "steps": self.steps, "windows": self.windows, "elapsed_s": self.elapsed_s,
             "best_f1": self.best_f1, "data": self.data, "optimiser": self.optimiser.state(),
         }  # fmt: skip
-        with in_place_of(self.out_dir / "checkpoint.pt") as beside:
+        with in_place_of(self.out_dir / CHECKPOINT) as beside:
             torch.save(state, beside)
 
     def restore(self) -> bool:
