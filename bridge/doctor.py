@@ -6,6 +6,7 @@ without MIDI notes still reach OSC subscribers, audio is only the preview, and a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -201,7 +202,11 @@ def _memory(settings: Settings) -> Check:
 
     machine = psutil.virtual_memory()
     left = f"{machine.available / _GB:.1f} of {machine.total / _GB:.1f} GB free"
-    taken = [(role, psutil.Process(pid).memory_info().rss) for role, pid in processes_of(settings.session_folder())]
+    taken = []
+    with contextlib.suppress(OSError):  # said under the session folder
+        for role, pid in processes_of(settings.session_folder()):
+            with contextlib.suppress(psutil.Error):  # it has ended since, and is being started again
+                taken.append((role, psutil.Process(pid).memory_info().rss))
     if taken:
         listed = ", ".join(f"{role.removeprefix('bridge.')} {size / _MB:.0f} MB" for role, size in taken)
         return Check("memory", ok=True, value=f"{listed}; {left}")

@@ -203,7 +203,7 @@ def player_process(folder: pathlib.Path, backend: str = "memory", **how: Any) ->
 
 
 def hooked(folder: pathlib.Path, code: str) -> dict[str, str]:
-    """The environment of a player process that does `code` first: a hook of Python's own (sitecustomize), in `folder`."""
+    """The environment of a player process that does `code` first: a hook of Python's own (sitecustomize)."""
     folder.mkdir()
     lines = "".join(f"    {line}\n" for line in code.splitlines())
     (folder / "sitecustomize.py").write_text(f"import sys\nif sys.argv[:1] == ['-m']:\n{lines}")

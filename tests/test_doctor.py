@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,10 @@ def test_memory_is_that_of_the_processes_that_work_in_the_folder(tmp_path: Path)
     assert "GB free; no bridge runs here" in doctor._memory(settings).value
     lock = SessionLock(settings.session_folder())
     assert "no bridge runs here" in doctor._memory(settings).value, "it is just starting"
-    lock.write({"supervisor": os.getpid(), "bridge.engine": os.getpid(), "osc": "127.0.0.1:9100"})
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    running = {"supervisor": os.getpid(), "bridge.engine": os.getpid(), "bridge.main": ended.pid}
+    lock.write({**running, "osc": "127.0.0.1:9100"})
     found = doctor._memory(settings)
     lock.release()
     assert found.ok
