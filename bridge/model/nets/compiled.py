@@ -89,6 +89,12 @@ class Scripted(nn.Module):
         return z
 
     @exported
+    def between(self, first: Tensor, second: Tensor) -> Tensor:
+        """Points (B, Z) by exemplars (B,): see `Flow.between`."""
+        z: Tensor = self.flow.between(first, second)
+        return z
+
+    @exported
     def odds(self, z: Tensor) -> Tensor:
         """Log odds (B,) of points (B, Z): see `Flow.odds`."""
         odds: Tensor = self.flow.odds(z)
@@ -199,7 +205,7 @@ class _Resident(Scripted):
         return torch.stack([scores[..., :8].argmax(3), scores[..., 8:].argmax(3)], dim=3)
 
 
-PRIOR_METHODS = ["prior", "odds", "verdict"]
+PRIOR_METHODS = ["prior", "between", "odds", "verdict"]
 _METHODS = ["encode_features", *PRIOR_METHODS, "start", "decode", "dynamics"]
 
 
@@ -225,7 +231,7 @@ class CompiledModel:
         self.int8 = int8_works(device) if int8 is None else int8
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
-        self.has_critic, self.has_judge = flow.critic.speaks, flow.judge.speaks
+        self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
         model = model.to(device).float()
         self._module = scripted(_Resident(model, flow.to(device).float(), self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}
@@ -258,6 +264,12 @@ class CompiledModel:
         rows, device = len(noise), self.device
         before, present = before.expand(rows, -1, -1), present.expand(rows, -1)
         z: Tensor = self._module.prior(*(x.to(device) for x in (choice, noise, before, present)))
+        return z
+
+    @torch.inference_mode()
+    def between(self, first: Tensor, second: Tensor) -> Tensor:
+        """Points (B, Z) near one and on the way to the other of two of its `exemplars`, by their numbers (B,)."""
+        z: Tensor = self._module.between(first.to(self.device), second.to(self.device))
         return z
 
     @torch.inference_mode()

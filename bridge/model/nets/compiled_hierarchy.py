@@ -104,7 +104,7 @@ class CompiledHierarchy(CompiledModel):
         self.device, self.maps, self.int8 = device, maps, self.bars[0].int8
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
-        self.has_critic, self.has_judge = flow.critic.speaks, flow.judge.speaks
+        self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
         model = model.to(device).float()
         upper = _Upper(model, flow.to(device).float())
         self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])

@@ -84,7 +84,7 @@ def _bar(part: Part, encoder: int, decoder: int, free_nats: float, lowest: int =
 
 
 _MELODY_BAR = _bar("melody", 192, 320, 36.0, 48, 88)
-_BASS_BAR = _bar("bass", 160, 256, 28.0, 28, 55)
+_BASS_BAR = _bar("bass", 160, 256, 34.0, 28, 55)
 _DRUMS_BAR = _bar("drums", 192, 320, 65.0)
 #: The 1-bar models of the hierarchical ones: trained by name as the others are, never played by themselves.
 BAR_CONFIGS: dict[str, ModelConfig] = {config.name: config for config in (_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)}
@@ -93,7 +93,7 @@ CONFIGS: dict[str, ModelConfig] = {
     config.name: config
     for config in (
         ModelConfig("melody-2bar", "melody", 2, 128, 384, 512, free_nats=65.0, lowest=48, highest=88),
-        ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=64.0, lowest=28, highest=55),
+        ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=66.0, lowest=28, highest=55),
         ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=140.0),
         ModelConfig("melody-16bar", "melody", 16, 256, 256, 320, 340.0, 48, 88, bar_models=(_MELODY_BAR,)),
         ModelConfig("drums-16bar", "drums", 16, 256, 224, 320, 360.0, bar_models=(_DRUMS_BAR,)),

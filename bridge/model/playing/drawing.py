@@ -21,10 +21,10 @@ from bridge.model.playing.steering import PLAIN, Steering
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
 DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
 #: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
-_NOISE_ALONE = {"melody-2bar": 1.02, "bass-2bar": 0.96, "drums-2bar": 0.86, "melody-16bar": 0.83, "drums-16bar": 1.02}
-#: Whose draws of long windows go to where what is played at them is read: that is nearer to music (half way there,
-#: drums cost 1.18 times what songs do and not 1.12, and are told from them with .67, not .63).
-_READ_AGAIN = ("melody-16bar", "drums-16bar")
+_NOISE_ALONE = {"melody-2bar": 1.02, "bass-2bar": 0.96, "drums-2bar": 0.86, "drums-16bar": 1.02}
+#: Whose draws go to where what is played at them is read: that is nearer to music (half way there, long drums cost 1.18
+#: times what songs do and not 1.12, and are told from them with .67, not .63).
+_READ_AGAIN = "drums-16bar"
 #: Where bars are looked for again when there is not one note in them, by the path of their noise.
 ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))
 
@@ -40,7 +40,7 @@ def points_of(model: CompiledModel, seed: int, before: Tensor | None, steering: 
     """The points (Z,) that a window is looked for at, in order: of candidates all at once, else as they are needed."""
     if before is None:
         draws = _alone(model, seed)[: len(ANEW)]
-        if model.config.name not in _READ_AGAIN:
+        if model.config.name != _READ_AGAIN:
             return draws
         heat = TEMPERATURES[model.config.part]
         if steering.surprise is not None:
@@ -61,9 +61,12 @@ def _drawn(model: CompiledModel, seeds: Sequence[int], before: Tensor) -> Tensor
 
 
 def _alone(model: CompiledModel, seed: int) -> Tensor:
-    """Draws (n, Z) for a window with nothing before it, put in order by chance and by their odds to be music: the first
-    few are a sample of the prior without replacement.
+    """Draws (n, Z) for a window with nothing before it: where there are exemplars, between those; else of the flow, put
+    in order by chance and by their odds to be music, so that the first few are a sample without replacement.
     """
+    if model.exemplars:
+        pairs = [[noise.derived(seed, draw, end) % model.exemplars for draw in range(len(ANEW))] for end in range(2)]
+        return model.between(*torch.tensor(pairs)).cpu()
     config, count = model.config, DRAWS_ALONE if model.has_critic else len(ANEW)
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, count * config.latent_size)).view(count, -1)
     draws = model.prior(torch.full((count,), 0.5), _NOISE_ALONE.get(config.name, 1.0) * white)

@@ -40,6 +40,9 @@ _PRIOR_KIND = "normalising flow over posterior samples, told of up to four windo
 _SHARPENED = "; trained further against a discriminator of its draws"
 _RESAMPLED = "; of its draws with nothing before them one is taken by the odds that a critic gives them"
 _JUDGED = "; of what is played at four of them one is taken by the odds that a judge gives it"
+_BETWEEN = "; windows with nothing before them lie between two of {} exemplars, points of training windows"
+#: So many windows are the exemplars of a model that has any (twice as many were no better).
+_EXEMPLARS = 2_000
 #: How many windows played by the model the judge learns from, and how many more it is checked with.
 _PLAYED, _CHECKED = 12_000, 2_000
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
@@ -51,10 +54,17 @@ def _is_sharpened(config: ModelConfig) -> bool:
     return config.bars > SHORT_BARS and config.part != "trio"
 
 
+def _has_exemplars(config: ModelConfig) -> bool:
+    """Whether a model draws between exemplars: long lines. Long drums then shared longer runs than songs do."""
+    return config.bars > SHORT_BARS and config.part == "melody"
+
+
 def _kind_of_prior(flow: Flow, config: ModelConfig) -> str:
     """What a card says about a prior."""
     sharpened = _SHARPENED if _is_sharpened(config) else ""
-    return _PRIOR_KIND + sharpened + (_RESAMPLED if flow.critic.speaks else "") + (_JUDGED if flow.judge.speaks else "")
+    resampled, judged = (_RESAMPLED if flow.critic.speaks else ""), (_JUDGED if flow.judge.speaks else "")
+    between = _BETWEEN.format(len(flow.exemplars)) if len(flow.exemplars) else ""
+    return _PRIOR_KIND + sharpened + resampled + judged + between
 
 
 def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
@@ -97,6 +107,9 @@ def fit_latent(
         fit_critic(flow, train, held_out, seed)
     elif _is_sharpened(config):
         sharpen(flow, train, seed)
+    if _has_exemplars(config):
+        chosen = torch.from_numpy(np.unique(train.drawn_by_diet(_EXEMPLARS, derived(seed, 2))))
+        flow.set_exemplars(train.means[train.before[chosen, 0]])
     own = train.drawn_by_diet(_POINTS, seed)
     measured = torch.zeros(len(own), 0)
     if config.attributes:

@@ -1,5 +1,7 @@
 """The flow is a density, draws from it, learns what follows, and is the same whenever it is fitted again."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,25 @@ def test_a_critic_that_says_nothing_is_not_stored():
     again = flow_from(dict(tensors))
     assert not again.critic.speaks
     assert (again.odds(torch.randn(9, SIZE)) == 0.0).all()
+
+
+def test_draws_between_exemplars_are_near_the_first_and_as_far_out(flow):
+    held = copy.deepcopy(flow)
+    points = torch.randn(50, SIZE)
+    held.set_exemplars(points)
+    first, second = torch.arange(50), torch.arange(50).roll(1)
+    with torch.inference_mode():
+        same, drawn = (held.white(held.between(first, other))[:, : held.ways] for other in (first, second))
+        songs = held.white(points)[:, : held.ways]
+    assert torch.allclose(same, songs, atol=1e-4)
+    to_first, to_second = (drawn - songs).norm(dim=1), (drawn - songs.roll(1, 0)).norm(dim=1)
+    assert (to_first > 0.01).all()
+    assert (to_first < to_second).all()
+    sizes = songs.norm(dim=1)
+    assert torch.allclose(drawn.norm(dim=1), 0.8 * sizes + 0.2 * sizes.roll(1), atol=1e-4)
+    again = flow_from(tensors_of(held))
+    assert torch.allclose(again.exemplars, held.exemplars)
+    assert "prior.exemplars" not in tensors_of(flow)
 
 
 def walk(count, seed):

@@ -7,6 +7,7 @@ from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hi
 
 from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import Frame, frame_of, is_heard, streamed, to_bars, to_windows, unstreamed
 from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars, vary_bars
@@ -63,6 +64,26 @@ def test_the_first_bars_are_told_early_and_are_those_that_come(model, surprise):
     assert max(note.end for note in first.notes) <= 8.0
     starts = [[(n.pitch, n.start, n.part) for n in loop.notes if n.start < 7.8] for loop in (first, whole)]
     assert starts[0] == starts[1]
+
+
+def test_new_bars_are_drawn_between_exemplars_where_there_are_any_and_go_on_from_the_flow():
+    model, flow, maps = small_hierarchy(SMALL_LONG_LINE)
+    plain = CompiledHierarchy(model, flow, torch.device("cpu"), maps=maps)
+    flow.set_exemplars(3.0 * torch.randn(40, SMALL_LONG_LINE.latent_size))
+    compiled = CompiledHierarchy(model, flow, torch.device("cpu"), maps=maps)
+    pairs = torch.cartesian_prod(torch.arange(40), torch.arange(40))
+    possible = compiled.between(pairs[:, 0], pairs[:, 1])
+    taken = set()
+    for seed in range(20):
+        point = prior_point(compiled, seed)
+        assert torch.equal(point, prior_point(compiled, seed))
+        away = (possible - point).norm(dim=1)
+        assert away.min() < 1e-4
+        taken.add(int(away.argmin()))
+    assert len(taken) > 10
+    made = sample_bars(compiled, 16, 3, 1.0)
+    assert made != sample_bars(plain, 16, 3, 1.0)
+    assert continue_bars(compiled, made, 4, 3, 1.0) == continue_bars(plain, made, 4, 3, 1.0)
 
 
 def test_a_new_loop_is_told_early_too(model):
