@@ -58,7 +58,7 @@ def _lean(bend: Mapping[str, Any], chords: Mapping[str, Any] | None, classes: fr
         lean = Lean(harmony_of(bars_from_json(follow["line"]), classes), follow["amount"])
     if chords is not None:
         loop = ChordLoop(tuple(Chord(*row) for row in chords["chords"]), chords["length"])
-        lean = Lean(loop, max(_CHORDS_AMOUNT, lean.harmony_amount))
+        lean = Lean(loop, _CHORDS_AMOUNT)
     if follow is None or follow["rhythm"] is None:
         return lean
     rhythm = follow["rhythm"]

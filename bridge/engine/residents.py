@@ -213,9 +213,9 @@ def usable_device(device: str) -> str:
     """The device to use: what was asked for, or the CPU where it is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if (device.startswith("cuda") and not torch.cuda.is_available()) or (
-        device == "mps" and not torch.backends.mps.is_available()
-    ):
+    kind, _, number = device.partition(":")
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(number or 0) >= there:
         log.warning("engine.device %s is not there: using the CPU", device)
         return "cpu"
     return device

@@ -11,15 +11,16 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import mido
+from typing import TYPE_CHECKING
 
 from bridge import whole_file
 from bridge.limits import TICKS_PER_BEAT
 from bridge.music.notes import Bars, Note, in_order
 
+if TYPE_CHECKING:  # else where it is used: it is 100 ms of import, and training on indexed music does without it
+    import mido
+
 MAX_FILE_BYTES = 16 * 1024 * 1024
-_READ_FAULTS = (OSError, EOFError, ValueError, LookupError, TypeError, struct.error, mido.KeySignatureError)
 
 
 class MidiFileError(ValueError):
@@ -87,9 +88,12 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
         raise MidiFileError(f"{name}: expected a Standard MIDI File (it does not begin with MThd)")
     if data[:4] == b"RIFF":
         data = data[data.find(b"MThd") :] if b"MThd" in data[:256] else b""
+    import mido
+
+    faults = (OSError, EOFError, ValueError, LookupError, TypeError, struct.error, mido.KeySignatureError)
     try:
         midi = mido.MidiFile(file=io.BytesIO(data), clip=True)
-    except _READ_FAULTS as error:
+    except faults as error:
         reason = "it ends too early" if isinstance(error, EOFError) else str(error) or type(error).__name__
         raise MidiFileError(f"{name}: expected a whole Standard MIDI File ({reason})") from error
     if midi.ticks_per_beat <= 0:
@@ -102,6 +106,8 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
 
 
 def _score(midi: mido.MidiFile) -> MidiScore:
+    from mido import tempo2bpm
+
     per_tick = 1.0 / midi.ticks_per_beat
     tracks: list[MidiTrack] = []
     signatures: dict[float, TimeSignature] = {}
@@ -123,7 +129,7 @@ def _score(midi: mido.MidiFile) -> MidiScore:
                 beat = now * per_tick
                 signatures[beat] = TimeSignature(beat, message.numerator, message.denominator)
             elif kind == "set_tempo" and message.tempo > 0:
-                tempos[now * per_tick] = mido.tempo2bpm(message.tempo)
+                tempos[now * per_tick] = tempo2bpm(message.tempo)
             elif kind == "text":
                 remarks.append(message.text)
         tracks.extend(reader.finish(track.name, now))
@@ -204,6 +210,8 @@ def midi_bytes(
     `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `tempo_changes`
     are (beat, BPM) after the first `tempo`, in order; `remark`, when not empty, goes in as a text event.
     """
+    import mido
+
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
     head = mido.MidiTrack()
     head.append(mido.MetaMessage("track_name", name=track_name, time=0))
@@ -231,6 +239,8 @@ def midi_bytes(
 
 def _note_track(notes: Iterable[Note], channel: int, name: str, length_ticks: int) -> mido.MidiTrack:
     """Note-offs before note-ons at the same tick, so that a repeated note is never cut by its own past."""
+    import mido
+
     events: list[tuple[int, int, int, int]] = []
     for note in notes:
         start = round(note.start * TICKS_PER_BEAT)

@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+from bridge.music import midi_files
 from bridge.session.loops import Loop, loop_from_json, loop_to_json
 
 
@@ -69,8 +70,6 @@ class Archive:
         Raises:
             ArchiveError: the folder cannot be written to.
         """
-        from bridge.music import midi_files  # mido is 100 ms of import that the first answer need not wait for
-
         try:
             midi_files.write_midi(
                 self.path(loop.id, voice),

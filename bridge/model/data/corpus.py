@@ -55,7 +55,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A zip or folder of MIDI files."""
+    """A zip or folder of MIDI files. There is no space in the name of its `source`."""
 
     source: str
     path: Path
@@ -152,7 +152,7 @@ def _open_zip(path: Path) -> Collection:
 
 def _collection(name: str, path: Path, files: list[str], manifest: bytes | None) -> Collection:
     if manifest is None:
-        return Collection(name, path, tuple(files), None)
+        return Collection(_in_one_word(name), path, tuple(files), None)
     try:
         document = json.loads(manifest)
     except (ValueError, RecursionError) as error:
@@ -165,7 +165,12 @@ def _collection(name: str, path: Path, files: list[str], manifest: bytes | None)
             expected = '{"song": "a", "roles": {"melody": [0]}} or {}'
             raise CorpusError(f"{path}: {MANIFEST}: {file}: expected {expected}, found {json.dumps(entry)[:80]}")
     source, licence = str(document.get("source", name)), str(document.get("licence", "not stated"))
-    return Collection(source, path, tuple(files), entries, licence)
+    return Collection(_in_one_word(source), path, tuple(files), entries, licence)
+
+
+def _in_one_word(name: str) -> str:
+    """A name without spaces: what follows the name of a source is a kind of its windows."""
+    return "-".join(name.split()) or "unnamed"
 
 
 def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import shutil
+import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ from bridge.model.data.corpus import (
 from bridge.model.data.trio_corpus import trio_windows
 from bridge.model.nets.config import ModelConfig
 from bridge.music.grids import PITCHES
+from bridge.music.midi_files import MAX_FILE_BYTES
 from bridge.music.notes import STEP_BEATS
 
 log = logging.getLogger(__name__)
@@ -97,7 +100,9 @@ class _Gathering:
     def add(self, piece: Piece, config: ModelConfig, keep_off_grid: bool) -> None:
         for windows in trio_windows(piece, config) if config.part == "trio" else windows_of(piece, config):
             song = self.songs.setdefault((piece.source, piece.song), len(self.songs))
-            group = self.groups.setdefault(f"{piece.source} {piece.style or windows.kind}".strip(), len(self.groups))
+            group = self.groups.setdefault(
+                f"{piece.source} {windows.kind.strip() or piece.style}".strip(), len(self.groups)
+            )
             self.rows.append((_slim(windows, config, keep_off_grid), song, group))
 
     def keys_by_song(self) -> list[list[bytes]]:
@@ -279,7 +284,7 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
         CorpusError: a path that is not there or holds nothing useful.
     """
     collections = [collection for path in paths for collection in open_collections(path)]
-    stamp = [(str(c.path.resolve()), _signs_of(c)) for c in collections]
+    stamp = [(c.source, _signs_of(c)) for c in collections]
     rest = [longest_rest_steps(config)] if config.bars > _SPLIT_BARS and config.part != "drums" else []
     text = json.dumps([_INDEX_VERSION, config.part, config.bars, *rest, stamp])
     folder = cache / f"{config.part}-{config.bars}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -290,19 +295,24 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
 
 
 def _signs_of(collection: Collection) -> list[tuple[str, int, int] | None]:
-    """Name, size and time of a zip, or of every file of a folder that counts: older ones in their place are told."""
+    """Name, size and checksum of every file that counts: an index holds wherever the music lies, and whenever it came
+    there, so that it can be carried to another machine.
+    """
     path = collection.path
-    names = sorted({*collection.files, MANIFEST}) if path.is_dir() else [""]
-    return [_sign_of(path, name) for name in names]
+    if path.is_dir():
+        return [_sign_of(path, name) for name in sorted({*collection.files, MANIFEST})]
+    with zipfile.ZipFile(path) as archive:
+        return [(entry.filename, entry.file_size, entry.CRC) for entry in archive.infolist()]
 
 
 def _sign_of(folder: Path, name: str) -> tuple[str, int, int] | None:
     """None where there is no such file: a link to nowhere, no manifest."""
     try:
-        found = (folder / name).stat()
+        with (folder / name).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # no more of a file is ever read
     except OSError:
         return None
-    return name, found.st_size, found.st_mtime_ns
+    return name, len(data), zlib.crc32(data)
 
 
 def _save(dataset: Dataset, folder: Path) -> None:

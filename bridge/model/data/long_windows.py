@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from bridge.model.data.augment import augment_drums, augment_together, moved_lines, octave_shift
+from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import Dataset, load
-from bridge.model.data.training_data import Array, BatchSource, plain_batch
+from bridge.model.data.training_data import BatchSource, plain_batch
 from bridge.model.data.trio_corpus import PAIRS
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.vae import Batch
@@ -19,7 +20,10 @@ from bridge.music.grids import NO_EVENT, DrumGrid, Ints
 
 #: Chance that a window of a trio has one part silenced: a player's loop need not have all three.
 _SILENCED_CHANCE = 0.06
-#: Of the lines of made-up trios, the share that is from real ones.
+#: Of made-up trios, the share whose melody and bass are of different files too. Of such there are as many as one
+#: likes, where those that belong together are few and were learnt by heart.
+_UNRELATED = 0.5
+#: Of the lines of the others, the share that is from real ones.
 _LINES_OF_REAL_TRIOS = 0.4
 #: The share of made-up trios at the beginning of a run, and at its end.
 _FIRST_MADE_UP, _LAST_MADE_UP = 0.5, 0.1
@@ -47,9 +51,11 @@ class SingleSource:
 
 
 class TrioSource:
-    """Real trios, and made-up ones: melody and bass of one file over the drums of another, fewer as the run goes on."""
+    """Real trios, and made-up ones, fewer as the run goes on: melody and bass of one file, or of two, over the drums of
+    another. `parts` are the windows of the whole corpus, one dataset a part, or None where it has none of a part.
+    """
 
-    def __init__(self, trios: Dataset, drums: Dataset, config: ModelConfig, seed: int) -> None:
+    def __init__(self, trios: Dataset, parts: Sequence[Dataset | None], config: ModelConfig, seed: int) -> None:
         self._config = config
         self._rng = np.random.default_rng(seed)
         train = trios.indices("train")
@@ -61,7 +67,10 @@ class TrioSource:
         pairs = np.array([name.endswith(PAIRS) for name in trios.groups])[np.asarray(trios.group)[train]]
         self._real = np.flatnonzero(~pairs)
         self._pairs = np.flatnonzero(pairs) if pairs.any() else self._real
-        self._drums = BatchSource(drums, config.of_part(2), seed + 1)
+        self._others = [
+            None if own is None else BatchSource(own, config.of_part(part), seed + 1 + part)
+            for part, own in enumerate(parts)
+        ]
 
     def batch(self, count: int, fraction: float) -> list[Batch]:
         """`count` augmented trios."""
@@ -77,36 +86,35 @@ class TrioSource:
         own = augment_drums(own, own, rng, rearranged=False)
         configs = [self._config.of_part(part) for part in (0, 1)]
         melody, bass, own = augment_together(tokens[:, 0], tokens[:, 1], own, configs, rng)
-        drums = _joined(made_up, own, self._has_velocity[rows], self._drums)
+        batches = [
+            Batch(torch.from_numpy(melody)),
+            Batch(torch.from_numpy(bass)),
+            Batch(*(torch.from_numpy(x) for x in (own.hits, own.velocities, own.offsets, self._has_velocity[rows]))),
+        ]
+        unrelated = made_up & (rng.random(count) < _UNRELATED)
+        for batch, other, which in zip(batches, self._others, (unrelated, unrelated, made_up), strict=True):
+            places = torch.from_numpy(np.flatnonzero(which))
+            if other is not None and len(places):
+                batch.put(places, other.batch(len(places)))
         silenced = np.where(rng.random(count) < _SILENCED_CHANCE, rng.integers(0, 3, count), -1)
-        melody[silenced == 0], bass[silenced == 1], drums.tokens[torch.from_numpy(silenced == 2)] = (
-            NO_EVENT,
-            NO_EVENT,
-            0,
-        )
-        return [Batch(torch.from_numpy(melody)), Batch(torch.from_numpy(bass)), drums]
-
-
-def _joined(made_up: Array, own: DrumGrid, known: Array, others: BatchSource) -> Batch:
-    """The drums of the real trios, and other drums for those that are made up."""
-    other = others.batch(len(made_up))
-    velocities, offsets, other_known = other.dynamics()
-    pick = torch.from_numpy(made_up)
-    return Batch(
-        torch.where(pick[:, None], other.tokens, torch.from_numpy(own.hits)),
-        torch.where(pick[:, None, None], velocities, torch.from_numpy(own.velocities)),
-        torch.where(pick[:, None, None], offsets, torch.from_numpy(own.offsets)),
-        torch.where(pick, other_known.flatten().bool(), torch.from_numpy(known)),
-    )
+        for part, nothing in enumerate((NO_EVENT, NO_EVENT, 0)):
+            batches[part].tokens[torch.from_numpy(silenced == part)] = nothing
+        return batches
 
 
 def long_source(
     dataset: Dataset, config: ModelConfig, data_paths: Sequence[Path], cache: Path, seed: int
 ) -> LongSource:
-    """What a hierarchical model trains on; for a trio the drums of the whole corpus are looked up as well."""
+    """What a hierarchical model trains on; for a trio each part of the whole corpus is looked up as well."""
     if config.part != "trio":
         return SingleSource(dataset, config, seed)
-    return TrioSource(dataset, load(data_paths, config.of_part(2), cache), config, seed)
+    parts: list[Dataset | None] = []
+    for part in range(len(config.parts)):
+        try:
+            parts.append(load(data_paths, config.of_part(part), cache))
+        except CorpusError:  # lines of trios may rest longer than those of a model with one part: here all of them do
+            parts.append(None)
+    return TrioSource(dataset, parts, config, seed)
 
 
 def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints | None = None) -> list[Batch]:

@@ -227,8 +227,7 @@ def evaluation_rows(dataset: Dataset, split: str, per_group: int = _VALIDATION_P
     chosen = []
     for index, name in enumerate(dataset.groups):
         members = rows[group == index]
-        source, _, kind = name.partition(" ")
-        if len(members) and source not in NOT_EVALUATED and kind != PAIRS:
+        if len(members) and name.partition(" ")[0] not in NOT_EVALUATED and not name.endswith(PAIRS):
             places = np.linspace(0, len(members) - 1, min(per_group, len(members))).round().astype(int)
             chosen.append(members[np.unique(places)])
     return np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)

@@ -18,7 +18,7 @@ _MIN_EVENTS = 8
 _LONGEST_REST = 0.5
 #: Windows without drums stand in for trios over other drums: every fourth bar's is plenty.
 _PAIRS_EVERY_BARS = 4
-PAIRS = "pairs"
+PAIRS = " pairs"  # follows the name of the source, as every kind of windows does
 
 
 def trio_windows(piece: Piece, config: ModelConfig) -> list[Windows]:

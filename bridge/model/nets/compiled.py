@@ -2,12 +2,13 @@
 
 Everything that does not change while a loop is decoded is worked out beforehand: token to gates as a table, place to
 gates as a table, the latent's share of the gates once per loop. What is left per step is one recurrent product (int8
-where the machine has it: a fixed input scale, so that a row never depends on its batch) and one output product.
+where the machine has it: a fixed input scale, so that a row hardly depends on its batch) and one output product.
 Noise is always an argument; nothing in here is random, and nothing remembers.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -232,9 +233,10 @@ class CompiledModel:
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
-        model = model.to(device).float()
-        self._module = scripted(_Resident(model, flow.to(device).float(), self.int8), _METHODS)
+        model, flow = copy.deepcopy(model).to(device).float(), copy.deepcopy(flow).to(device).float()
+        self._module = scripted(_Resident(model, flow, self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}
+        self._settled = False
 
     @torch.inference_mode()
     def encode(
@@ -300,7 +302,11 @@ class CompiledModel:
         """
         gumbel, bias, temperature = gumbel.to(self.device), bias.to(self.device), temperature.to(self.device)
         if self.device.type == "cuda":
-            return self._graph(state, gumbel, temperature, bias)
+            key = (gumbel.shape[0], gumbel.shape[1])
+            if key not in self._graphs and not self._settled:
+                self._graphs[key] = _DecodeGraph(self._module, state, gumbel, temperature, bias)
+            if key in self._graphs:
+                return self._graphs[key](state, gumbel, temperature, bias)
         tokens, chances, hidden, following = self._module.decode(tuple(state), gumbel, temperature, bias)
         return tokens, chances, hidden, DecodeState(*following)
 
@@ -315,14 +321,6 @@ class CompiledModel:
         noise, heat = gumbel.to(self.device), temperature.to(self.device)
         both = self._module.dynamics(hidden, state.latent_dynamics, bits, noise, heat)
         return both[..., 0], both[..., 1]
-
-    def _graph(
-        self, state: DecodeState, gumbel: Tensor, temperature: Tensor, bias: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, DecodeState]:
-        key = (gumbel.shape[0], gumbel.shape[1])
-        if key not in self._graphs:
-            self._graphs[key] = _DecodeGraph(self._module, state, gumbel, temperature, bias)
-        return self._graphs[key](state, gumbel, temperature, bias)
 
     def warm_up(self, shapes: tuple[tuple[int, int], ...]) -> None:
         """Run every (batch, steps) shape that will be used, `WARM_UP_RUNS` times, so that no click pays for it."""
@@ -340,21 +338,29 @@ class CompiledModel:
                     noise = torch.zeros(batch, steps, DRUM_CLASSES, DYNAMICS)
                     self.dynamics(hidden, after, played, noise, temperature)
 
+    def settle(self) -> None:
+        """It is warm: on CUDA no more graphs are captured, which takes longer than a click; a shape that has none is
+        decoded step by step.
+        """
+        self._settled = True
+
 
 class _DecodeGraph:
     """The whole decode of one (batch, steps) shape, captured once as a CUDA graph and replayed on its own buffers."""
 
     def __init__(self, module: Any, state: DecodeState, gumbel: Tensor, temperature: Tensor, bias: Tensor) -> None:
         self._inputs = [x.clone() for x in (*state, gumbel, temperature, bias)]
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._run(module)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._outputs = self._run(module)
+        with torch.cuda.device(gumbel.device):  # streams are of the current device, whatever tensors lie on
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    self._run(module)
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            # another thread plays meanwhile, and may need memory
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._outputs = self._run(module)
 
     def _run(self, module: Any) -> Any:
         gumbel, temperature, bias = self._inputs[6:]

@@ -10,6 +10,7 @@ classes are as many as the drums have; those that a line has not are ruled out.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -105,8 +106,8 @@ class CompiledHierarchy(CompiledModel):
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
-        model = model.to(device).float()
-        upper = _Upper(model, flow.to(device).float())
+        model, flow = copy.deepcopy(model).to(device).float(), copy.deepcopy(flow).to(device).float()
+        upper = _Upper(model, flow)
         self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])
 
     @torch.inference_mode()
@@ -240,3 +241,8 @@ class CompiledHierarchy(CompiledModel):
                 if drums:
                     grain = torch.zeros(batch, steps, DRUM_CLASSES, DYNAMICS)
                     self.dynamics(hidden, after, played, grain, torch.ones(batch))
+
+    def settle(self) -> None:
+        """It is warm: see `CompiledModel.settle`."""
+        for bar in self.bars:
+            bar.settle()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: A whole turn of an attribute knob asks for this many standard deviations more (or less) of it.
+#: A whole amount of an attribute asks for this many standard deviations more (or less) of it.
 _ATTRIBUTE_REACH = 1.5
 _RIDGE = 1e-2
 
@@ -34,7 +34,7 @@ class LatentMaps:
         return {f"maps.{name}": getattr(self, name) for name in MAP_NAMES}
 
     def offset(self, names: tuple[str, ...], amounts: Mapping[str, float]) -> Tensor:
-        """How far (Z,) to move for attribute knobs (-1 to 1, by name).
+        """How far (Z,) to move for amounts of attributes (-1 to 1, by name).
 
         Raises:
             KeyError: an attribute that is not among `names`.

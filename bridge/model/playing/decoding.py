@@ -1,7 +1,7 @@
 """Decoding of windows in chunks of any length, with noise that belongs to (seed, step, class).
 
-The engine decodes a beat at a time and looks at its queue in between; a whole decode is one chunk. Either way, and for
-a row alone or among others, the tokens are the same.
+The engine decodes a beat at a time and looks at its queue in between; a whole decode is one chunk. Either way the
+tokens are the same; those of a row among others are too, but for sums that a batch rounds otherwise.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from bridge.model.playing.steering import PLAIN, Steering
 #: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
 DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
-#: So wide is the noise of a model's draws, where it isn't 1: most flows' own lie a little too far out.
+#: So wide is the noise of a model's draws, where it isn't 1.
 _NOISE_ALONE = {"melody-2bar": 1.02, "bass-2bar": 0.96, "drums-2bar": 0.86, "drums-16bar": 1.02}
 #: Whose draws go to where what is played at them is read: that is nearer to music (half way there, long drums cost 1.18
 #: times what songs do and not 1.12, and are told from them with .67, not .63).
@@ -65,8 +65,10 @@ def _alone(model: CompiledModel, seed: int) -> Tensor:
     in order by chance and by their odds to be music, so that the first few are a sample without replacement.
     """
     if model.exemplars:
-        pairs = [[noise.derived(seed, draw, end) % model.exemplars for draw in range(len(ANEW))] for end in range(2)]
-        return model.between(*torch.tensor(pairs)).cpu()
+        count, words = model.exemplars, [noise.derived(seed, draw) for draw in range(len(ANEW))]
+        first = torch.tensor([word % count for word in words])
+        on = torch.tensor([1 + word // count % max(1, count - 1) for word in words])
+        return model.between(first, (first + on) % count).cpu()
     config, count = model.config, DRAWS_ALONE if model.has_critic else len(ANEW)
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, count * config.latent_size)).view(count, -1)
     draws = model.prior(torch.full((count,), 0.5), _NOISE_ALONE.get(config.name, 1.0) * white)

@@ -299,9 +299,11 @@ def reconstruct_bars(
 
 def warm_up(model: CompiledModel) -> None:
     """Run everything a voice asks for, in the shapes it asks for it, until none of it is slow for being the first."""
-    model.warm_up(((1, model.config.stream_steps), (CANDIDATES, model.config.stream_steps), (1, STEPS_PER_BEAT)))
+    whole, beat = model.config.stream_steps, STEPS_PER_BEAT
+    model.warm_up(((1, whole), (CANDIDATES, whole), (1, beat), (CANDIDATES, beat)))
     steering = Steering(scale_of(0, "major"), surprise=0.5)
     for seed in range(WARM_UP_RUNS):
         made = sample_bars(model, model.config.bars, seed, 1.0, steering)
         if made.notes:
             continue_bars(model, made, model.config.bars, seed, 1.0, steering)
+    model.settle()

@@ -224,6 +224,7 @@ def steered_bias(
     if steering.lean is not None:
         bias = bias + lean_bias(steering.lean, config, frame.shift, first_step)
     forced = forced_bias(steering.hold, steering.lock, config, frame, first_step)
-    if forced is not None:
-        bias = bias + forced
-    return bias
+    if forced is None:
+        return bias
+    no_choice = (forced < 0.0).sum(1) == config.classes - 1  # what is left there may be outside the key
+    return torch.where(no_choice[:, None], forced, bias + forced)

@@ -150,8 +150,7 @@ def realism(
     rows = drawn_rows(dataset, "test", count, config.part, seed)
     songs = np.asarray(dataset.song)[rows]
     real = window_tokens(dataset, rows, config)
-    overlap = max(1, config.bars // _WINDOW_BARS)  # windows begin at every bar: of long ones a few hold all the music
-    train = window_tokens(dataset, dataset.indices("train")[::overlap], config)
+    train = window_tokens(dataset, _all_music(dataset, max(1, config.bars // _WINDOW_BARS)), config)
     runs = {part: longest_shared_runs(real[part], train[part], drums=part == "drums") for part in config.parts}
     beside: dict[str, dict[Part, Ints]] = {}
     for heat in temperatures:
@@ -168,6 +167,16 @@ def realism(
         }
         for whose, tokens in beside.items()
     }
+
+
+def _all_music(dataset: Dataset, overlap: int) -> Ints:
+    """Windows of every training song, of each one in `overlap`: those of a song begin a bar apart."""
+    rows = dataset.indices("train")
+    by_song = rows[np.argsort(np.asarray(dataset.song)[rows], kind="stable")]
+    songs = np.asarray(dataset.song)[by_song]
+    place = np.arange(len(rows)) - np.searchsorted(songs, songs)
+    chosen: Ints = by_song[place % overlap == 0]
+    return chosen
 
 
 def _copied(runs: Ints, real: Ints) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Likelihood asks a flow to leave no window out, and hardly minds what it draws besides. So it is trained a little further
 against a discriminator that tells its draws, with nothing before them, from posterior samples of songs, while some
 likelihood keeps it where it was (Flow-GAN: Grover et al. 2018, arXiv 1705.08868). Afterwards a fresh critic that was
-right with .90 (the area under its curve, on held-out songs) about draws of melody-16bar is with .62, and the held-out
+right with .90 (the area under its curve, on held-out songs) about draws of melody-16bar was with .62, and the held-out
 windows are as likely as before.
 """
 

@@ -50,8 +50,8 @@ _LONG_SCORED = 320
 
 
 def _is_sharpened(config: ModelConfig) -> bool:
-    """Whether a model's flow is: those of long windows, of which a critic makes thinner samples; trios are too few."""
-    return config.bars > SHORT_BARS and config.part != "trio"
+    """Whether a model's flow is: that of long drums, of which a critic makes thinner samples. Trios are too few."""
+    return config.bars > SHORT_BARS and config.part == "drums"
 
 
 def _has_exemplars(config: ModelConfig) -> bool:

@@ -33,11 +33,10 @@ from bridge.model.nets.config import config_of
 from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.registry import CARD_FILE, card_text, load_model
 from bridge.model.nets.vae import Batch, MusicVae, bars_of, decode_eagerly, decoding_losses
-from bridge.model.training.training_run import DROPOUT, FROM_SCRATCH, Optimiser, fast_bfloat16
+from bridge.model.training.training_run import DROPOUT, DYNAMICS_SHARE, FROM_SCRATCH, Optimiser, fast_bfloat16
 
 log = logging.getLogger(__name__)
 
-_DYNAMICS_SHARE = 0.25
 _TEST_PER_GROUP = 60
 _CHUNK = 64
 _WARMS_UP_TIMES_FASTER = 4  # there are few updates
@@ -77,7 +76,7 @@ class _Flat:
 
     def nats(self, batch: Batch, z: Tensor) -> Tensor:
         tokens, dynamics = decoding_losses(self.model.over_all, batch, self.model(z), mix=0.0, dropout=DROPOUT)
-        return tokens + _DYNAMICS_SHARE * dynamics
+        return tokens + DYNAMICS_SHARE * dynamics
 
     def played(self, batch: Batch, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B, T) forced, sampled and likeliest."""
@@ -97,7 +96,7 @@ class _Hierarchical:
     def nats(self, batch: Batch, z: Tensor) -> Tensor:
         told = self.model.conductor(z)[:, :, 0].flatten(0, 1)
         tokens, dynamics = decoding_losses(self.model.bar_model(0), bars_of(batch), told, mix=0.0, dropout=DROPOUT)
-        return self.model.config.bars * (tokens + _DYNAMICS_SHARE * dynamics)
+        return self.model.config.bars * (tokens + DYNAMICS_SHARE * dynamics)
 
     def played(self, batch: Batch, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B, T) forced, sampled and likeliest."""
@@ -169,13 +168,12 @@ def _train(
     pair: tuple[_Decoder, _Decoder], encoder: HierarchicalVae, source: SingleSource, total_s: float, batch_size: int
 ) -> int:
     """Train both on the same batches until the time is up; their averaged weights are left in them."""
-    optimisers = []
+    optimisers = [Optimiser(decoder.model) for decoder in pair]
     quick = fast_bfloat16(torch.device("cpu"))
     reader = copy.deepcopy(encoder)
     for model in (reader, *(decoder.model for decoder in pair)):
         if quick:
             model.to_compute(torch.bfloat16)
-    optimisers = [Optimiser(decoder.model) for decoder in pair]
     began = told = time.monotonic()
     steps, fraction = 0, 0.0
     while fraction < 1.0:

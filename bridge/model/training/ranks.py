@@ -27,13 +27,18 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0")) if _several() else 0
 
 
+def count() -> int:
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_first() -> bool:
     """Whether this is the process that writes and tells."""
     return rank() == 0
 
 
 def _several() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return count() > 1
 
 
 def _together() -> bool:

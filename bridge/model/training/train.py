@@ -1,6 +1,7 @@
 """`train`: any model of the family, for the minutes given, on what MIDI files there are.
 
-Needs torch, numpy, safetensors and mido; tqdm, where it is installed, draws the progress bar.
+Needs torch, numpy and safetensors, and mido for music that is not indexed yet; tqdm, where it is installed, draws the
+progress bar.
 """
 
 from __future__ import annotations
@@ -131,6 +132,9 @@ def train(
     kept = cache or out_dir / "index"
 
     def train_bars(bar: str, share: Length) -> Path:
+        made = out_dir / bar / "best.safetensors"
+        if resume and made.is_file() and (out_dir / CHECKPOINT).is_file():
+            return made  # what stands on them goes on with them as they are
         return train(
             bar, data_paths, share, resume=resume, out_dir=out_dir / bar, device=device, seed=seed, progress=progress,
             cache=kept,

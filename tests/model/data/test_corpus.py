@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -11,6 +12,8 @@ from small_songs import tune, write_songs
 
 from bridge.model.data.corpus import CorpusError, common_time_sections, open_collections
 from bridge.model.data.dataset import SPLITS, build, load, merged_songs, split_of, window_keys
+from bridge.model.data.long_windows import whole_rows
+from bridge.model.data.training_data import evaluation_rows, group_chances
 from bridge.model.nets.config import CONFIGS
 from bridge.music.midi_files import MAX_FILE_BYTES, MidiScore, TimeSignature, midi_bytes
 from bridge.music.notes import Bars, Note
@@ -112,6 +115,33 @@ def test_the_index_is_kept_and_made_again_when_the_files_change(tmp_path):
     assert np.array_equal(first.tokens, again.tokens)
     write_songs(folder, count=5)
     assert len(load([folder], MELODY, tmp_path / "cache").tokens) > len(first.tokens)
+
+
+def test_an_index_is_carried_to_where_the_same_files_lie_elsewhere(tmp_path, monkeypatch):
+    folder, cache = write_songs(tmp_path / "data", count=3), tmp_path / "cache"
+    with zipfile.ZipFile(tmp_path / "songs.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    made = [load([path], MELODY, cache) for path in (folder, tmp_path / "songs.zip")]
+    shutil.copytree(folder, tmp_path / "elsewhere" / "data")
+    shutil.copy(tmp_path / "songs.zip", tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*"):
+        os.utime(path, (10**9, 10**9))
+    monkeypatch.setattr("bridge.model.data.dataset.build", None)  # nothing is read again
+    for name, index in zip(("data", "songs.zip"), made, strict=True):
+        again = load([tmp_path / "elsewhere" / name], MELODY, cache)
+        assert np.array_equal(again.tokens, index.tokens)
+
+
+@pytest.mark.parametrize("name", ["repairs", "my pairs", "drums fill", "two  words"])
+def test_a_folder_may_be_called_as_a_kind_of_windows_is(tmp_path, name):
+    folder = write_songs(tmp_path / name, count=12)
+    dataset = build(open_collections(folder), MELODY)
+    assert dataset.groups == ("-".join(name.split()),)
+    assert len(whole_rows(dataset)) == len(dataset.tokens)
+    rows = [evaluation_rows(dataset, split) for split in SPLITS]
+    assert sum(map(len, rows)) > 0
+    assert group_chances(dataset.groups, np.array([5]), "melody", loops=True).tolist() == [1.0]
 
 
 def test_files_exchanged_for_older_ones_are_indexed_anew(tmp_path):

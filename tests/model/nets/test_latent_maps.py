@@ -7,7 +7,9 @@ import torch
 from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.latent_maps import attribute_directions, fit_maps
 from bridge.model.playing.attributes import measure
-from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.generation import sample_bars
+from bridge.model.playing.shaping import shape_of, shaped
+from bridge.model.reporting.held_out import tokens_of_loops
 from bridge.music.grids import LOWEST_PITCH, NO_EVENT
 
 MELODY, DRUMS = CONFIGS["melody-2bar"], CONFIGS["drums-2bar"]
@@ -93,15 +95,12 @@ def test_drum_knobs_turn_the_music_both_ways(drums, name):
 
 
 def share_turned(model, name):
-    """How often a draw moved fully up has more of the attribute than moved fully down."""
-    config, draws = model.config, 60
-    generator = torch.Generator().manual_seed(1)
-    chosen = torch.rand(draws, generator=generator)
-    z = model.prior(chosen, torch.randn(draws, config.latent_size, generator=generator))
+    """How often a loop whose knob is fully up has more of the attribute than with the knob fully down."""
+    config, loops = model.config, 24
     found = []
     for amount in (-1.0, 1.0):
-        moved = z + model.maps.offset(config.attributes, {name: amount})
-        rows = WindowDecode(model, moved, range(draws), 0.6).run()
-        tokens = np.stack([row.window.tokens for row in rows])
+        shape = shape_of({name: amount}, {})
+        turned = [shaped(model, sample_bars(model, 2, seed, 0.6), shape, 0.6) for seed in range(loops)]
+        tokens = tokens_of_loops(turned, config)[config.part]
         found.append(measure(tokens, config)[:, config.attributes.index(name)])
     return np.mean(found[1] > found[0])

@@ -107,6 +107,18 @@ def test_locked_bars_stay_note_for_note(data: st.DataObject, kind: str, bars: se
         assert all(a.end <= b.start + 1e-9 for a, b in zip(out.notes, out.notes[1:], strict=False)), "still one line"
 
 
+def test_locked_notes_outside_a_hard_key_are_decoded_as_they_are() -> None:
+    """What comes after them has to go on from them, not from what the key would make of them."""
+    locked = Bars((Note(61, 0.0, 1.0, 90), Note(66, 1.0, 3.0, 90), Note(60, 4.0, 4.0, 90)), 8.0)
+    steering = Steering(scale_of(0, "major"), "hard", lock=Lock(locked, ((0.0, 4.0),)))
+    frame = Frame()
+    bias = steered_bias(steering, (), SMALL_LINE, frame)
+    tokens = to_windows(locked, frame, SMALL_LINE)[0].tokens[:16]
+    noisy = bias[:16] + torch.randn(16, SMALL_LINE.classes)
+    assert noisy.argmax(1).tolist() == tokens.tolist()
+    assert bias[20, 61 - LOWEST_PITCH] < -1e6
+
+
 def test_a_loop_of_another_length_goes_on_with_what_is_held() -> None:
     held = Bars((Note(60, 0.0, 1.5, 90), Note(64, 1.5, 2.5, 90)), 4.0)
     made = Bars(tuple(Note(70 + k, k * 1.0, 1.0, 90) for k in range(8)), 8.0)

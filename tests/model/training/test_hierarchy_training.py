@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO
 from small_songs import beat_of, tune, write_songs
 
@@ -58,8 +59,13 @@ def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_pat
     first = train.train("melody-16bar", [data], Length(steps=3), resume=False, **how)
     assert (run / "melody-1bar" / "best.safetensors").is_file()
     assert first.steps > 0
+    beneath = (run / "melody-1bar" / "checkpoint.pt").read_bytes()
     again = train.train("melody-16bar", [data], Length(steps=10), resume=True, **how)
     assert again.steps > first.steps
+    assert (run / "melody-1bar" / "checkpoint.pt").read_bytes() == beneath, "what it stands on stays as it is"
+    bar, long = (load_file(folder / "best.safetensors") for folder in (run / "melody-1bar", run))
+    for name, value in bar.items():
+        assert torch.equal(long[f"bars.0.{name}"], value), name
     models = tmp_path / "models"
     card = exporting.export("melody-16bar", run, [data], models_dir=models)
     assert 0.0 <= card["scores"]["step_accuracy"]["sampled"] <= 1.0
@@ -114,11 +120,29 @@ def test_trios_are_windows_of_one_file_and_stay_together_when_augmented(tmp_path
     assert (melody.tokens < PITCHES).sum(1).min() >= 8
     assert (bass.tokens < PITCHES).sum(1).min() >= 8
     assert bool(drums.has_dynamics.all())
-    source = TrioSource(trios, build(collections, SMALL_TRIO.of_part(2)), SMALL_TRIO, 1)
-    same = TrioSource(trios, build(collections, SMALL_TRIO.of_part(2)), SMALL_TRIO, 1)
+    parts = [build(collections, SMALL_TRIO.of_part(part)) for part in range(3)]
+    source, same = (TrioSource(trios, parts, SMALL_TRIO, 1) for _ in range(2))
     for one, other in zip(source.batch(32, 0.5), same.batch(32, 0.5), strict=True):
         assert torch.equal(one.tokens, other.tokens)
         assert one.tokens.shape == (32, 256)
+
+
+def test_lines_of_trios_that_are_made_up_can_be_of_different_files(tmp_path):
+    """A melody of long notes stands in a file of its own: it is heard over the lines and drums of others."""
+    folder = write_trios(tmp_path / "data")
+    slow = Bars(tuple(Note(65 + half % 7, 2.0 * half, 2.0, 90, 0) for half in range(40)), 80.0)
+    (folder / "slow.mid").write_bytes(midi_bytes(slow, channels={0: 0}, track_name="melody"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["slow.mid"] = {"song": "slow", "roles": {"melody": [0]}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    collections = open_collections(folder)
+    parts = [build(collections, SMALL_TRIO.of_part(part)) for part in range(3)]
+    source = TrioSource(build(collections, SMALL_TRIO), parts, SMALL_TRIO, 1)
+    melody, bass, _ = source.batch(300, 0.0)
+    onsets = (melody.tokens < PITCHES).sum(1)
+    is_slow = (onsets > 0) & (onsets <= 40)
+    assert 10 < int(is_slow.sum()) < 150
+    assert int((bass.tokens[is_slow] < PITCHES).sum(1).max()) > 60
 
 
 def test_a_song_is_held_out_by_every_model_or_by_none(tmp_path):
