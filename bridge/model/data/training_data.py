@@ -82,6 +82,20 @@ def group_chances(groups: Sequence[str], sizes: Array, part: str, *, loops: bool
     return chances
 
 
+def drawn_by_diet(dataset: Dataset, rows: Ints, count: int, part: str, seed: int) -> Ints:
+    """Up to `count` different ones of some windows (n,) of a dataset, as often of each group as the diet has it; no
+    fills.
+    """
+    group = np.asarray(dataset.group)[rows]
+    sizes = np.bincount(group, minlength=len(dataset.groups))
+    chances = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
+    possible = int((chances > 0.0).sum())
+    drawn: Ints = np.random.default_rng(seed).choice(
+        rows, min(count, possible), replace=False, p=chances / chances.sum()
+    )
+    return drawn
+
+
 class Source(Protocol):
     """Where training batches come from; `windows` is how many it draws from."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.model.nets.noise import mixed
 from bridge.music.grids import (
     HIT_SETS,
     LOWEST_PITCH,
@@ -203,7 +204,7 @@ def longest_shared_runs(tokens: Ints, corpus: Ints, *, drums: bool) -> Ints:
     """
     ours, theirs = _notes_of(tokens, drums=drums), _notes_of(corpus, drums=drums)
     longest = np.zeros(len(tokens), dtype=np.int64)
-    mine, known = _mixed(ours.what), _mixed(theirs.what)
+    mine, known = mixed(ours.what), mixed(theirs.what)
     here, there = np.arange(len(mine)), np.arange(len(known))
     for length in range(1, tokens.shape[1] + 1):
         shared = np.isin(mine, known)
@@ -220,10 +221,4 @@ def _longer(notes: _Notes, begin: Ints, run: _Words, length: int) -> tuple[Ints,
     end = begin + length
     fits = end < len(notes.window)
     fits[fits] = notes.window[end[fits]] == notes.window[begin[fits]]
-    return begin[fits], run[fits] * _HASH_BASE + _mixed(notes.what[end[fits]])
-
-
-def _mixed(words: _Words) -> _Words:
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    return begin[fits], run[fits] * _HASH_BASE + mixed(notes.what[end[fits]])

@@ -32,7 +32,7 @@ from bridge.model.training.flow_training import context_gains
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-CANDIDATES = 64
+RANKED_AMONG = 64
 #: From so many windows of a source on it says something about that source alone.
 _FEWEST = 20
 
@@ -62,7 +62,7 @@ def reciprocal_ranks(
     rng = np.random.default_rng(seed)
     split, group = np.asarray(dataset.split), np.asarray(dataset.group)
     inside = np.flatnonzero(split == split[chains.rows[0]])
-    enough = CANDIDATES + MEMORY + 2 * config.bars
+    enough = RANKED_AMONG + MEMORY + 2 * config.bars
     going_on = [i for i in chains.followed().tolist() if (group[inside] == group[chains.rows[i]]).sum() > enough]
     chosen = rng.permutation(going_on)[:count]
     found = []
@@ -72,7 +72,7 @@ def reciprocal_ranks(
         near = {row, *np.asarray(dataset.precedes[row]).tolist()}
         near |= set(range(truth - config.bars + 1, truth + config.bars))  # windows begin at every bar, in order
         others = np.array([x for x in inside[group[inside] == group[row]].tolist() if x not in near])
-        rows = np.concatenate([[truth], rng.choice(others, CANDIDATES - 1, replace=False)])
+        rows = np.concatenate([[truth], rng.choice(others, RANKED_AMONG - 1, replace=False)])
         moved = _beside_truth(dataset, rows, int(chains.moved[chain, MEMORY]), config)
         means, _ = posteriors(rows, moved)
         found.append(1.0 / _rank_of_first(flow, means, chains, chain))
@@ -104,7 +104,7 @@ def _beside_truth(dataset: Dataset, rows: Ints, moved: int, config: ModelConfig)
     return shifts
 
 
-def kept_figures(
+def _keeping_figures(
     model: CompiledModel, dataset: Dataset, chains: Chains, count: int, seed: int, temperature: float
 ) -> dict[str, Any]:
     """Continuations of what came before, beside the window that really came next: how often the window is one of those
@@ -228,4 +228,4 @@ def continuation_figures(
     ranks = reciprocal_ranks(flow, posteriors, dataset, found, model.config, ranked, seed)
     if len(ranks):
         figures |= {"ranked_among_64": len(ranks), "mean_reciprocal_rank": round(float(ranks.mean()), 4)}
-    return figures | kept_figures(model, dataset, found, continued, seed, temperature)
+    return figures | _keeping_figures(model, dataset, found, continued, seed, temperature)

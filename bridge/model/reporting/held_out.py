@@ -9,7 +9,7 @@ import numpy as np
 from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import Dataset
 from bridge.model.data.long_windows import plain_parts
-from bridge.model.data.training_data import group_chances
+from bridge.model.data.training_data import drawn_by_diet
 from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.nets.vae import NEUTRAL_VELOCITY, Batch
 from bridge.music.grids import DrumGrid, Ints, decode_drums, decode_line, encode_drums, encode_line, metric_velocity
@@ -18,16 +18,8 @@ from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
 
 def drawn_rows(dataset: Dataset, split: str, count: int, part: Part, seed: int) -> Ints:
     """Up to `count` different windows of a split, drawn by the diet."""
-    rng = np.random.default_rng(seed)
     rows = dataset.indices(split)
-    if not len(rows):
-        return rows
-    group = np.asarray(dataset.group)[rows]
-    sizes = np.bincount(group, minlength=len(dataset.groups))
-    chances = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
-    possible = int((chances > 0.0).sum())
-    drawn: Ints = rng.choice(rows, min(count, possible), replace=False, p=chances / chances.sum())
-    return drawn
+    return drawn_by_diet(dataset, rows, count, part, seed) if len(rows) else rows
 
 
 def window_tokens(dataset: Dataset, rows: Ints, config: ModelConfig) -> dict[Part, Ints]:

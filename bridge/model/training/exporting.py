@@ -15,7 +15,7 @@ from bridge.model.data.chains import SHORT_BARS, Chains, Posteriors, chains_of
 from bridge.model.data.corpus import open_collections
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.data.long_windows import plain_parts, whole_rows
-from bridge.model.data.training_data import evaluation_rows, group_chances
+from bridge.model.data.training_data import drawn_by_diet, evaluation_rows
 from bridge.model.evaluation.evaluate import evaluate_split
 from bridge.model.nets.config import TEMPERATURES, ModelConfig, config_of
 from bridge.model.nets.flow import Flow
@@ -81,16 +81,10 @@ def drawn_chains(model: MusicVae | HierarchicalVae, dataset: Dataset, split: str
     """Chains that end at up to `count` different windows of a split, drawn by the diet; of all songs where a split is
     empty.
     """
-    part = model.config.part
     rows = np.intersect1d(dataset.indices(split), whole_rows(dataset))
     if not len(rows):
         rows = whole_rows(dataset)
-    group = np.asarray(dataset.group)[rows]
-    sizes = np.bincount(group, minlength=len(dataset.groups))
-    weights = group_chances(dataset.groups, sizes, part, loops=True)[group] / np.maximum(1, sizes[group])
-    possible = int((weights > 0.0).sum())
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(rows, min(count, possible), replace=False, p=weights / weights.sum())
+    drawn = drawn_by_diet(dataset, rows, count, model.config.part, seed)
     return chains_of(dataset, drawn, model.config, posteriors_of(model, dataset))
 
 
