@@ -170,6 +170,7 @@ def _models_told(given: argparse.Namespace) -> int:
     """The report about the models and their WAVs."""
     from bridge import recital
     from bridge.model.data.corpus import open_collections
+    from bridge.model.file_options import refuse_unwritable
     from bridge.model.nets.registry import read_card
     from bridge.model.reporting import report
     from bridge.paths import models_folder
@@ -178,6 +179,10 @@ def _models_told(given: argparse.Namespace) -> int:
         open_collections(path)
     for name in given.only:
         read_card(name)
+    if given.report:
+        refuse_unwritable(Path(given.report), [Path(given.report) / "README.md"], "--report")
+    if given.wav is not None:
+        refuse_unwritable(given.wav, [given.wav / "a.wav"], "--wav")
     logging.getLogger("bridge").setLevel(logging.INFO)
     paths: list[Path] = []
     with _clean_stdout():

@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from bridge import paths
 from bridge.config import Settings
 from bridge.running import AddressError, can_bind, folder_holder, is_bridge, port_holder, processes_of
 
@@ -95,9 +94,7 @@ def _models(settings: Settings) -> list[Check]:
     for name in dict.fromkeys(voice.model for voice in settings.voices.values()):
         voices = ", ".join(voice for voice, its in settings.voices.items() if its.model == name)
         try:
-            loaded = registry.load_model(
-                name, paths.folder_with(name, settings.engine.own_models, paths.models_folder())
-            )
+            loaded = registry.load_model(name, registry.folder_of(name, settings.engine.own_models))
         except ValueError as fault:
             advice = f"voice {voices} answers error 4 until it is there: get the whole repository again, or train it"
             checks.append(Check(f"model {name}", ok=False, value=str(fault), advice=advice))

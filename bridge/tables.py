@@ -34,7 +34,9 @@ def of_models(cards: Sequence[Mapping[str, Any]]) -> str:
     head = ("model", "parts", "bars", "parameters", "latent", "steps", "trained on")
     keys = ("name", "parts", "bars", "parameters", "latent_size", "steps", "trained_on")
     rows = [[", ".join(card["parts"]) if key == "parts" else _inline(card.get(key)) for key in keys] for card in cards]
-    return f"{columns(head, rows)}\n\non songs held out from training, z sampled, T = 1:\n{_scores(cards)}"
+    learnt_from = [card["name"] for card in cards if not (card.get("scores") or {}).get("songs_held_out", True)]
+    remark = f" ({', '.join(learnt_from)}: on those it learnt from, none were)" if learnt_from else ""
+    return f"{columns(head, rows)}\n\non songs held out from training{remark}, z sampled, T = 1:\n{_scores(cards)}"
 
 
 def _scores(cards: Sequence[Mapping[str, Any]]) -> str:

@@ -56,6 +56,8 @@ def run(*arguments: str) -> int:
         (["train", "melody-2bar", "--data", "nowhere", "--prior-only"], "nowhere"),
         (["train", "melody-2bar", "--data", "nowhere", "--prior-only", "--minutes", "5"], "no --minutes"),
         (["train", "melody-2bar", "--data", "nowhere", "--prior-only", "--fine-tune"], "--prior-only"),
+        (["models", "--report", "text.mid"], "--report text.mid"),
+        (["models", "--wav", "text.mid"], "--wav text.mid"),
         (["--config"], "--config"),
         (["bench", "--soak", "-3"], "--soak"),
     ],

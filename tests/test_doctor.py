@@ -16,6 +16,7 @@ import pytest
 
 from bridge import doctor
 from bridge.config_file import load
+from bridge.model.nets import registry
 from bridge.osc.encoder import encode
 from bridge.running import SessionLock
 
@@ -101,13 +102,13 @@ def test_a_missing_model_is_told_and_fatal_only_if_it_is_the_only_one(
     assert [found.ok for found in one_of_two] == [True, False]
     assert not any(found.essential for found in one_of_two)
     assert "voice b" in one_of_two[1].advice
-    monkeypatch.setattr(doctor.paths, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(registry, "models_folder", lambda: tmp_path)
     none = doctor._models(load(folder=tmp_path))
     assert [(found.ok, found.essential) for found in none] == [(False, True)] * 3
 
 
 def test_changed_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = doctor.paths.models_folder() / "melody-2bar"
+    source = registry.models_folder() / "melody-2bar"
     copy = tmp_path / "models" / "melody-2bar"
     copy.mkdir(parents=True)
     for file in ("card.json", "weights.safetensors"):
@@ -115,7 +116,7 @@ def test_changed_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     weights = bytearray((copy / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "weights.safetensors").write_bytes(weights)
-    monkeypatch.setattr(doctor.paths, "models_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(registry, "models_folder", lambda: tmp_path / "models")
     found = doctor._models(load(sets=["voices={a: {}}"], folder=tmp_path))[0]
     assert not found.ok
     assert "sha256" in found.value

@@ -6,6 +6,7 @@ Wrong input comes out as a `ValueError` with one line of text (`MidiFileError`, 
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 import torch
 
+from bridge import whole_file
+from bridge.model.data.corpus import open_collections
 from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, bound_to, moved_to, refuse_unwritable, within
 from bridge.model.nets import registry
@@ -162,16 +165,16 @@ def train_model(
     config_of(model)
     models = models_folder()
     run_dir = models / ".training" / "own" / (f"{model}-fine" if fine_tune else model)
-    weights = registry.load_model(model).model.state_dict() if fine_tune else None
+    base = registry.load_model(model) if fine_tune else None
     length = Length(60.0 * (minutes or (DEFAULT_FINE_MINUTES if fine_tune else DEFAULT_MINUTES)), steps)
     train(
         model, data_paths, length, resume=resume, out_dir=run_dir, device=device, batch_size=batch_size, seed=seed,
-        start_from=weights,
+        start_from=None if base is None else base.model.state_dict(),
     )  # fmt: skip
     target = run_dir / "trained" if (models / model / registry.CARD_FILE).is_file() else models
     if not ranks.is_first():
         return target / model
-    export(model, run_dir, data_paths, models_dir=target, seed=seed)
+    export(model, run_dir, data_paths, models_dir=target, seed=seed, tuned_from=None if base is None else base.card)
     log.info("trained: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 
@@ -193,28 +196,48 @@ def train_prior(model: str, data_paths: Sequence[Path], seed: int) -> Path:
 
 
 def train_without(model: str, source: str, data_paths: Sequence[Path], minutes: float, seed: int) -> Path:
-    """Train a model on all collections but one and score it on that one; returns the file with the scores.
+    """Train a model on all collections but one and score it on that one; returns the file with the scores, beside the
+    model's own or, of other music than it learnt from, in models/.training/own.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    return left_out.train_without(model, source, data_paths, minutes, models_folder(), seed)
+    kept_in = _folder_of_comparisons(model, data_paths)
+    return left_out.train_without(model, source, data_paths, minutes, models_folder(), seed, kept_in=kept_in)
 
 
 def train_beside_flat(
     model: str, data_paths: Sequence[Path], minutes: float, batch_size: int | None, seed: int
 ) -> Path:
-    """Train a flat decoder and the hierarchy's beside one another and score both; returns the card with the scores.
+    """Train a flat decoder and the hierarchy's beside one another and score both; returns the file with the scores: the
+    model's card or, of other music than it learnt from, flat_baseline.json in models/.training/own.
 
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    models = models_folder()
-    flat_baseline.compare_with_flat(
+    models, folder = models_folder(), _folder_of_comparisons(model, data_paths)
+    found = flat_baseline.compare_with_flat(
         model, data_paths, minutes, models_dir=models, cache=models / ".cache", seed=seed,
         batch_size=batch_size or flat_baseline.FLAT_BATCH,
     )  # fmt: skip
-    return models / model / registry.CARD_FILE
+    if folder != models / model:
+        folder.mkdir(parents=True, exist_ok=True)
+        whole_file.write(folder / "flat_baseline.json", json.dumps(found, indent=1) + "\n")
+        return folder / "flat_baseline.json"
+    card = registry.read_card(model)
+    card["scores"]["flat_baseline"] = found
+    whole_file.write(folder / registry.CARD_FILE, registry.card_text(card))
+    return folder / registry.CARD_FILE
+
+
+def _folder_of_comparisons(model: str, data_paths: Sequence[Path]) -> Path:
+    """Where the scores of a training for comparison alone are kept: beside the model's own where all of its music is
+    among these songs, else apart: those of a few files never take the place of those that came with Barline.
+    """
+    models = models_folder()
+    learnt = {line.partition(":")[0] for line in registry.read_card(model).get("data", ())}
+    given = {collection.source for path in data_paths for collection in open_collections(path)}
+    return models / model if learnt <= given else models / ".training" / "own" / f"{model}-compared"
 
 
 def source_of(path: Path, config: ModelConfig) -> Source:

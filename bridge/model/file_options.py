@@ -66,8 +66,8 @@ def within(name: str, value: float, least: float, most: float) -> None:
         raise RequestError(f"{name} {value}: expected {least} to {most}")
 
 
-def refuse_unwritable(out: Path, paths: Sequence[Path]) -> None:
-    """Refuse an `--out` by which files cannot be written at `paths`, before there is anything to write.
+def refuse_unwritable(out: Path, paths: Sequence[Path], option: str = "--out") -> None:
+    """Refuse an option by which files cannot be written at `paths`, before there is anything to write.
 
     Raises:
         RequestError: a folder is where one of them should be, a file where its folder should be, or nothing may be
@@ -79,7 +79,7 @@ def refuse_unwritable(out: Path, paths: Sequence[Path]) -> None:
         except OSError as error:  # too long a name
             hindrance = error.strerror or str(error)
         if hindrance:
-            raise RequestError(f"--out {out}: expected a place to write to ({hindrance})")
+            raise RequestError(f"{option} {out}: expected a place to write to ({hindrance})")
 
 
 def _hindrance(path: Path) -> str | None:

@@ -10,11 +10,12 @@ whatever sounds at its end is closed there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.limits import TICKS_PER_BEAT
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, in_order
 
 LOWEST_PITCH = 21
@@ -183,7 +184,9 @@ def encode_drums(bars: Bars, n_steps: int) -> DrumGrid:
 
 
 def decode_drums(grid: DrumGrid, *, length_beats: float | None = None, part: int = 0) -> Bars:
-    """The notes of a drum grid. A hit that lies before the loop's beginning is pulled up to it."""
+    """The notes of a drum grid. A hit that lies before the loop's beginning is pulled up to it; each rings to the next
+    of its drum at the latest, and of two in one moment the louder is played.
+    """
     length = len(grid.hits) * STEP_BEATS if length_beats is None else length_beats
     notes = []
     for step in np.flatnonzero(grid.hits).tolist():
@@ -192,7 +195,23 @@ def decode_drums(grid: DrumGrid, *, length_beats: float | None = None, part: int
                 start = max(0.0, (step + offset_steps(int(grid.offsets[step, drum]))) * STEP_BEATS)
                 velocity = max(1, min(127, int(grid.velocities[step, drum])))
                 notes.append(Note(DRUM_PITCHES[drum], start, _DRUM_NOTE_BEATS, velocity, part))
-    return Bars(in_order(notes), length)
+    return Bars(in_order(struck_apart(notes)), length)
+
+
+def struck_apart(notes: Sequence[Note]) -> list[Note]:
+    """Drum hits of which none rings into the next of its drum; of two in one moment the louder is left."""
+    made: list[Note] = []
+    last: dict[int, int] = {}
+    for note in sorted(notes, key=lambda note: note.start):
+        place = last.get(note.pitch)
+        if place is not None and note.start - made[place].start < 1.0 / TICKS_PER_BEAT:
+            made[place] = max(made[place], replace(note, start=made[place].start), key=lambda hit: hit.velocity)
+            continue
+        if place is not None and made[place].end > note.start:
+            made[place] = replace(made[place], duration=note.start - made[place].start)
+        last[note.pitch] = len(made)
+        made.append(note)
+    return made
 
 
 def velocity_bins(velocities: Ints) -> Ints:

@@ -164,6 +164,7 @@ class Voice:
         """The clock runs (again), from here: notes from `from_beats` on are to sound."""
         self.over = self.over or self._rest_beats < NEVER  # the line it was to rest at is no more
         self._begin_pass(from_beats)
+        self._announce(from_beats)
 
     def leap(self, was_beats: float, from_beats: float, here_beats: float, out: list[Sound]) -> None:
         """The song is at `here_beats` instead of `was_beats`. A leap of whole times round this loop changes nothing for
@@ -295,11 +296,10 @@ class Voice:
         self.pending, self.over, self._announced = None, False, False
         self._rest_beats = NEVER
         self._take_over(pending.loop, start_beats, at_beats, out)
-        if self.playing:
-            self._announce(at_beats)
+        self._announce(at_beats)
 
     def _announce(self, at_beats: float) -> None:
-        if self.loop is not None and not self._announced:
+        if self.playing and self.loop is not None and not self._announced:
             self._announced = True
             self._outbox.append(messages.Launched(self.name, self.loop.id, self.start_beats, at_beats))
 

@@ -120,6 +120,14 @@ def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
     return {"bars": bars_to_json(bars), "spans": [list(span) for span in spans], "groove_seed": loop.groove_seed}
 
 
+def unlock_missing(voice: Voice, bar_beats: float) -> None:
+    """Bars that the loop which sounds does not have are not locked any more."""
+    loop = voice.sounding
+    if loop is not None and voice.knobs.locked:
+        bars = round(fitted(loop.bars, loop.bar_beats, bar_beats).length / bar_beats)
+        voice.knobs.locked = [bar for bar in voice.knobs.locked if bar < bars]
+
+
 def _locks_joined(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> dict[str, Any] | None:
     """What was locked when bars were made, under what is locked now."""
     if kept is None or now is None:

@@ -62,3 +62,5 @@ class BendingRequests:
         if bar >= bars:
             raise RefusedError(RANGE, f"bar {bar}: the loop of {voice.name} has bars 0 to {bars - 1}")
         voice.knobs.locked = sorted(locked | {bar})
+        if voice.sounding is not None and voice.model_ready:
+            self._gestures.remake_pending(voice, request)

@@ -15,7 +15,7 @@ from bridge import limits
 from bridge.messages import Begun, Generate, Generated, JobFailed
 from bridge.music.metre import is_whole
 from bridge.music.notes import BEATS_PER_BAR, Bars
-from bridge.session.bending import bend_of
+from bridge.session.bending import bend_of, locked_now
 from bridge.session.loops import Loop, Recipe, bars_of, bars_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
@@ -162,7 +162,7 @@ class Composer:
         job = self._jobs.get(record.job)
         if job is None:
             return  # cleared meanwhile
-        if self._key_came(job):
+        if self._key_came(job) or self._lock_came(job):
             job.record = replace(job.record, bend=bend_of(self._stage, job.voice, job.recipe))
             self._stage.engine.send(job.record)
             return
@@ -187,6 +187,16 @@ class Composer:
         """
         harmony = self._stage.harmony
         return job.unbound and harmony.classes is not None and harmony.source != job.voice.name
+
+    def _lock_came(self, job: _Job) -> bool:
+        """Whether, while bars were made, a bar was locked that they do not keep: they are to be made again. Of those
+        whose first bars have been told already it is too late.
+        """
+        if job.recipe.op == "fill" or job.begun is not None:
+            return False
+        now = locked_now(job.voice, job.recipe.beats_per_bar)
+        kept = job.record.bend.get("lock", {}).get("spans", [])
+        return now is not None and any(span not in kept for span in now["spans"])
 
     def failed(self, record: JobFailed) -> None:
         """The engine could not do a job."""

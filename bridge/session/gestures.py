@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
+from bridge.session.bending import unlock_missing
 from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Recipe
 from bridge.session.outside import NO_SUCH, RefusedError, Request
@@ -33,12 +34,12 @@ class Gestures:
         """What a morph between the stored corners is made of.
 
         Raises:
-            RefusedError: a corner is empty; it is named.
+            RefusedError: a corner is empty, or has no notes; it is named.
         """
-        missing = [slot for slot in _CORNERS[op] if slot not in voice.corners]
+        missing = [slot for slot in _CORNERS[op] if slot not in voice.corners or not voice.corners[slot].notes]
         if missing:
             raise RefusedError(
-                NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store something there first"
+                NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store notes there first"
             )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in _CORNERS[op])
@@ -117,6 +118,7 @@ class Gestures:
         else:
             self._performer.reshape(voice, present.id, loop)
             voice.sounding = loop
+            unlock_missing(voice, self._stage.clock.bar_beats)
         if present is not None and voice.gesture_events is not None:
             if present.id == loop.id:
                 voice.gesture_events.trigger()

@@ -10,6 +10,7 @@ from typing import Final
 from bridge import limits, messages
 from bridge.messages import NoteRow
 from bridge.session.archive import ArchiveError
+from bridge.session.bending import unlock_missing
 from bridge.session.loops import Loop, bars_of, rows_of
 from bridge.session.outside import Origin, Request
 from bridge.session.stage import Stage
@@ -178,6 +179,7 @@ class Performer:
         if loop is None:
             return
         voice.sounding = loop
+        unlock_missing(voice, self._stage.clock.bar_beats)
         voice.start_beats = record.start_beats
         voice.launched_beats = record.beat
         if voice.pending is not None and voice.pending.id == loop_id:

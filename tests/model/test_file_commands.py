@@ -350,6 +350,33 @@ def test_notes_that_no_model_reads_are_refused(tmp_path):
     assert not (tmp_path / "x.mid").exists()
 
 
+def test_comparisons_on_one_s_own_songs_leave_the_scores_that_came_with_barline(tmp_path, monkeypatch):
+    models = tmp_path / "models"
+    for name in ("melody-2bar", "melody-16bar"):
+        (models / name).mkdir(parents=True)
+        shutil.copy(registry.models_folder() / name / "card.json", models / name)
+    monkeypatch.setattr(file_commands, "models_folder", lambda: models)
+    monkeypatch.setattr(registry, "models_folder", lambda: models)
+    cards = {path: path.read_bytes() for path in models.rglob("card.json")}
+    told = {"updates": 3}
+    monkeypatch.setattr(file_commands.flat_baseline, "compare_with_flat", lambda *_, **__: told)
+    own = [write_songs(tmp_path / "own songs", count=2)]
+    path = file_commands.train_beside_flat("melody-16bar", own, 0.1, None, 0)
+    assert path == models / ".training" / "own" / "melody-16bar-compared" / "flat_baseline.json"
+    assert json.loads(path.read_text()) == told
+    assert cards == {path: path.read_bytes() for path in models.rglob("card.json")}
+    card = json.loads(cards[models / "melody-16bar" / "card.json"])
+    for line in card["data"]:  # the songs that the model is of
+        source = line.partition(":")[0]
+        folder = write_songs(tmp_path / source, count=1, manifest=True)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "source": source}))
+        own.append(folder)
+    path = file_commands.train_beside_flat("melody-16bar", own, 0.1, None, 0)
+    assert path == models / "melody-16bar" / "card.json"
+    assert json.loads(path.read_text())["scores"]["flat_baseline"] == told
+
+
 def test_a_prior_of_one_s_own_changes_what_is_drawn_and_nothing_else(tmp_path, monkeypatch):
     """The songs have nothing shorter than eighths: new bars come to have little else, from the same decoder."""
     shipped = registry.models_folder() / "melody-2bar"

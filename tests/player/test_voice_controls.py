@@ -44,6 +44,24 @@ def test_bars_launched_into_a_stopped_voice_wait_for_play(rig):
     assert [(event.id, event.beat) for event in rig.of(messages.Launched)] == [(1, 8.0)]
 
 
+@pytest.mark.parametrize("play_first", [False, True])
+def test_bars_taken_over_in_silence_are_told_when_play_and_the_clock_come_back(rig, play_first):
+    rig.play()
+    rig.send(messages.StopVoice("melody"))
+    rig.launch(1, QUARTERS)
+    rig.to_beat(5.5)
+    assert rig.of(messages.Launched) == []
+    if play_first:  # to resume at a line that the clock never comes to
+        rig.send(messages.PlayVoice("melody", rig.now_ns, "bar"))
+    rig.send(messages.MoveTransport("stop"))
+    if not play_first:
+        rig.send(messages.PlayVoice("melody", rig.now_ns, "bar"))
+    rig.send(messages.MoveTransport("continue"))
+    rig.to_beat(12.5)
+    assert rig.strokes()
+    assert [event.id for event in rig.of(messages.Launched)] == [1]
+
+
 def test_play_while_the_clock_stands_is_play_when_it_runs(rig):
     rig.launch(1, QUARTERS)
     rig.send(messages.StopVoice("melody"), messages.PlayVoice("melody", rig.now_ns, "bar"))

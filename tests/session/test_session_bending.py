@@ -187,6 +187,41 @@ def test_locked_bars_go_with_every_job_and_are_refused_beyond_the_loop(room: Roo
     assert state(room)["locked"] == ""
 
 
+def test_a_bar_locked_while_others_wait_stays_in_those(room: Room) -> None:
+    loop_of(room, "melody")
+    room.ask("sample")
+    answer(room)
+    assert room.voice.pending is not None
+    room.ask("lock", bar=0, on=True)
+    again = answer(room)
+    assert again.op == "sample"
+    assert again.bend["lock"]["spans"] == [[0.0, 4.0]]
+
+
+def test_a_bar_locked_while_others_are_made_stays_in_those(room: Room) -> None:
+    loop_of(room, "melody")
+    room.ask("sample")
+    room.ask("lock", bar=1, on=True)
+    first = answer(room)
+    assert "lock" not in first.bend
+    again = answer(room)
+    assert (again.job, again.seed) == (first.job, first.seed)
+    assert again.bend["lock"]["spans"] == [[4.0, 8.0]]
+    assert room.voice.pending is not None
+
+
+def test_a_loop_without_a_locked_bar_unlocks_it(room: Room) -> None:
+    loop_of(room, "melody")
+    for bar in (0, 1):
+        room.ask("lock", bar=bar, on=True)
+    room.ask("sample")
+    answer(room, [(62, 0.0, 1.0, 90, 0)], length=4.0)
+    launch = room.player.take(messages.Launch)[-1]
+    assert state(room)["locked"] == "0 1"
+    room.session.from_player(messages.Launched("melody", launch.id, 8.0, 8.0))
+    assert state(room)["locked"] == "0"
+
+
 def test_bars_of_a_locked_loop_are_humanised_as_it_was(room: Room) -> None:
     first = loop_of(room, "melody")
     room.ask("lock", bar=0, on=True)

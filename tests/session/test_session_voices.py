@@ -100,6 +100,13 @@ def test_morph_needs_both_corners_and_names_the_empty_one(room: Room) -> None:
     assert room.voice.knobs.morph == 0.0
 
 
+def test_a_corner_without_notes_is_an_empty_one_and_nothing_changes(room: Room) -> None:
+    room.ask("store", slot="a", length=8.0, notes=[])
+    room.ask("store", slot="b", length=8.0, notes=[(60, 0.0, 1.0, 90, 0)])
+    assert room.refusal("morph", x=0.5) == 5
+    assert room.voice.knobs.morph == 0.0
+
+
 def corners(room: Room) -> None:
     room.ask("store", slot="a", length=8.0, notes=[(60, 0.0, 1.0, 90, 0)])
     room.ask("store", slot="b", length=8.0, notes=[(72, 0.0, 1.0, 90, 0)])

@@ -41,8 +41,8 @@ _STRETCH_BOUND = 1.5
 #: How likely a return to a window before is held before anything is learnt, as a logarithm beside "new" at 0.
 _RETURN_LOGIT = -2.0
 #: So much of the way from one exemplar to another a draw lies. Nearer (.15) it shares longer runs of notes with songs
-#: trained on than other songs do, farther (.25) it is told from songs more easily (melody-16bar: an AUC of .73, not
-#: .71; draws of the flow were with .83, and cost 1.14 times what songs do, not 1.07).
+#: trained on than other songs do (in the median: 8, not 7), farther (.25) it is told from songs more easily
+#: (melody-16bar: with .73, not .70; draws of the flow were with .83, and cost 1.14 times what songs do, not 1.08).
 _TOWARDS_SECOND = 0.2
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 

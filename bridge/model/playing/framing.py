@@ -26,6 +26,7 @@ from bridge.music.grids import (
     encode_drums,
     encode_line,
     metric_velocity,
+    struck_apart,
 )
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to
 
@@ -209,6 +210,8 @@ def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, 
         else:
             pieces.append(decode_line(window.tokens, frame_velocity(frame)))
     whole = cut(join(pieces), 0.0, length_beats)
+    if config.part == "drums":  # a window's last hits may come as late as the first of the next
+        return Bars(in_order(struck_apart(whole.notes)), length_beats)
     return transposed(whole, -frame.shift)
 
 

@@ -91,9 +91,10 @@ def onsets_wanted(hold: Hold | None, first_step: int, steps: int) -> int | None:
 
 def finished(bars: Bars, hold: Hold | None, lock: Lock | None, scale: frozenset[int] | None, kind: str) -> Bars:
     """The bars with what is held, bound to `scale` (None: not bound), with what is locked: each exactly, the later
-    winning where they contradict each other. `kind` is what the voice plays: melody, bass, drums, or all as a trio.
+    winning where they contradict each other. Where a part has nothing new for what is held, that stays as it was.
+    `kind` is what the voice plays: melody, bass, drums, or all as a trio.
     """
-    if hold is not None and bars.notes:
+    if hold is not None:
         held = _filled(hold.bars, bars.length)
         notes: list[Note] = []
         for part in {note.part for note in bars.notes} | {note.part for note in held.notes}:
@@ -101,6 +102,8 @@ def finished(bars: Bars, hold: Hold | None, lock: Lock | None, scale: frozenset[
             mine, kept = _of_part(bars, part), _of_part(held, part)
             if mine.notes and kept.notes:
                 mine = (_with_rhythm if hold.what == "rhythm" else _with_pitches)(mine, kept, plays)
+            elif kept.notes:
+                mine = kept
             notes += mine.notes
         bars = Bars(in_order(notes), bars.length)
     if scale is not None and kind != "drums":

@@ -56,9 +56,9 @@ class Shape:
 
     def scaled(self, share: float) -> Shape:
         """All knobs nearer to 0."""
-        return Shape(
-            tuple((name, amount * share) for name, amount in self.attributes),
-            tuple((index, value * share) for index, value in self.latents),
+        return shape_of(
+            {name: amount * share for name, amount in self.attributes},
+            {index: value * share for index, value in self.latents},
         )
 
 

@@ -26,10 +26,17 @@ _SCORED = 4000
 
 
 def train_without(
-    name: str, source: str, data_paths: Sequence[Path], minutes: float, models_dir: Path, seed: int = 0
+    name: str,
+    source: str,
+    data_paths: Sequence[Path],
+    minutes: float,
+    models_dir: Path,
+    seed: int = 0,
+    *,
+    kept_in: Path,
 ) -> Path:
-    """Train a 2-bar model on all collections but `source`, score it on that one, and keep the scores beside the model's
-    own, in models/NAME/left_out.json; returns that path. The weights stay in models/.training/left-out.
+    """Train a 2-bar model on all collections but `source`, score it on that one, and keep the scores in a folder, as
+    left_out.json; returns that path. The weights stay in models/.training/left-out.
 
     Raises:
         CorpusError: no such collection, or nothing else beside it; a hierarchical model.
@@ -49,7 +56,7 @@ def train_without(
         "windows_seen": made.windows,
         "scores": _scores(config, made.weights, outside, seed),
     }
-    path = models_dir / name / LEFT_OUT_FILE
+    path = kept_in / LEFT_OUT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     whole_file.write(path, json.dumps(found, indent=1) + "\n")
     return path

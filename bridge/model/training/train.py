@@ -132,9 +132,6 @@ def train(
     kept = cache or out_dir / "index"
 
     def train_bars(bar: str, share: Length) -> Path:
-        made = out_dir / bar / "best.safetensors"
-        if resume and made.is_file() and (out_dir / CHECKPOINT).is_file():
-            return made  # what stands on them goes on with them as they are
         return train(
             bar, data_paths, share, resume=resume, out_dir=out_dir / bar, device=device, seed=seed, progress=progress,
             cache=kept,
@@ -145,7 +142,8 @@ def train(
         out_dir.mkdir(parents=True, exist_ok=True)  # not before it is known that there is something to train on
         run: Run
         if config.bar_models:
-            weights, left = ([], 1.0) if start_from else _bar_weights(config, out_dir, length, train_bars)
+            goes_on = resume and (out_dir / CHECKPOINT).is_file()
+            weights, left = ([], 1.0) if start_from else _bar_weights(config, out_dir, length, train_bars, goes_on)
             length = length.share(left)
             run = HierarchicalRun(
                 config, dataset, out_dir, chosen, seed, data_paths=data_paths, cache=kept, bar_weights=weights,
@@ -187,13 +185,13 @@ def _go(run: Run, length: Length, batch_size: int, *, resume: bool, progress: bo
     run.save()
 
 
-def warn_of_too_little(dataset: Dataset, config: ModelConfig) -> None:
-    """Say so where the music is so little that it will be learnt by heart."""
+def warn_of_too_little(dataset: Dataset, config: ModelConfig, remedy: str = "more files, or fewer minutes") -> None:
+    """Say so where the music is so little that it will be learnt by heart, and what would help."""
     windows, songs = len(dataset.tokens), len(np.unique(np.asarray(dataset.song)))
     if windows < _FEW_WINDOWS or songs < _FEW_SONGS:
         log.warning(
-            "%d windows of %d songs are few (%d of %d would do): %s will learn them by heart; give it more files, or "
-            "fewer minutes", windows, songs, _FEW_WINDOWS, _FEW_SONGS, config.name,
+            "%d windows of %d songs are few (%d of %d would do): %s will learn them by heart; give it %s", windows,
+            songs, _FEW_WINDOWS, _FEW_SONGS, config.name, remedy,
         )  # fmt: skip
 
 
@@ -203,15 +201,18 @@ def default_batch(config: ModelConfig) -> int:
 
 
 def _bar_weights(
-    config: ModelConfig, out_dir: Path, length: Length, train_bars: Callable[[str, Length], Path]
+    config: ModelConfig, out_dir: Path, length: Length, train_bars: Callable[[str, Length], Path], goes_on: bool
 ) -> tuple[list[Path], float]:
-    """The weights of the 1-bar models, and what share of the length is left by those that had to be trained."""
+    """The weights of the 1-bar models, and what share of the length is left by those that had to be trained; those that
+    a run which `goes_on` has trained stay as they are.
+    """
     weights, left = [], 1.0
     for bar in config.bar_models:
         beside = out_dir.parent / bar.name / "best.safetensors"
         if not beside.is_file():
             share = _BARS_SHARE / len(config.bar_models)
-            beside = train_bars(bar.name, length.share(share))
+            inside = out_dir / bar.name / "best.safetensors"
+            beside = inside if goes_on and inside.is_file() else train_bars(bar.name, length.share(share))
             left -= share
         weights.append(beside)
     return weights, left

@@ -119,6 +119,15 @@ def test_locked_notes_outside_a_hard_key_are_decoded_as_they_are() -> None:
     assert bias[20, 61 - LOWEST_PITCH] < -1e6
 
 
+@pytest.mark.parametrize("what", ["rhythm", "pitch"])
+def test_a_part_with_nothing_new_keeps_what_is_held_of_it(what: str) -> None:
+    held = Bars((Note(36, 0.0, 0.25, 90, 2), Note(60, 1.0, 1.0, 90, 0), Note(38, 1.0, 0.25, 90, 2)), 8.0)
+    made = Bars((Note(72, 0.5, 0.5, 80, 0),), 8.0)
+    out = kept_exactly(made, Steering(binding="off", hold=Hold(what, held)), "trio", verbatim=False)
+    assert [note for note in out.notes if note.part == 2] == [note for note in held.notes if note.part == 2]
+    assert len([note for note in out.notes if note.part == 0]) == 1
+
+
 def test_a_loop_of_another_length_goes_on_with_what_is_held() -> None:
     held = Bars((Note(60, 0.0, 1.5, 90), Note(64, 1.5, 2.5, 90)), 4.0)
     made = Bars(tuple(Note(70 + k, k * 1.0, 1.0, 90) for k in range(8)), 8.0)

@@ -76,8 +76,6 @@ def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_pat
     )
     assert found["updates"] > 0
     assert -1.0 <= found["sampled"]["above"] <= 1.0
-    kept = json.loads((models / "melody-16bar" / "card.json").read_text())
-    assert kept["scores"]["flat_baseline"] == found
     assert registry.read_card("melody-16bar", models)["sha256"] == card["sha256"]
 
 

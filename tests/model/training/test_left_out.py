@@ -24,7 +24,7 @@ def test_one_source_is_outside_and_all_others_inside(two_sources):
         with pytest.raises(CorpusError, match=f"--leave-out {wrong}: expected one of several"):
             left_out.divided(paths, wrong)
     with pytest.raises(CorpusError, match="melody-16bar stands on others"):
-        left_out.train_without("melody-16bar", "theirs", two_sources, 1.0, two_sources[0])
+        left_out.train_without("melody-16bar", "theirs", two_sources, 1.0, two_sources[0], kept_in=two_sources[0])
 
 
 def test_a_flat_decoder_stands_beside_one_conductor_alone(two_sources, capsys):
@@ -36,8 +36,9 @@ def test_a_flat_decoder_stands_beside_one_conductor_alone(two_sources, capsys):
 
 def test_the_scores_are_those_of_the_source_left_out(two_sources, tmp_path, monkeypatch):
     monkeypatch.setattr(left_out, "train", partial(left_out.train, batch_size=8))  # a second of training, not ten
-    path = left_out.train_without("melody-2bar", "theirs", two_sources, 0.02, tmp_path / "models")
-    assert path == tmp_path / "models" / "melody-2bar" / "left_out.json"
+    kept_in = tmp_path / "kept"
+    path = left_out.train_without("melody-2bar", "theirs", two_sources, 0.02, tmp_path / "models", kept_in=kept_in)
+    assert path == kept_in / "left_out.json"
     found = json.loads(path.read_text())
     assert found["source"] == "theirs"
     assert found["scores"]["songs"] == 3

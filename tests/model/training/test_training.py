@@ -1,7 +1,12 @@
 """Training really trains: on songs made up here the loss falls, a stopped run goes on, and the result plays."""
 
 import math
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +15,7 @@ from small_models import SMALL_DRUMS, SMALL_LINE
 from small_songs import tune, write_songs
 
 from bridge.model.data.corpus import CorpusError, open_collections
-from bridge.model.data.dataset import SPLITS, build, split_of
+from bridge.model.data.dataset import SPLITS, build, load, split_of
 from bridge.model.data.training_data import BatchSource, evaluation_rows, group_chances, plain_batch
 from bridge.model.evaluation.scoring import read_windows
 from bridge.model.nets.config import CONFIGS
@@ -22,6 +27,8 @@ from bridge.model.training.exporting import export
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CheckpointError, Length
 from bridge.music.midi_files import midi_bytes
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def losses_of(curves):
@@ -61,6 +68,25 @@ def test_a_run_without_a_checkpoint_starts_anew(tmp_path, monkeypatch):
     data = write_songs(tmp_path / "data", count=3)
     made = train("melody-2bar", [data], Length(steps=1), resume=True, out_dir=tmp_path / "run", progress=False)
     assert made.steps == 1
+
+
+def test_on_a_carried_index_it_needs_torch_numpy_and_safetensors_alone(tmp_path):
+    songs = write_songs(tmp_path / "songs", count=6)
+    load([songs], CONFIGS["bass-2bar"], tmp_path / "index")
+    there = shutil.copytree(songs, tmp_path / "elsewhere" / "songs")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "for name in ('mido', 'yaml', 'numba', 'pythonosc', 'pydantic', 'PIL', 'tqdm', 'psutil'):\n"
+        "    sys.modules[name] = None\n"
+        "from bridge.model.training.train import train\n"
+        "from bridge.model.training.training_run import Length\n"
+        "out, index = Path('run'), Path('index')\n"
+        f"train('bass-2bar', [Path({str(there)!r})], Length(steps=1), resume=False, out_dir=out, cache=index,\n"
+        "      device='cpu', batch_size=4)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=120)
+    assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
 @pytest.fixture
