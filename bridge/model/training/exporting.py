@@ -50,8 +50,8 @@ _LONG_SCORED = 320
 
 
 def _is_sharpened(config: ModelConfig) -> bool:
-    """Whether a model's flow is: that of long drums, of which a critic makes thinner samples, and that of long melodies,
-    which then knows better what comes next (a mean reciprocal rank of .38, not .33). Trios are too few.
+    """Whether a model's flow is: that of long drums, of which a critic makes thinner samples, and that of long
+    melodies, which then knows better what comes next (a mean reciprocal rank of .38, not .33). Trios are too few.
     """
     return config.bars > SHORT_BARS and config.part != "trio"
 

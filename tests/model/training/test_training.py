@@ -72,7 +72,7 @@ def test_a_run_without_a_checkpoint_starts_anew(tmp_path, monkeypatch):
 
 def test_on_a_carried_index_it_needs_torch_numpy_and_safetensors_alone(tmp_path):
     songs = write_songs(tmp_path / "songs", count=6)
-    load([songs], CONFIGS["bass-2bar"], tmp_path / "index")
+    load([songs], CONFIGS["melody-2bar"], tmp_path / "index")
     there = shutil.copytree(songs, tmp_path / "elsewhere" / "songs")
     code = (
         "import sys; from pathlib import Path\n"
@@ -81,7 +81,7 @@ def test_on_a_carried_index_it_needs_torch_numpy_and_safetensors_alone(tmp_path)
         "from bridge.model.training.train import train\n"
         "from bridge.model.training.training_run import Length\n"
         "out, index = Path('run'), Path('index')\n"
-        f"train('bass-2bar', [Path({str(there)!r})], Length(steps=1), resume=False, out_dir=out, cache=index,\n"
+        f"train('melody-2bar', [Path({str(there)!r})], Length(steps=1), resume=False, out_dir=out, cache=index,\n"
         "      device='cpu', batch_size=4)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
