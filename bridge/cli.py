@@ -248,7 +248,8 @@ _TRAINED_WITHOUT: Final = {
 
 
 def _train(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    settings()
+    with contextlib.suppress(ModuleNotFoundError):  # a machine that only trains need not have what reads them
+        settings()
     from bridge.model import file_commands
     from bridge.model.file_options import RequestError
     from bridge.model.training import ranks

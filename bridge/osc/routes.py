@@ -224,8 +224,8 @@ _VOICE_KNOBS: Final = (
           "loop that has no such bar.",
           (_int("bar", 0, MAX_BARS - 1), _truth("on")), example="/melody/lock 0 1"),
     Route(VOICE, "follow",
-          "Lean on another voice as it sounds: on its harmony; on the drums' kick, and drums with their kick on its "
-          "onsets. A bass on a melody takes its rhythm from the drums. `none`: off.",
+          "Lean on another voice's loop, heard or muted: on its harmony; on the drums' kick, and drums with their kick "
+          "on its onsets. A bass on a melody takes its rhythm from the drums. `none`: off.",
           (Argument("voice", "name"), _float("amount", 0, 1)), example="/bass/follow melody 0.5"),
     Route(VOICE, "surprise", "Of several candidates, the plainer or the bolder.", (_float("surprise", 0, 1),),
           example="/melody/surprise 0.35"),

@@ -64,7 +64,8 @@ def _models(cards: Sequence[Mapping[str, Any]]) -> str:
 {tables.markdown(head, rows)}
 
 *Context gain*: how many nats a window the prior of what comes next is better when it is told of up to four windows
-before it than the same prior when it is told of none, on validation songs.
+before it than the same prior when it is told of none, on validation songs (which also said when its fit was best; on
+test songs: see *What follows* below).
 """
 
 

@@ -70,23 +70,23 @@ def test_a_run_without_a_checkpoint_starts_anew(tmp_path, monkeypatch):
     assert made.steps == 1
 
 
-def test_on_a_carried_index_it_needs_torch_numpy_and_safetensors_alone(tmp_path):
+def test_with_its_index_carried_along_the_command_needs_torch_numpy_and_safetensors_alone(tmp_path):
     songs = write_songs(tmp_path / "songs", count=6)
-    load([songs], CONFIGS["melody-2bar"], tmp_path / "index")
+    load([songs], CONFIGS["melody-2bar"], tmp_path / "models" / ".training" / "own" / "melody-2bar" / "index")
     there = shutil.copytree(songs, tmp_path / "elsewhere" / "songs")
     code = (
         "import sys; from pathlib import Path\n"
-        "for name in ('mido', 'yaml', 'numba', 'pythonosc', 'pydantic', 'PIL', 'tqdm', 'psutil'):\n"
+        "for name in ('mido', 'yaml', 'numba', 'pythonosc', 'pydantic', 'PIL', 'tqdm', 'psutil', 'rtmidi'):\n"
         "    sys.modules[name] = None\n"
-        "from bridge.model.training.train import train\n"
-        "from bridge.model.training.training_run import Length\n"
-        "out, index = Path('run'), Path('index')\n"
-        f"train('melody-2bar', [Path({str(there)!r})], Length(steps=1), resume=False, out_dir=out, cache=index,\n"
-        "      device='cpu', batch_size=4)\n"
+        "from bridge.cli import main\n"
+        "from bridge.model import file_commands\n"
+        "file_commands.models_folder = lambda: Path('models')\n"
+        f"given = ['--data', {str(there)!r}, '--steps', '1', '--batch', '4', '--device', 'cpu']\n"
+        "sys.exit(main(['train', 'melody-2bar', *given]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=120)
-    assert (tmp_path / "run" / "best.safetensors").is_file()
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=240)
+    assert load_compiled("melody-2bar", "cpu", tmp_path / "models").config.bars == 2
 
 
 @pytest.fixture
