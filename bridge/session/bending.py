@@ -120,11 +120,11 @@ def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
     return {"bars": bars_to_json(bars), "spans": [list(span) for span in spans], "groove_seed": loop.groove_seed}
 
 
-def unlock_missing(voice: Voice, bar_beats: float) -> None:
+def unlock_missing(stage: Stage, voice: Voice) -> None:
     """Bars that the loop which sounds does not have are not locked any more."""
     loop = voice.sounding
     if loop is not None and voice.knobs.locked:
-        bars = round(fitted(loop.bars, loop.bar_beats, bar_beats).length / bar_beats)
+        bars = stage.bars_in(loop)
         voice.knobs.locked = [bar for bar in voice.knobs.locked if bar < bars]
 
 

@@ -58,7 +58,7 @@ class BendingRequests:
             return
         if voice.present is None:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to lock a bar of: ask for next or sample first")
-        bars = int(self._stage.length_of(voice.present) / self._stage.clock.bar_beats + 1e-6)
+        bars = self._stage.bars_in(voice.present)
         if bar >= bars:
             raise RefusedError(RANGE, f"bar {bar}: the loop of {voice.name} has bars 0 to {bars - 1}")
         voice.knobs.locked = sorted(locked | {bar})

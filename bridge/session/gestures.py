@@ -118,7 +118,7 @@ class Gestures:
         else:
             self._performer.reshape(voice, present.id, loop)
             voice.sounding = loop
-            unlock_missing(voice, self._stage.clock.bar_beats)
+            unlock_missing(self._stage, voice)
         if present is not None and voice.gesture_events is not None:
             if present.id == loop.id:
                 voice.gesture_events.trigger()

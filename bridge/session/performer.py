@@ -179,7 +179,7 @@ class Performer:
         if loop is None:
             return
         voice.sounding = loop
-        unlock_missing(voice, self._stage.clock.bar_beats)
+        unlock_missing(self._stage, voice)
         voice.start_beats = record.start_beats
         voice.launched_beats = record.beat
         if voice.pending is not None and voice.pending.id == loop_id:

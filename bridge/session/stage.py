@@ -157,6 +157,10 @@ class Stage:
         """How long the loop is as it will sound, in beats."""
         return fitted_length(loop.bars.length, loop.bar_beats, self.clock.bar_beats)
 
+    def bars_in(self, loop: Loop) -> int:
+        """How many whole bars the loop has as it will sound."""
+        return int(self.length_of(loop) / self.clock.bar_beats + 1e-6)
+
     def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
         """Notes that the session's key may be taken from."""
         if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed):
