@@ -211,11 +211,11 @@ def heaviest():
 
 
 @pytest.mark.parametrize(("name", "datagram"), heaviest().items(), ids=heaviest())
-def test_the_heaviest_datagrams_cost_a_millisecond_or_so(name, datagram):
+def test_the_heaviest_datagrams_cost_less_than_a_millisecond(name, datagram):
     assert len(datagram) <= limits.MAX_DATAGRAM_BYTES
     costs_ns = []
-    for _ in range(20):  # the least of several: what the decoder costs, not what else the machine does meanwhile
+    for _ in range(200):  # the least of many: what the decoder costs, not what else the machine does meanwhile
         before_ns = time.thread_time_ns()
         decode(datagram, 0, WALL_NS)
         costs_ns.append(time.thread_time_ns() - before_ns)
-    assert min(costs_ns) < 3_000_000  # on a slow machine
+    assert min(costs_ns) < 1_000_000
