@@ -61,7 +61,7 @@ class Performer:
         if handed is None:
             if loop.id not in voice.gone:
                 return False
-            self._confirm(voice, Handed(loop, origin, self._stage.timers.now_ns()), -1.0)  # called off meanwhile
+            self.tell(voice, loop, origin, self._stage.timers.now_ns())  # called off meanwhile
             return True
         handed.loop, handed.whole = loop, True
         if voice.pending is not None and voice.pending.id == loop.id:
@@ -72,6 +72,10 @@ class Performer:
         if handed.launched is not None:
             self.launched(handed.launched)
         return True
+
+    def tell(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int) -> None:
+        """Bars that are not to sound, for something else was asked for since: told and kept, to be brought back."""
+        self._confirm(voice, Handed(loop, origin, arrival_ns), -1.0)
 
     def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
         """Other notes for bars the player has; they take over from now on."""

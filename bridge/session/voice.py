@@ -166,6 +166,7 @@ class Voice:
     seeds_drawn: int = 0
     # -- not kept across restarts -----------------------------------------------------------------------------------
     resting: bool = False  # it jams, and listens
+    turned_order: int = 0  # of the newest turn of the morph or the pad, among requests
     auto_request: Request | None = None
     queue: deque[Callable[[], None]] = field(default_factory=deque)
     click_job: int = 0

@@ -94,7 +94,7 @@ class VoiceRequests:
             voice.bars_asked = recipe.bars or voice.bars_asked
             self._composer.start_click(
                 voice, request, recipe, lambda loop: self._new_bars(voice, request, loop, order, boundary),
-                lambda loop: self._first_bars(voice, request, loop, boundary),
+                lambda loop: self._first_bars(voice, request, loop, order, boundary),
             )  # fmt: skip
 
         self._composer.in_order(voice, request, start)
@@ -110,13 +110,17 @@ class VoiceRequests:
         if self._performer.complete(voice, loop, request.origin):
             if voice.sounding is loop:
                 self.make_ready(voice)
+        elif order < voice.turned_order:
+            self._performer.tell(voice, loop, request.origin, request.arrival_ns)
         else:
             self._gestures.settle(voice)
             self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
         self._stage.voice_changed(voice)
 
-    def _first_bars(self, voice: Voice, request: Request, loop: Loop, boundary: str) -> None:
+    def _first_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         """The first of long bars: they can begin to sound while the others are decoded."""
+        if order < voice.turned_order:
+            return
         self._gestures.settle(voice)
         self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary, whole=False)
 
@@ -208,6 +212,7 @@ class VoiceRequests:
         recipe = self._gestures.corners_recipe(voice, op)
         order = self._stage.next_order()
         voice.newest_order = max(voice.newest_order, order)
+        voice.turned_order = order  # takes the place of bars that wait, and of those still to come that were asked for
         self._gestures.turn(voice, request, recipe)
 
     def do_temperature(self, voice: Voice, request: Request) -> None:

@@ -131,6 +131,25 @@ def test_a_gesture_keeps_one_id_and_only_its_newest_value_waits(room: Room) -> N
     assert room.voice.history.ids == [first, new.new_id]
 
 
+def test_bars_asked_for_before_a_turn_of_the_morph_are_told_but_do_not_take_its_place(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("vary", amount=0.0)
+    room.ask("next")  # waits for the other
+    room.words.said.clear()
+    room.ask("morph", x=0.0)
+    for pitch in (61, 62, 63):  # the two clicks and the morph, in the order in which the engine answers them
+        room.answer(pitch=pitch)
+    assert room.player.take(messages.Launch) == []
+    assert room.voice.pending is None
+    assert room.voice.sounding is not None
+    assert [begin[2] for begin in room.words.take("/melody/bars/begin")].count(-1.0) == 2
+    assert len(room.voice.history.ids) == 3
+    room.ask("next")  # what is asked for afterwards sounds
+    room.answer(pitch=64)
+    assert len(room.player.take(messages.Launch)) == 1
+
+
 def test_a_moving_knob_sends_its_bars_ten_times_a_second_and_the_last_ones(room: Room) -> None:
     room.new_loop()
     corners(room)
