@@ -30,9 +30,7 @@ def small_flow(size: int, ways: int) -> Flow:
     flow = Flow(size, ways)
     with torch.no_grad():
         for name, parameter in flow.named_parameters():
-            if name.endswith("rotation"):
-                parameter.copy_(torch.linalg.qr(torch.randn_like(parameter))[0])
-            else:
+            if not name.endswith("rotation"):
                 parameter.add_(0.05 * torch.randn_like(parameter))
     flow.set_space(torch.randn(size), torch.eye(size) + 0.3 * torch.randn(size, size))
     return flow.eval()

@@ -174,8 +174,8 @@ _VOICE_BARS: Final = (
     Route(VOICE, "store", "Put the present loop, or these notes, in a corner.",
           (Argument("slot", "choice", choices=("a", "b", "c", "d"), code=NO_SUCH), _LENGTH_OR_NONE, _NOTES),
           example="/melody/store a"),
-    Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty. Bars that were "
-          "asked for before and do not sound yet are told, and kept, but called off.",
+    Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty. Bars that "
+          "were asked for before and do not sound yet are told, and kept, but called off.",
           (_float("x", 0, 1),), _BARS_COMING, "/melody/morph 0.25"),
     Route(VOICE, "xy", "Between the four corners: a = 0 0, b = 1 0, c = 0 1, d = 1 1. Otherwise as `morph`.",
           (_float("x", 0, 1), _float("y", 0, 1)), _BARS_COMING, "/melody/xy 0.25 0.75"),

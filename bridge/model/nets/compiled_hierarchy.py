@@ -53,6 +53,8 @@ class _Upper(Scripted):
         self.join: nn.Module = nn.Identity() if model.upper.join is None else model.upper.join
         self.encoder, self.mean, self.spread = model.upper.lstm, model.upper.mean, model.upper.spread
         self.narrow, self.read_straight = model.upper.narrow, model.upper.straight
+        self.hears: bool = model.conductor.hear is not None
+        self.hear: nn.Module = nn.Identity() if model.conductor.hear is None else model.conductor.hear
         self.places, self.first_state = model.conductor.places.weight, model.conductor.first_state
         self.conductor, self.out = model.conductor.lstm, model.conductor.out
         self.told_straight, self.widen = model.conductor.straight, model.conductor.widen
@@ -72,10 +74,13 @@ class _Upper(Scripted):
     @exported
     def conduct(self, z: Tensor) -> Tensor:
         """Embeddings (B, U, P, E) from z (B, Z)."""
-        both = torch.tanh(self.first_state(z))
+        heard = z
+        if self.hears:
+            heard = self.hear(z)
+        both = torch.tanh(self.first_state(heard))
         half = both.size(1) // 2
         first = (both[:, :half].unsqueeze(0).contiguous(), both[:, half:].unsqueeze(0).contiguous())
-        hidden = self.conductor(z.unsqueeze(1) + self.places.unsqueeze(0), first)[0]
+        hidden = self.conductor(heard.unsqueeze(1) + self.places.unsqueeze(0), first)[0]
         straight = self.told_straight(z).view(z.size(0), hidden.size(1), -1)
         out = self.out(hidden) + self.widen(straight)
         embeddings: Tensor = out.view(out.size(0), out.size(1), self.parts, -1)

@@ -22,11 +22,13 @@ about its exemplars).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bridge.model.nets import noise
 from bridge.model.nets.keys import SHIFTS
 
 #: How many windows before it a window can go on from.
@@ -55,10 +57,10 @@ def _fixed(value: Tensor) -> nn.Parameter:
 class _Coupling(nn.Module):
     """Half of the coordinates is moved and stretched by what the other half and the summary say, after a rotation."""
 
-    def __init__(self, ways: int) -> None:
+    def __init__(self, ways: int, number: int) -> None:
         super().__init__()
         self.kept: int = ways // 2
-        self.rotation = _fixed(torch.eye(ways))
+        self.rotation = _fixed(_turned(ways, number).clone())
         self.into = nn.Linear(self.kept + _SUMMARY, _HIDDEN)
         self.inner = nn.Linear(_HIDDEN, _HIDDEN)
         self.out = nn.Linear(_HIDDEN, 2 * (ways - self.kept))
@@ -127,7 +129,7 @@ class Flow(nn.Module):
     (`between`).
     """
 
-    def __init__(self, latent_size: int, ways: int, exemplars: int = 0) -> None:
+    def __init__(self, latent_size: int, ways: int, exemplars: int = 0, layers: int = LAYERS) -> None:
         super().__init__()
         self.ways: int = ways
         self.centre = _fixed(torch.zeros(latent_size))
@@ -138,7 +140,7 @@ class Flow(nn.Module):
         self.summary = nn.Linear(_SUMMARY_HIDDEN, _SUMMARY)
         self.expected = nn.Linear(told, ways)
         self.scale = nn.Linear(_SUMMARY, ways)
-        self.layers = nn.ModuleList(_Coupling(ways) for _ in range(LAYERS))
+        self.layers = nn.ModuleList(_Coupling(ways, number) for number in range(layers))
         self.choice = nn.Linear(_SUMMARY, 1 + MEMORY)
         self.return_scale = nn.Parameter(torch.full((MEMORY, ways), -1.0))
         self.keys = _fixed(torch.full((len(SHIFTS),), 1.0 / len(SHIFTS)))
@@ -261,6 +263,7 @@ def _bounded(stretch: Tensor, bound: float = _STRETCH_BOUND) -> Tensor:
 
 #: What is left out of a weights file where it says nothing, by how names begin.
 _OPTIONAL = ("critic.", "judge.", "keys", "exemplars")
+_ROTATION = ".rotation"
 
 
 def tensors_of(flow: Flow) -> dict[str, Tensor]:
@@ -270,7 +273,11 @@ def tensors_of(flow: Flow) -> dict[str, Tensor]:
     says = {"critic.": flow.critic.speaks, "judge.": flow.judge.speaks, "keys": flow.knows_keys}
     says["exemplars"] = len(flow.exemplars) > 0
     left_out = ("unwhitening", *(name for name in _OPTIONAL if not says[name]))
-    return {f"prior.{name}": value for name, value in flow.state_dict().items() if not name.startswith(left_out)}
+    return {
+        f"prior.{name}": value
+        for name, value in flow.state_dict().items()
+        if not name.startswith(left_out) and not name.endswith(_ROTATION)
+    }
 
 
 def flow_from(tensors: dict[str, Tensor]) -> Flow:
@@ -280,15 +287,27 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
         KeyError, RuntimeError: tensors that are missing or of another shape.
     """
     own = {name.removeprefix("prior."): tensors.pop(name) for name in list(tensors) if name.startswith("prior.")}
-    flow = Flow(len(own["centre"]), len(own["return_scale"][0]), len(own.get("exemplars", ())))
+    layers = sum(name.startswith("layers.") and name.endswith(".into.weight") for name in own)
+    flow = Flow(len(own["centre"]), len(own["return_scale"][0]), len(own.get("exemplars", ())), layers)
     own["unwhitening"] = flow.unwhitening
     for silent in _OPTIONAL:
         if not any(name.startswith(silent) for name in own):
             own |= {name: value for name, value in flow.state_dict().items() if name.startswith(silent)}
-    own |= {name: _orthogonal(value) for name, value in own.items() if name.endswith(".rotation")}
+    for name, made in flow.state_dict().items():  # files of before rotations were made hold others
+        if name.endswith(_ROTATION):
+            own[name] = _orthogonal(own[name]) if name in own else made
     flow.load_state_dict(own)
     flow.set_space(own["centre"], own["whitening"])
     return flow.eval()
+
+
+@lru_cache(maxsize=32)
+def _turned(ways: int, number: int) -> Tensor:
+    """A rotation (N, N) by chance, the same one for the same layer everywhere: it need not be stored."""
+    chance = torch.from_numpy(noise.normal(number, noise.ROTATIONS, ways * ways)).view(ways, ways).double()
+    q, r = torch.linalg.qr(chance)
+    turned: Tensor = (q * r.diagonal().sign()).float()  # whichever signs a solver takes
+    return turned
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Embeddings(NamedTuple):
 
 #: To how many numbers a part's bar is narrowed on the linear way.
 _STRAIGHT = 48
+#: At most so many numbers of z the conductor's LSTM hears; all of them go on the linear way.
+_HEARD = 256
 
 
 def _is_for_training(name: str) -> bool:
@@ -70,11 +72,12 @@ class Conductor(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        size = config.decoder_size
+        size, heard = config.decoder_size, min(config.latent_size, _HEARD)
         self.parts = len(config.bar_models)
-        self.places = nn.Embedding(config.bars, config.latent_size)
-        self.first_state = nn.Linear(config.latent_size, 2 * size)
-        self.lstm = nn.LSTM(config.latent_size, size, batch_first=True)
+        self.hear = nn.Linear(config.latent_size, heard, bias=False) if heard < config.latent_size else None
+        self.places = nn.Embedding(config.bars, heard)
+        self.first_state = nn.Linear(heard, 2 * size)
+        self.lstm = nn.LSTM(heard, size, batch_first=True)
         self.out = nn.Linear(size, self.parts * config.bar_models[0].latent_size)
         straight = _STRAIGHT * self.parts
         self.straight = nn.Linear(config.latent_size, config.bars * straight, bias=False)
@@ -86,8 +89,9 @@ class Conductor(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Embeddings (B, U, P, E), in float32."""
         dtype = weights_of(self.lstm).recurrent.dtype
-        h, c = torch.tanh(self.first_state(z)).to(dtype).chunk(2, dim=-1)
-        x = (z[:, None] + self.places.weight[None]).to(dtype)
+        heard = z if self.hear is None else self.hear(z)
+        h, c = torch.tanh(self.first_state(heard)).to(dtype).chunk(2, dim=-1)
+        x = (heard[:, None] + self.places.weight[None]).to(dtype)
         hidden, _ = self.lstm(x, (h[None].contiguous(), c[None].contiguous()))
         straight = self.widen(self.straight(z).unflatten(-1, (len(self.places.weight), -1)))
         result: Tensor = (self.out(hidden.float()) + straight).unflatten(-1, (self.parts, -1))

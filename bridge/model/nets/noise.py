@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 #: What noise is for: one stream each, so that no two uses of a seed are correlated.
-TOKENS, DYNAMICS, LATENT, MIXTURE, TURNS, DRAWS, KEY = range(7)
+TOKENS, DYNAMICS, LATENT, MIXTURE, TURNS, DRAWS, KEY, ROTATIONS = range(8)
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 _Words = np.ndarray[Any, np.dtype[np.uint64]]

@@ -12,14 +12,12 @@ _LEAST_NUMBERS = 1024
 _MOST = 127.0
 
 
-def in_eight_bits(tensors: Mapping[str, Tensor], fine: tuple[str, ...] = ()) -> dict[str, Tensor]:
-    """Tensors for a file: a matrix as int8 beside `NAME.scale`, one fp16 a row; the small, the flat and those whose
-    names end with one of `fine` as fp16.
-    """
+def in_eight_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors for a file: a matrix as int8 beside `NAME.scale`, one fp16 a row; the small and the flat as fp16."""
     made: dict[str, Tensor] = {}
     for name, value in tensors.items():
         rows = value.detach().float().cpu()
-        if rows.dim() != 2 or rows.numel() < _LEAST_NUMBERS or name.endswith(fine):
+        if rows.dim() != 2 or rows.numel() < _LEAST_NUMBERS:
             made[name] = rows.half().contiguous()
             continue
         scales = (rows.abs().amax(1) / _MOST).clamp_min(1e-6).half()

@@ -29,8 +29,6 @@ from bridge.paths import folder_with, models_folder
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 #: What is in a weights file besides the weights of the model.
 _BESIDE_THE_MODEL = ("prior.", "maps.")
-#: What of the prior has to fit its own inverse: it is kept in sixteen bits.
-_FINE = (".whitening",)
 _MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
 #: What every card has, and of what kind.
 _CARD_FIELDS: Final[dict[str, type]] = {
@@ -206,7 +204,7 @@ def write_model(
     """
     config = config_of(name)
     parameters = sum(value.numel() for value in weights.values())
-    data = save(in_eight_bits({**weights, **tensors_of(flow), **maps.tensors()}, _FINE))
+    data = save(in_eight_bits({**weights, **tensors_of(flow), **maps.tensors()}))
     full = {
         "name": name,
         "parts": list(config.parts),

@@ -37,7 +37,7 @@ FIGURES_FILE = "figures.json"
 OTHER_SONGS = "songs"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 7, 2
+_VERSION, _OLDEST = 8, 8
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
@@ -145,12 +145,14 @@ def realism(
 ) -> dict[str, Any]:
     """By temperature and part: samples of the prior beside windows of test songs, drawn as the prior's own were. Under
     `OTHER_SONGS` the same of windows of validation songs, where there are any: so far songs are from one another.
+    Beside each how dense the songs are that the model has learnt from.
     """
     config = model.config
     rows = drawn_rows(dataset, "test", count, config.part, seed)
     songs = np.asarray(dataset.song)[rows]
     real = window_tokens(dataset, rows, config)
     train = window_tokens(dataset, _all_music(dataset, max(1, config.bars // _WINDOW_BARS)), config)
+    learnt = window_tokens(dataset, drawn_rows(dataset, "train", count, config.part, seed), config)
     runs = {part: longest_shared_runs(real[part], train[part], drums=part == "drums") for part in config.parts}
     beside: dict[str, dict[Part, Ints]] = {}
     for heat in temperatures:
@@ -162,6 +164,7 @@ def realism(
     return {
         whose: {
             part: _beside(real[part], of_part, songs, ngrams[part], seed)
+            | {"density_trained_on": round(float(density(learnt[part], drums=part == "drums").mean()), 4)}
             | _copied(longest_shared_runs(of_part, train[part], drums=part == "drums"), runs[part])
             for part, of_part in tokens.items()
         }

@@ -92,13 +92,13 @@ def realism(figures: Mapping[str, Mapping[str, Any]]) -> str:
                     [
                         _of_part(name, part, by_part), heat, one["samples"],
                         f"{one['cost']} / {one['cost_held_out']} = {one['cost_ratio']:.2f}",
-                        f"{one['density']:.3f} / {one['density_held_out']:.3f} = {one['density_ratio']:.2f}",
+                        _density(one),
                         f"{one['auc']:.2f}", _runs(one["longest_run"]), _runs(one["longest_run_held_out"]),
                         _pair(one.get("key_share"), one.get("key_share_held_out")),
                     ]
                 )  # fmt: skip
     head = (
-        "model", "T", "n", "n-gram cost, median nats: ours / songs", "density: ours / songs", "AUC",
+        "model", "T", "n", "n-gram cost, median nats: ours / songs", "density: ours / songs; songs trained on", "AUC",
         "longest shared run: median, 90 %, most", "of songs", "key share: ours / songs",
     )  # fmt: skip
     return markdown(head, rows)
@@ -106,6 +106,11 @@ def realism(figures: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _of_part(name: str, part: str, parts: Mapping[str, Any]) -> str:
     return f"{name} {part}" if len(parts) > 1 else name
+
+
+def _density(one: Mapping[str, Any]) -> str:
+    beside = f"{one['density']:.3f} / {one['density_held_out']:.3f} = {one['density_ratio']:.2f}"
+    return f"{beside}; {one['density_trained_on']:.3f}"
 
 
 def _runs(values: Sequence[float]) -> str:

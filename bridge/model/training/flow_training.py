@@ -29,6 +29,8 @@ _DROPOUT = 0.2
 #: So much of what is told of the windows before long ones is left out: their songs are few, and what they do next was
 #: learnt by heart (melody-16bar: being told is worth 6 nats a window without it, 9 with it, on songs not trained on).
 _TOLD_DROPOUT = 0.8
+#: Of what there are few songs for, fewer layers tell as much of those not trained on.
+_LONG_LAYERS = 5
 #: How often a window is learnt without what came before it.
 _ALONE = 0.35
 #: Of those with a past, how often all of it is told; else a part of it.
@@ -78,15 +80,11 @@ class _Fit:
         self._generator = torch.Generator().manual_seed(seed)
         own = train.before[torch.from_numpy(train.drawn_by_diet(_SPACE_POINTS, seed)), 0]
         centre, rows, ways = space_of(train.means[own], train.spreads[own])
-        self._flow = Flow(len(centre), ways)
+        self._flow = Flow(len(centre), ways, layers=_LONG_LAYERS if train.long else LAYERS)
         self._flow.set_space(centre, rows)
         if train.turned.any():
             shares = [float(train.chances[train.turned == shift].sum()) for shift in SHIFTS]
             self._flow.set_keys(torch.tensor(shares) / sum(shares))
-        with torch.no_grad():
-            for layer in range(LAYERS):
-                turn = torch.linalg.qr(torch.randn(ways, ways, generator=self._generator))[0]
-                self._flow.get_parameter(f"layers.{layer}.rotation").copy_(turn)
         self._average = copy.deepcopy(self._flow)
 
     def run(self) -> Flow:

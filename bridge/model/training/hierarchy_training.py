@@ -33,8 +33,11 @@ _CODES_ALONE_UNTIL = {1: 0.4, 3: 1.0}
 #: How many bars of a window are decoded in a step, by the number of parts.
 _BARS_DECODED = {1: 2, 3: 1}
 _POOL_WINDOWS = 4096
-#: The share of a batch that is read anew at every step.
-_RENEWED = 0.25
+#: The share of a batch that is read anew at every step, by the number of parts: what is read costs most of a step.
+_RENEWED = {1: 0.25, 3: 0.08}
+#: The share of a batch whose parts are of different windows of the pool. Trios are few; of such there are as many as
+#: the product of its parts, and they cost nothing.
+_SHUFFLED = {1: 0.0, 3: 0.5}
 _CHUNK = 128
 _VALIDATION_PER_GROUP = 24
 
@@ -58,7 +61,8 @@ class Pool:
         """`count` windows of the pool, of which the oldest are exchanged for new ones beforehand."""
         if not self._windows:
             self._fill(fraction)
-        fresh = max(1, round(_RENEWED * count))
+        parts = len(self._windows)
+        fresh = max(1, round(_RENEWED[parts] * count))
         windows, embedded = self._read(fresh, fraction)
         places = torch.from_numpy((self._oldest + np.arange(fresh)) % self._size)
         self._oldest = int(self._oldest + fresh) % self._size
@@ -66,8 +70,11 @@ class Pool:
             ours.put(places, new)
         for kept, values in zip(self._embedded, embedded, strict=True):
             kept[places] = values
-        rows = torch.from_numpy(self._rng.integers(0, self._size, count))
-        return [batch.rows(rows) for batch in self._windows], Embeddings(*(kept[rows] for kept in self._embedded))
+        picked = self._rng.integers(0, self._size, (parts, count))
+        shuffled = self._rng.random(count) < _SHUFFLED[parts]
+        rows = [torch.from_numpy(np.where(shuffled, own, picked[0])) for own in picked]
+        means, spreads = (torch.stack([x[row, :, part] for part, row in enumerate(rows)], 2) for x in self._embedded)
+        return [batch.rows(row) for batch, row in zip(self._windows, rows, strict=True)], Embeddings(means, spreads)
 
     def _fill(self, fraction: float) -> None:
         read = [self._read(_CHUNK, fraction) for _ in range(self._size // _CHUNK)]

@@ -10,7 +10,7 @@ from small_models import small_flow
 from bridge.model.data.chains import Chains, chains_of
 from bridge.model.data.dataset import Dataset
 from bridge.model.nets.config import CONFIGS
-from bridge.model.nets.flow import flow_from, tensors_of
+from bridge.model.nets.flow import Flow, flow_from, tensors_of
 from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
 from bridge.model.training.flow_training import context_gains, fit_flow, space_of
 from bridge.music.grids import NO_EVENT
@@ -159,6 +159,21 @@ def test_chains_stand_in_one_octave_and_in_their_own_key():
     assert sorted(set(asked)) == [(0, octaves), (1, octaves), (2, octaves + 5)]
 
 
+def test_rotations_are_made_and_not_stored():
+    wide = small_flow(8, 6)
+    assert not [name for name in tensors_of(wide) if "rotation" in name]
+    turns = [layer.rotation for layer in flow_from(tensors_of(wide)).layers]
+    for turn, same in zip(turns, wide.layers, strict=True):
+        assert torch.equal(turn, same.rotation)
+        assert torch.allclose(turn @ turn.T, torch.eye(6), atol=1e-5)
+    assert not torch.allclose(turns[0], turns[1], atol=0.1)
+
+
+def test_a_flow_has_as_many_layers_as_its_file():
+    short = Flow(8, 6, layers=3)
+    assert len(flow_from(tensors_of(short)).layers) == 3
+
+
 def test_a_rotation_that_was_stored_coarsely_is_one_again():
     """The flow goes back by the transpose: eight bits alone would leave it off by hundredths."""
     torch.manual_seed(5)
@@ -166,7 +181,8 @@ def test_a_rotation_that_was_stored_coarsely_is_one_again():
     with torch.no_grad():
         for layer in wide.layers:
             layer.rotation.copy_(torch.linalg.qr(torch.randn(64, 64))[0])
-    stored = in_eight_bits(tensors_of(wide), (".whitening",))
+    turns = {f"prior.layers.{number}.rotation": layer.rotation for number, layer in enumerate(wide.layers)}
+    stored = in_eight_bits(tensors_of(wide) | turns)
     assert stored["prior.layers.0.rotation"].dtype == torch.int8
     coarse = from_eight_bits(stored)
     identity = torch.eye(64)

@@ -35,6 +35,7 @@ def test_everything_asked_for_is_measured(measured):
     real = found["realism"]["0.6"]["melody"]
     assert real["samples"] == 20
     assert 0.0 <= real["auc"] <= 1.0
+    assert 0.05 < real["density_trained_on"] < 1.0
     assert real["cost_ratio"] == pytest.approx(real["cost"] / real["cost_held_out"], abs=0.01)
     songs = found["realism"][figures.OTHER_SONGS]["melody"]
     assert 0 < songs["samples"] <= 20

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO
+from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
 from small_songs import beat_of, tune, write_songs
 
 from bridge.model.data.corpus import open_collections
@@ -141,6 +141,25 @@ def test_lines_of_trios_that_are_made_up_can_be_of_different_files(tmp_path):
     is_slow = (onsets > 0) & (onsets <= 40)
     assert 10 < int(is_slow.sum()) < 150
     assert int((bass.tokens[is_slow] < PITCHES).sum(1).max()) > 60
+
+
+def test_parts_of_different_windows_are_read_together_with_their_own_embeddings(tmp_path, monkeypatch):
+    monkeypatch.setitem(hierarchy_training._SHUFFLED, 3, 0.5)
+    trios = build(open_collections(write_trios(tmp_path / "data")), SMALL_TRIO)
+    source = TrioSource(trios, [None, None, None], SMALL_TRIO, 1)
+    model = small_hierarchy(SMALL_TRIO)[0]
+    pool = hierarchy_training.Pool(model, source, torch.device("cpu"), 3, 128)
+    windows, embedded = pool.batch(64, 0.5)
+    with torch.no_grad():
+        again = model.embed(windows)
+    assert torch.allclose(embedded.means, again.means, atol=1e-5)
+    assert torch.allclose(embedded.spreads, again.spreads, atol=1e-5)
+    whole = torch.stack([batch.tokens for batch in pool._windows], 1)  # as they were read
+    made = torch.stack([batch.tokens for batch in windows], 1)
+    together = [(row == whole).flatten(1).all(1).any().item() for row in made]
+    assert 15 <= sum(together) <= 49
+    for part in range(3):
+        assert all((row == whole[:, part]).all(1).any() for row in made[:, part])
 
 
 def test_a_song_is_held_out_by_every_model_or_by_none(tmp_path):
