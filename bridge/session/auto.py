@@ -44,7 +44,7 @@ class Auto:
             request = voice.auto_request
             if request is None or not voice.playing or voice.pending is not None or voice.click_job or voice.queue:
                 continue
-            if voice.jam != "off":
+            if voice.jam != "off" or voice.morphing:  # a next turn would call off what was asked for
                 continue
             due_beats = voice.launched_beats + voice.auto_bars * bar_beats
             if voice.sounding is not None and beat < due_beats - bar_beats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bridge import limits
 from bridge.messages import Begun, Generate, Generated, JobFailed
@@ -23,6 +23,8 @@ from bridge.session.voice import Voice
 
 log = logging.getLogger(__name__)
 
+#: So often bars are made again that a knob has moved during: one that never rests shall not keep them for ever.
+_MAX_REMAKES = 2
 #: A job that was under way when the engine died is given to the next one; twice is enough to call it the cause.
 _MAX_ATTEMPTS = 2
 
@@ -40,6 +42,7 @@ class _Job:
     loop_id: int
     begun: Loop | None = None
     attempts: int = 1
+    remakes: int = 0
 
     @property
     def unbound(self) -> bool:
@@ -74,12 +77,13 @@ class Composer:
             )
 
     def in_order(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
-        """Do `action` after all that was asked of this voice before; at once when nothing is under way.
+        """Do `action` after all that was asked of this voice before, clicks and turns of the morph or the pad; at once
+        when nothing is under way.
 
         Raises:
             RefusedError: `action` was done at once and refused (a later refusal is answered by message).
         """
-        if not voice.click_job and not voice.queue:
+        if not voice.queue and not _under_way(voice):
             action()
             return
 
@@ -149,7 +153,7 @@ class Composer:
     def begun(self, record: Begun) -> None:
         """The engine has the first bars of a job: they can be handed on before it has them all."""
         job = self._jobs.get(record.job)
-        if job is None or job.early is None or job.begun is not None or self._key_came(job):
+        if job is None or job.early is None or job.begun is not None or self._key_came(job) or self._turned(job):
             return
         begun = self._loop_of(job, bars_of(record.length_beats, record.notes), None)
         if begun.unbound and job.voice.knobs.scale == "hard":
@@ -162,8 +166,10 @@ class Composer:
         job = self._jobs.get(record.job)
         if job is None:
             return  # cleared meanwhile
-        if self._key_came(job) or self._lock_came(job):
-            job.record = replace(job.record, bend=bend_of(self._stage, job.voice, job.recipe))
+        turned = self._turned(job)
+        if turned or self._key_came(job) or self._lock_came(job):
+            job.remakes += turned
+            job.record = self._record(job.record.job, job.voice, job.recipe, knob=job.record.knob)
             self._stage.engine.send(job.record)
             return
         self._release(job)
@@ -198,6 +204,13 @@ class Composer:
         kept = job.record.bend.get("lock", {}).get("spans", [])
         return now is not None and any(span not in kept for span in now["spans"])
 
+    def _turned(self, job: _Job) -> bool:
+        """Whether, while new bars were made, a knob was turned that shapes them: they are to be made again."""
+        if job.voice.click_job != job.record.job or job.remakes >= _MAX_REMAKES:
+            return False
+        now = self._record(job.record.job, job.voice, job.recipe, knob=False)
+        return (now.bend, now.temperature) != (job.record.bend, job.record.temperature)
+
     def failed(self, record: JobFailed) -> None:
         """The engine could not do a job."""
         job = self._jobs.get(record.job)
@@ -219,7 +232,7 @@ class Composer:
 
     def pump(self, voice: Voice) -> None:
         """Do what waits, up to the next click that needs the engine."""
-        while voice.queue and not voice.click_job:
+        while voice.queue and not _under_way(voice):
             voice.queue.popleft()()
 
     def drop(self, voice: Voice) -> None:
@@ -245,3 +258,8 @@ class Composer:
                 self.failed(JobFailed(number, INSIDE, "the engine ended twice over this request"))
             else:
                 self._stage.engine.send(job.record)
+
+
+def _under_way(voice: Voice) -> bool:
+    """Whether something is being made for a voice that what is asked for next may go on from."""
+    return voice.click_job != 0 or (voice.morphing and voice.turning)

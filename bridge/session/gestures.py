@@ -17,7 +17,8 @@ from bridge.session.performer import Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import SLOTS, Gesture, Voice
 
-_CORNERS = {"morph": SLOTS[:2], "xy": SLOTS}
+#: Between which corners a knob moves.
+CORNERS = {"morph": SLOTS[:2], "xy": SLOTS}
 _LEAST_STILL_S = 0.5  # at 999 BPM a bar is 0.24 s, shorter than a hand's pause
 
 
@@ -36,19 +37,20 @@ class Gestures:
         Raises:
             RefusedError: a corner is empty, or has no notes; it is named.
         """
-        missing = [slot for slot in _CORNERS[op] if slot not in voice.corners or not voice.corners[slot].notes]
+        missing = [slot for slot in CORNERS[op] if slot not in voice.corners or not voice.corners[slot].notes]
         if missing:
             raise RefusedError(
                 NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store notes there first"
             )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
-        material = tuple(voice.corners[slot] for slot in _CORNERS[op])
+        material = tuple(voice.corners[slot] for slot in CORNERS[op])
         self._stage.heard(voice, material[0])
         bar_beats = self._stage.clock.bar_beats
         return Recipe(op, voice.model, material, 0, bar_beats, 0.0, int.from_bytes(digest, "big") >> 1)
 
-    def turn(self, voice: Voice, request: Request, recipe: Recipe) -> None:
-        """The knob has moved: decode with its newest value, now or when the decode under way is done.
+    def turn(self, voice: Voice, request: Request, recipe: Recipe, order: int = -1) -> None:
+        """The knob has moved: decode with its newest value, now or when the decode under way is done. `order` is that
+        of a turn, or a new corner, of the morph or the pad among requests.
 
         A turn of the morph or the pad takes the place of bars that wait for their boundary; any other knob leaves them
         waiting, whatever it is that sounds.
@@ -56,8 +58,8 @@ class Gestures:
         gesture = voice.gesture
         if gesture is None:
             gesture = voice.gesture = Gesture(self._stage.archive.new_id(), request, recipe)
-        gesture.request, gesture.recipe, gesture.dirty = request, recipe, True
-        if request.verb in (*_CORNERS, "store") and voice.sounding is not None:
+        gesture.request, gesture.recipe, gesture.dirty, gesture.order = request, recipe, True, order
+        if request.verb in CORNERS and voice.sounding is not None:
             self._performer.cancel_pending(voice)
         self._rest_later(voice)
         self._pump(voice)
@@ -103,6 +105,8 @@ class Gestures:
     def _pending_done(self, voice: Voice, turn: Request, loop: Loop) -> None:
         voice.turn_ms = self._stage.ms_since(turn.arrival_ns)
         if voice.pending is not None and voice.pending.id == loop.id:
+            if voice.newest == voice.pending.source:
+                voice.newest = loop.source
             self._performer.replace_pending(voice, loop)
             if voice.gesture_events is not None:
                 voice.gesture_events.trigger()
@@ -110,7 +114,8 @@ class Gestures:
 
     def _sound(self, voice: Voice, gesture: Gesture, loop: Loop) -> None:
         present = voice.present
-        voice.newest = loop.source
+        if gesture.order >= voice.newest_order or (present is not None and voice.newest == present.source):
+            voice.newest = loop.source  # else something newer is gone on from: a seed, bars that wait
         if present is None:
             self._performer.launch(voice, loop, gesture.request.origin, gesture.request.arrival_ns)
         elif present is voice.pending:
@@ -145,7 +150,13 @@ class Gestures:
         if voice.settle is not None:
             voice.settle.cancel()
         bar_s = self._stage.clock.bar_beats * 60.0 / self._stage.clock.bpm
-        voice.settle = self._stage.timers.call_later(max(_LEAST_STILL_S, bar_s), lambda: self.settle(voice))
+        voice.settle = self._stage.timers.call_later(max(_LEAST_STILL_S, bar_s), lambda: self._rested(voice))
+
+    def _rested(self, voice: Voice) -> None:
+        if voice.turning:  # a bar can be shorter than a first turn takes
+            self._rest_later(voice)
+        else:
+            self.settle(voice)
 
     def settle(self, voice: Voice) -> None:
         """The gesture is over: its bars enter the history."""

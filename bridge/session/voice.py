@@ -95,12 +95,15 @@ class History:
 
 @dataclass
 class Gesture:
-    """A knob on the move: the id its bars keep, its newest turn, what it decodes, whether that is still to be done."""
+    """A knob on the move: the id its bars keep, its newest turn, what it decodes, whether that is still to be done. Of
+    the morph and the pad, whose bars are new ones, `order` is the newest turn's among requests; of other knobs -1.
+    """
 
     loop_id: int
     request: Request
     recipe: Recipe
     dirty: bool = True
+    order: int = -1
 
 
 @dataclass
@@ -201,6 +204,16 @@ class Voice:
     def goes_round(self) -> bool:
         """Whether its bars go round: an answer sounds once, whatever the knob says."""
         return self.knobs.loop and self.jam != "respond"
+
+    @property
+    def morphing(self) -> bool:
+        """Whether the morph or the pad is on the move."""
+        return self.gesture is not None and self.gesture.order >= 0
+
+    @property
+    def turning(self) -> bool:
+        """Whether a turn of a knob is still to be decoded, or is just being."""
+        return self.gesture is not None and (self.gesture.dirty or self.knob_job != 0)
 
     @property
     def present(self) -> Loop | None:

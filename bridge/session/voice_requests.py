@@ -16,7 +16,7 @@ from bridge.session.bending import recipe_of
 from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
 from bridge.session.fills import Fills
-from bridge.session.gestures import Gestures
+from bridge.session.gestures import CORNERS, Gestures
 from bridge.session.jam import Jam
 from bridge.session.loops import Loop, bars_of
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
@@ -67,7 +67,7 @@ class VoiceRequests:
 
     def do_vary(self, voice: Voice, request: Request) -> None:
         """Bars near the newest loop."""
-        if voice.newest is None and not voice.queue and not voice.click_job:
+        if voice.newest is None and not voice.queue and not voice.click_job and not voice.turning:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
         self._click(voice, request, "vary")
 
@@ -189,7 +189,7 @@ class VoiceRequests:
             )
         voice.corners[slot] = bars
         present = voice.present if voice.model_ready else None
-        if present is not None and present.recipe is not None and present.recipe.op in ("morph", "xy"):
+        if present is not None and present.recipe is not None and slot in CORNERS.get(present.recipe.op, ()):
             self._reshape_corners(voice, request, present.recipe.op)
 
     # -- gestures --------------------------------------------------------------------------------------------------
@@ -212,8 +212,9 @@ class VoiceRequests:
         recipe = self._gestures.corners_recipe(voice, op)
         order = self._stage.next_order()
         voice.newest_order = max(voice.newest_order, order)
-        voice.turned_order = order  # takes the place of bars that wait, and of those still to come that were asked for
-        self._gestures.turn(voice, request, recipe)
+        if request.verb == op:  # takes the place of bars that wait, and of those still to come that were asked for
+            voice.turned_order = order
+        self._gestures.turn(voice, request, recipe, order)
 
     def do_temperature(self, voice: Voice, request: Request) -> None:
         """Of new bars, and of what still sounds: the present loop is decoded again with the same noise."""

@@ -150,6 +150,87 @@ def test_bars_asked_for_before_a_turn_of_the_morph_are_told_but_do_not_take_its_
     assert len(room.player.take(messages.Launch)) == 1
 
 
+def test_what_is_asked_for_after_a_turn_of_the_morph_goes_on_from_it(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.3)
+    room.ask("morph", x=0.7)
+    room.ask("next")
+    assert [job.op for job in room.engine.sent] == ["morph"]
+    assert room.answer(pitch=65).x == pytest.approx(0.3)
+    assert room.answer(pitch=66).x == pytest.approx(0.7)
+    assert [job.op for job in room.engine.sent] == ["next"]
+    assert room.answer().material[0][1][0][0] == 66
+    assert len(room.player.take(messages.Reshape)) == 2
+
+
+def test_a_first_turn_may_take_longer_than_a_bar(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.3)
+    room.time.run(10.0)
+    room.answer(pitch=65)
+    assert len(room.player.take(messages.Reshape)) == 1
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.bars.notes[0].pitch == 65
+    room.time.run(10.0)
+    assert room.voice.history.ids[-1] == room.voice.sounding.id
+
+
+def test_a_seed_is_gone_on_from_whatever_knob_is_turned_after_it(room: Room) -> None:
+    room.new_loop()
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("temperature", temperature=1.5)
+    room.answer(pitch=61)
+    room.ask("next")
+    assert room.answer().material == [[4.0, [[72, 0.0, 1.0, 90, 0]]]]
+
+
+def test_bars_that_wait_are_gone_on_from_as_a_knob_has_made_them(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("next")
+    room.answer(pitch=62)
+    room.schedule()
+    room.ask("temperature", temperature=1.5)
+    room.answer(pitch=61)  # what sounds
+    room.answer(pitch=63)  # what waits
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 63
+
+
+def test_a_knob_turned_while_bars_are_made_shapes_them(room: Room) -> None:
+    room.ask("sample")
+    room.ask("temperature", temperature=1.5)
+    assert room.answer(pitch=61).temperature == pytest.approx(0.6)
+    assert room.words.take("/melody/bars/begin") == []
+    assert room.answer(pitch=62).temperature == pytest.approx(1.5)
+    assert room.schedule().notes[0][0] == 62
+    assert room.engine.sent == []
+
+
+def test_a_knob_that_never_rests_does_not_keep_bars_for_ever(room: Room) -> None:
+    room.ask("sample")
+    for turn in range(3):
+        room.ask("temperature", temperature=1.0 + turn / 10)
+        room.answer()
+    assert len(room.player.take(messages.Launch)) == 1
+
+
+def test_a_corner_that_the_morph_does_not_use_changes_nothing(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.3)
+    room.answer(pitch=65)
+    room.ask("next")
+    room.answer(pitch=66)
+    room.ask("store", slot="c")
+    assert room.engine.sent == []
+    room.ask("store", slot="b", length=8.0, notes=[(79, 0.0, 1.0, 90, 0)])
+    assert room.answer(pitch=67).op == "morph"
+    assert room.player.take(messages.CancelPending) == []
+    assert room.voice.pending is not None
+
+
 def test_a_moving_knob_sends_its_bars_ten_times_a_second_and_the_last_ones(room: Room) -> None:
     room.new_loop()
     corners(room)
