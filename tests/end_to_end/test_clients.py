@@ -49,6 +49,9 @@ class Client:
 
 def test_a_pure_data_patch_gets_its_two_bars(bridge: HostedBridge) -> None:
     port = f"bridge-port {bridge.osc[1]}"
+    with subscribed(bridge) as user:
+        user.send("/clock/stop")
+        user.settle()
     pd = Client(need("pd"), "-nogui", "-noaudio", "-nomidi", "-stderr", "-send", port, "-open", str(PATCH))
     try:
         assert pd.wait_for("bridge", "welcome")[1] == "3"

@@ -304,6 +304,8 @@ def test_datagrams_of_8_kib_are_read_and_larger_ones_do_no_harm(user: User) -> N
     user.send_raw(b"")
     assert user.state("melody")["swing"] == 61.0
     assert not user.errors(since)
+    user.send("/melody/swing", 50.0)
+    user.settle()
 
 
 def test_nothing_goes_to_a_host_or_port_that_has_not_asked(bridge: HostedBridge) -> None:

@@ -35,6 +35,7 @@ def at_rest(client: User) -> None:
     for name in ("density", "interval", "register"):
         client.send("/melody/attribute", name, 0.0)
     client.send("/melody/latent", 0, 0.0)
+    client.send("/melody/swing", 50.0)  # wherever another test has left it
     client.settle()
 
 
