@@ -76,6 +76,10 @@ class Composer:
                 BUSY, f"{voice.name}: {len(voice.queue)} requests are waiting already; at most that many"
             )
 
+    def is_done(self, voice: Voice) -> bool:
+        """Whether nothing that was asked of this voice before is still to be done."""
+        return not voice.queue and not _under_way(voice)
+
     def in_order(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
         """Do `action` after all that was asked of this voice before, clicks and turns of the morph or the pad; at once
         when nothing is under way.
@@ -83,7 +87,7 @@ class Composer:
         Raises:
             RefusedError: `action` was done at once and refused (a later refusal is answered by message).
         """
-        if not voice.queue and not _under_way(voice):
+        if self.is_done(voice):
             action()
             return
 
@@ -208,8 +212,8 @@ class Composer:
         """Whether, while new bars were made, a knob was turned that shapes them: they are to be made again."""
         if job.voice.click_job != job.record.job or job.remakes >= _MAX_REMAKES:
             return False
-        now = self._record(job.record.job, job.voice, job.recipe, knob=False)
-        return (now.bend, now.temperature) != (job.record.bend, job.record.temperature)
+        now = (bend_of(self._stage, job.voice, job.recipe), job.voice.knobs.temperature)
+        return now != (job.record.bend, job.record.temperature)
 
     def failed(self, record: JobFailed) -> None:
         """The engine could not do a job."""

@@ -67,7 +67,7 @@ class VoiceRequests:
 
     def do_vary(self, voice: Voice, request: Request) -> None:
         """Bars near the newest loop."""
-        if voice.newest is None and not voice.queue and not voice.click_job and not voice.turning:
+        if voice.newest is None and self._composer.is_done(voice):
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
         self._click(voice, request, "vary")
 
