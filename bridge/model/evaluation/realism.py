@@ -1,4 +1,4 @@
-"""Could this be music? What windows cost under a 5-gram, how dense they are, how much of a training song is in them.
+"""Could this be music? What windows cost under a 5-gram, and how much of a training song is in them.
 
 Pure functions over tokens (n, T) as the model of a part reads them. `drums` says which part's tokens they are: hit sets
 (0-511) or a line's 90 classes.
@@ -12,24 +12,14 @@ from typing import Any
 import numpy as np
 
 from bridge.model.nets.noise import mixed
-from bridge.music.grids import (
-    HIT_SETS,
-    LOWEST_PITCH,
-    NO_EVENT,
-    PITCHES,
-    SILENT,
-    Ints,
-    tokens_line,
-)
+from bridge.music.grids import HIT_SETS, NO_EVENT, PITCHES, SILENT, Ints, tokens_line
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 ORDER = 5
 #: Symbols of a line: nothing, note-off, the first note, then the interval from the note before, two octaves each way.
 _NOTHING, _OFF, FIRST, UNISON, _WIDEST = 0, 1, 2, 27, 24
 _LINE_SYMBOLS = UNISON + _WIDEST + 1
-_MAJOR = (0, 2, 4, 5, 7, 9, 11)
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -131,42 +121,6 @@ def _at(level: _Level, codes: Ints, shorter: Floats, radix: int) -> Floats:
     seen = kept / level.totals[context] + level.passed_on[context] * shorter
     chance: Floats = np.where(known, seen, shorter)
     return chance
-
-
-def density(tokens: Ints, *, drums: bool) -> Floats:
-    """Onsets a step (n,); for drums hits a step."""
-    if drums:
-        count: Floats = np.bitwise_count(tokens.astype(np.int64)).mean(1)
-        return count
-    share: Floats = (tokens < PITCHES).mean(1)
-    return share
-
-
-def diatonic_sets(tokens: Ints) -> Flags:
-    """For each line the pitch classes (n, 12) of the major scale that holds most of its notes."""
-    struck = tokens < PITCHES
-    classes = np.zeros((len(tokens), 12))
-    for pitch_class in range(12):
-        classes[:, pitch_class] = (struck & ((tokens.astype(np.int64) + LOWEST_PITCH) % 12 == pitch_class)).sum(1)
-    scales = np.zeros((12, 12), dtype=bool)
-    for tonic in range(12):
-        scales[tonic, [(tonic + degree) % 12 for degree in _MAJOR]] = True
-    chosen: Flags = scales[(classes @ scales.T).argmax(1)]
-    return chosen
-
-
-def key_shares(tokens: Ints, of: Ints | None = None) -> Floats:
-    """The share of notes (n,) within the best diatonic set of the same window, or of another one in `of` (n, T).
-
-    NaN where there are no notes.
-    """
-    inside = diatonic_sets(tokens if of is None else of)
-    struck = tokens < PITCHES
-    classes = np.where(struck, (tokens.astype(np.int64) + LOWEST_PITCH) % 12, 0)
-    notes = struck.sum(1)
-    held = (np.take_along_axis(inside, classes, 1) & struck).sum(1)
-    share: Floats = np.where(notes > 0, held / np.maximum(1, notes), np.nan)
-    return share
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bridge.model.evaluation.realism import UNISON, NGram, density, key_shares, symbols
+from bridge.model.evaluation.realism import UNISON, NGram, symbols
 from bridge.model.evaluation.statistics import area_under_curve
 from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, tokens_line
+from bridge.music.measures import density, key_shares
 from bridge.music.notes import STEPS_PER_BAR
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

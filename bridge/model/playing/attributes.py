@@ -10,10 +10,10 @@ import numpy as np
 
 from bridge.model.nets.config import ModelConfig
 from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, tokens_line
+from bridge.music.measures import density, key_shares
 from bridge.music.notes import STEPS_PER_BAR
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-_MAJOR = (0, 2, 4, 5, 7, 9, 11)
 _FEW_NOTES = 6
 #: Kick, snare, hats and ride carry the beat; toms and crash are what a fill is made of.
 _FILL_CLASSES = (4, 5, 6, 7)
@@ -38,7 +38,7 @@ def _of_lines(tokens: Ints) -> Floats:
     pitches = tokens + LOWEST_PITCH
     return np.stack(
         [
-            struck.mean(1),
+            density(tokens, drums=False),
             _syncopation(tokens),
             _mean_interval(tokens),
             _diatonic_share(tokens),
@@ -77,14 +77,8 @@ def _mean_interval(tokens: Ints) -> Floats:
 
 
 def _diatonic_share(tokens: Ints) -> Floats:
-    """The share of notes inside the major scale that holds most of them."""
-    classes = np.zeros((len(tokens), 12))
-    for pitch_class in range(12):
-        inside = (tokens < PITCHES) & ((tokens + LOWEST_PITCH) % 12 == pitch_class)
-        classes[:, pitch_class] = inside.sum(1)
-    scales = np.array([[(tonic + degree) % 12 for degree in _MAJOR] for tonic in range(12)])
-    best: Floats = classes[:, scales].sum(2).max(1) / np.maximum(1.0, classes.sum(1))
-    return best
+    """The share of notes inside the major scale that holds most of them; 0 without notes."""
+    return np.nan_to_num(key_shares(tokens), nan=0.0)
 
 
 @lru_cache(maxsize=32)
@@ -105,7 +99,7 @@ def _of_drums(tokens: Ints) -> Floats:
     last_bar = bits[:, -STEPS_PER_BAR:, _FILL_CLASSES].sum((1, 2))
     return np.stack(
         [
-            bits.sum((1, 2)) / tokens.shape[1],
+            density(tokens, drums=True),
             (beat * off_beat).sum(1) / np.maximum(1, beat.sum(1)),
             last_bar / np.maximum(1, bits[:, -STEPS_PER_BAR:].sum((1, 2))),
         ],

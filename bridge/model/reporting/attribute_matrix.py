@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from bridge.model.evaluation.realism import Flags, Floats
+from bridge.model.evaluation.realism import Floats
 from bridge.model.evaluation.statistics import spearman
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.attributes import least_diatonic_share, measure
 from bridge.model.reporting.held_out import grid_tokens
 from bridge.music.grids import DRUM_CLASSES, PITCHES, Ints
+from bridge.music.measures import Flags
 from bridge.music.notes import Bars
 
 #: A loop with one attribute knob turned: (which of the loops, attribute, amount -1 to 1) to the loop that plays.

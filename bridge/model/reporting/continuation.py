@@ -18,7 +18,6 @@ from bridge.model.data.chains import Chains, Posteriors, turns_to_c
 from bridge.model.data.dataset import Dataset
 from bridge.model.data.long_windows import part_of
 from bridge.model.data.training_data import plain_batch
-from bridge.model.evaluation.realism import key_shares
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.nets.flow import MEMORY, Flow
@@ -30,6 +29,7 @@ from bridge.model.reporting.held_out import played, tokens_of_loops
 from bridge.model.training.exporting import drawn_chains, posteriors_of
 from bridge.model.training.flow_training import context_gains
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
+from bridge.music.measures import key_shares
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 RANKED_AMONG = 64

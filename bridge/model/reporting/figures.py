@@ -17,7 +17,7 @@ import torch
 
 from bridge import whole_file
 from bridge.model.data.dataset import Dataset, load
-from bridge.model.evaluation.realism import NGram, density, fit_ngram, key_shares, longest_shared_runs
+from bridge.model.evaluation.realism import NGram, fit_ngram, longest_shared_runs
 from bridge.model.evaluation.telling_apart import classifier_auc
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
@@ -30,6 +30,7 @@ from bridge.model.reporting.continuation import continuation_figures
 from bridge.model.reporting.held_out import drawn_rows, tokens_of_loops, unrelated_pairs, window_tokens
 from bridge.model.reporting.smoothness import interpolation, small_moves
 from bridge.music.grids import Ints
+from bridge.music.measures import density, key_shares
 from bridge.music.notes import Bars
 
 FIGURES_FILE = "figures.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.model.evaluation.realism import Floats, NGram, density
+from bridge.model.evaluation.realism import Floats, NGram
 from bridge.model.evaluation.statistics import spearman
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import Part
@@ -19,6 +19,7 @@ from bridge.model.nets.noise import derived
 from bridge.model.playing.morphing import morph_at, prepare_morph
 from bridge.model.reporting.held_out import tokens_of_loops
 from bridge.music.grids import Ints
+from bridge.music.measures import density
 from bridge.music.notes import Bars
 
 PLACES = 9

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.model.evaluation.realism import (
-    density,
-    fit_ngram,
-    key_shares,
-    longest_shared_runs,
-    symbols,
-)
+from bridge.model.evaluation.realism import fit_ngram, longest_shared_runs, symbols
 from bridge.music.grids import NO_EVENT, NOTE_OFF
 
 
@@ -104,12 +98,3 @@ def test_a_copy_a_fifth_higher_is_a_copy():
     assert longest_shared_runs(line((0, 60)), song, drums=False).tolist() == [0]
     beat = np.array([[1, 0, 4, 0, 2, 0, 4, 4]])
     assert longest_shared_runs(beat, beat, drums=True).tolist() == [4]
-
-
-def test_density_and_key_share():
-    assert density(line((0, 60), (4, 62)), drums=False)[0] == 2 / 16
-    assert density(np.array([[3, 0, 0, 1]]), drums=True)[0] == 3 / 4
-    in_c = line(*((s, p) for s, p in enumerate((60, 62, 64, 65, 67, 69, 71, 72))))
-    assert key_shares(in_c)[0] == 1.0
-    assert key_shares(line((0, 61), (1, 63), (2, 60), (3, 60)), in_c)[0] == 0.5
-    assert np.isnan(key_shares(line())[0])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from bridge.model.evaluation.realism import key_shares
 from bridge.model.nets import registry
 from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
@@ -16,6 +15,7 @@ from bridge.model.playing.framing import WindowTokens
 from bridge.model.playing.steering import diatonic_set
 from bridge.model.reporting.held_out import grid_tokens
 from bridge.music.grids import PITCHES, encode_line
+from bridge.music.measures import key_shares
 from bridge.music.notes import Bars
 
 RECORDED = json.loads(held_out.SCORES.read_text())
