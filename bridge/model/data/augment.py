@@ -33,6 +33,10 @@ _DROP_CLASS_CHANCE = 0.2
 _HAT_RIDE_CHANCE = 0.1
 _DRUM_SPLICE_CHANCE = 0.2
 _DRUM_SHIFT_CHANCE = 0.2
+#: The songs are few, and learnt by heart as they are (2 nats a window of drums in training, ten times that on others);
+#: of what a loop of one and a loop of another make together there is no end.
+_DRUM_EXCHANGE_CHANCE = 0.5
+_PITCH_EXCHANGE_CHANCE = 0.3
 _CLOSED_HAT, _RIDE = 2, 8
 
 
@@ -64,19 +68,31 @@ def folded(tokens: Ints, shift: Ints, config: ModelConfig) -> Ints:
 
 
 def augment_lines(tokens: Ints, other: Ints, config: ModelConfig, rng: np.random.Generator) -> Ints:
-    """Transposed, turned, spliced and gated copies of lines (B, T); `other` (B, T) are windows to splice with."""
+    """Copies of lines (B, T), transposed, turned, gated, spliced with `other` (B, T) or played on its pitches."""
     count, steps = tokens.shape
     tokens = folded(tokens, octave_shift(tokens, config) + _transposition(tokens, config, rng), config)
     sounding, struck = tokens_line(tokens)
     splice: Flags = np.asarray(rng.random(count) < _SPLICE_CHANCE)
     partner = folded(other, octave_shift(other, config), config)
     other_sounding, other_struck = tokens_line(partner)
+    exchanged: Flags = np.asarray(rng.random(count) < _PITCH_EXCHANGE_CHANCE)
+    sounding = np.where(exchanged[:, None], _on_pitches(sounding, struck, other_sounding, other_struck), sounding)
     half = np.arange(steps) >= steps // 2
     take = splice[:, None] & half[None]
     sounding, struck = np.where(take, other_sounding, sounding), np.where(take, other_struck, struck)
     index = _turned(count, steps, _SHIFT_CHANCE, rng)
     sounding, struck = np.take_along_axis(sounding, index, 1), np.take_along_axis(struck, index, 1)
     return line_tokens(_gated(sounding, struck, rng), struck)
+
+
+def _on_pitches(sounding: Ints, struck: Flags, other_sounding: Ints, other_struck: Flags) -> Ints:
+    """Lines that sound when they do, note by note at the pitches of others, begun again where those have fewer."""
+    rows = np.arange(len(sounding))[:, None]
+    notes = other_struck.sum(1)[:, None]
+    in_order = np.argsort(~other_struck, axis=1, kind="stable")  # their struck steps come first
+    index = np.maximum(np.cumsum(struck, axis=1) - 1, 0) % np.maximum(1, notes)
+    theirs = other_sounding[rows, in_order[rows, index]]
+    return np.where((sounding == SILENT) | (notes == 0), sounding, theirs)
 
 
 def _turned(count: int, steps: int, chance: float, rng: np.random.Generator) -> Ints:
@@ -138,8 +154,8 @@ def augment_together(
 
 
 def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator, *, rearranged: bool = True) -> DrumGrid:
-    """Copies of drum windows (B, T) turned by beats and spliced with `other` (if they may be rearranged), with a class
-    dropped, closed hat and ride exchanged, or played softer or louder.
+    """Copies of drum windows (B, T) turned by beats, spliced with `other` or with some of its drums in place of their
+    own (if they may be rearranged), with a class dropped, hat and ride exchanged, or played softer or louder.
     """
     count = len(drums.hits)
     bits = drums.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
@@ -158,12 +174,16 @@ def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator, *,
 
 
 def _rearranged(columns: tuple[Ints, Ints, Ints], other: DrumGrid, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Hits, velocities and offsets (B, T, 9), some with their second half from `other`, some turned by beats."""
+    """Hits, velocities and offsets (B, T, 9), some with their second half or half of their drums from `other`, some
+    turned by beats.
+    """
     count, steps, _ = columns[0].shape
     other_bits = other.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
     half = np.arange(steps) >= steps // 2
     spliced: Flags = np.asarray(rng.random(count) < _DRUM_SPLICE_CHANCE)
-    take = (spliced[:, None] & half[None])[:, :, None]
+    exchanged: Flags = np.asarray(rng.random(count) < _DRUM_EXCHANGE_CHANCE)
+    drums = exchanged[:, None] & (rng.random((count, DRUM_CLASSES)) < 0.5)
+    take = (spliced[:, None] & half[None])[:, :, None] | drums[:, None]
     index = _turned(count, steps, _DRUM_SHIFT_CHANCE, rng)[:, :, None]
     partners = (other_bits, other.velocities, other.offsets)
     bits, velocities, offsets = (

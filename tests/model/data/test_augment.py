@@ -68,13 +68,32 @@ def test_drums_lose_a_class_change_hats_and_never_fall_silent():
     assert 0.4 < same.mean() < 0.75
 
 
-def test_a_spliced_window_has_halves_of_two_and_a_turned_one_all_of_one():
-    ones, twos = (DrumGrid(np.full((600, 32), h), np.full((600, 32, 9), 64), np.full((600, 32, 9), 5)) for h in (1, 2))
-    kinds = [tuple(np.bincount(row, minlength=3)) for row in augment_drums(ones, twos, np.random.default_rng(3)).hits]
-    assert 0.15 < np.mean([kind == (0, 16, 16) for kind in kinds]) < 0.25
+def test_windows_are_spliced_and_change_drums_with_others_and_a_turned_one_is_all_of_its_own():
+    hits, on_the_grid = np.full((600, 32), 511), np.full((600, 32, 9), 5)
+    ours, theirs = (DrumGrid(hits, np.full((600, 32, 9), loudness), on_the_grid) for loudness in (1, 100))
+    made = augment_drums(ours, theirs, np.random.default_rng(3))
+    from_others = made.velocities > 60
+    halved = (from_others.mean(1) == 0.5).any(1)
+    assert 0.15 < halved.mean() < 0.25
+    changed = (from_others.all(1).any(1)) & ~halved
+    assert 0.3 < changed.mean() < 0.5
+    assert 0.4 < from_others[changed].mean() < 0.6
     steps = np.tile(1 << (np.arange(32) % 9), (600, 1))
     places = DrumGrid(steps, np.full((600, 32, 9), 64), np.tile(np.arange(32)[None, :, None] % 11, (600, 1, 9)))
     made = augment_drums(places, places, np.random.default_rng(4))
     begins = made.offsets[:, 0, 4]
     assert set(begins.tolist()) == {beat * 4 % 11 for beat in range(8)}
     assert 0.7 < (begins == 0).mean() < 0.9
+
+
+def test_some_lines_are_played_on_the_pitches_of_others_at_their_own_times():
+    rhythm, melody = np.full((2, 600, 32), NO_EVENT)
+    rhythm[:, [0, 3, 6, 8, 12]] = 60 - LOWEST_PITCH
+    rhythm[:, 16] = PITCHES  # note off
+    melody[:, [1, 2, 30]] = np.array([70, 72, 76]) - LOWEST_PITCH
+    made = augment_lines(rhythm, melody, MELODY, np.random.default_rng(5))
+    exchanged = made[(made[:, [0, 3, 6, 8, 12]] == np.array([70, 72, 76, 70, 72]) - LOWEST_PITCH).all(1)]
+    assert 0.1 < len(exchanged) / 600 < 0.3  # less those that were turned or spliced too
+    assert (exchanged[:, 17:] == NO_EVENT).all(1).mean() > 0.8  # the rest is spliced
+    silent = augment_lines(rhythm, np.full((600, 32), NO_EVENT), MELODY, np.random.default_rng(6))
+    assert ((silent < PITCHES).sum(1) >= 1).all()  # nobody's pitches are no reason to fall silent
