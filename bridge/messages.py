@@ -37,7 +37,9 @@ class Hello:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
-    """New bars for a voice, to sound at the boundary that `request_ns` asked for (``now step beat bar loop``)."""
+    """New bars for a voice, to sound at the boundary that `request_ns` asked for (``now step beat bar loop``). Those
+    that are `for_this_place` are called off where the song stops, starts or plays on elsewhere before that.
+    """
 
     voice: str
     id: int
@@ -45,6 +47,7 @@ class Launch:
     launch: str
     length_beats: float
     notes: list[NoteRow]
+    for_this_place: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -310,8 +313,9 @@ class Notice:
 class Generate:
     """A request for bars. `op` is ``next sample vary fill morph xy keep``; `knob` jobs give way to clicks, and of one
     voice's waiting knob jobs only the newest is done; `job` 0 is what may be asked for next: made when nothing waits,
-    kept, not answered. `material` holds the loops it works from, each ``[length_beats, notes]`` (next: the context;
-    vary: the loop; morph: the corners). `bend`: what bends the bars, by name (`bridge.session.bending` fills it).
+    kept, not answered. `material` holds the loops it works from (next: the context; vary: the loop; morph: the
+    corners), each ``[length_beats, notes]``, with the length of a bar behind them where that is not four beats. `bend`:
+    what bends the bars, by name (`bridge.session.bending` fills it).
     """
 
     job: int

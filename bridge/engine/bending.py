@@ -18,8 +18,8 @@ _KICKS = (35, 36)  # General MIDI's bass drums
 
 
 def bars_from_json(value: Sequence[Any]) -> Bars:
-    """Bars from ``[length_beats, rows]``."""
-    length_beats, rows = value
+    """Bars from ``[length_beats, rows]``; what is behind them says nothing of the bars themselves."""
+    length_beats, rows = value[:2]
     return Bars(in_order(Note(*row) for row in rows), length_beats)
 
 

@@ -109,15 +109,18 @@ class Residents:
         model = self._models.get(job.model)
         if model is None:
             raise JobError(_NOT_NOW, f"the model {job.model} is not ready")
-        material, steering = tuple(bars_from_json(value) for value in job.material), steering_of(model, job.bend)
+        steering = steering_of(model, job.bend)
         shape = shape_in(model, job.bend).scaled(_share_of_the_shape(job))
         at_a_corner = False
         if job.op in ("morph", "xy"):
-            at_a_corner = job.x in (0.0, 1.0) and (job.op == "morph" or job.y in (0.0, 1.0))
-            bars = self._morphed(model, job, material, steering)
+            y = job.y if job.op == "xy" else 0.0
+            at_a_corner = morphing.is_corner(job.x, y)
+            bars = fitted(self._morphed(model, job, y, steering), BEATS_PER_BAR, job.beats_per_bar)
+            if at_a_corner:
+                bars = morphing.at_corner(_in_bars_of(job.beats_per_bar, job), job.x, y)
         else:
             plain = shape == UNSHAPED and steering.hold is None and steering.lock is None
-            bars = _bars_for(model, job, material, steering, early if plain else None)
+            bars = _bars_for(model, job, steering, early if plain else None)
         kind = model.config.part
         source = kept_exactly(bars, steering, kind, verbatim=at_a_corner)
         moved = shaped(model, source, shape, job.temperature, steering)
@@ -125,14 +128,9 @@ class Residents:
             return _plain(source)
         return Made(source.length, _rows(kept_exactly(moved, steering, kind, verbatim=False)), _rows(source))
 
-    def _morphed(
-        self,
-        model: CompiledModel,
-        job: Generate,
-        corners: tuple[Bars, ...],
-        steering: Steering,
-    ) -> Bars:
+    def _morphed(self, model: CompiledModel, job: Generate, y: float, steering: Steering) -> Bars:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
+        corners = _in_bars_of(BEATS_PER_BAR, job)
         if not all(corner.notes for corner in corners):
             raise JobError(_NOT_NOW, "a corner holds no notes: there is nothing to morph to")
         key = (job.model, corners, job.seed, job.temperature, json.dumps(_bend_of_a_morph(job), sort_keys=True))
@@ -142,20 +140,19 @@ class Residents:
         self._morphs[key] = morph
         while len(self._morphs) > _MORPHS_KEPT:
             del self._morphs[next(iter(self._morphs))]
-        return morphing.morph_at(model, morph, job.x, job.y if job.op == "xy" else 0.0)
+        return morphing.morph_at(model, morph, job.x, y)
 
     def remember(self, job: Generate, made: Made) -> None:
         """Work out, while nothing else waits, where these bars lie: the next request will go on from there."""
         model = self._models.get(job.model)
         notes = made.notes if made.source is None else made.source
         if model is not None and notes and job.op != "fill":
-            encode_bars(model, bars_from_json([made.length_beats, notes]))
+            encode_bars(model, fitted(bars_from_json([made.length_beats, notes]), job.beats_per_bar, BEATS_PER_BAR))
 
 
 def _bars_for(
     model: CompiledModel,
     job: Generate,
-    material: tuple[Bars, ...],
     steering: Steering,
     early: Callable[[Made], None] | None,
 ) -> Bars:
@@ -164,17 +161,27 @@ def _bars_for(
         case "sample":
             made = generation.sample_bars(model, job.bars, job.seed, job.temperature, steering, told)
         case "next":
-            made = generation.continue_bars(model, material[0], job.bars, job.seed, job.temperature, steering, told)
+            heard = _in_bars_of(BEATS_PER_BAR, job)[0]
+            made = generation.continue_bars(model, heard, job.bars, job.seed, job.temperature, steering, told)
         case "fill":
-            fill = job.bend["fill"]
-            return with_fill(model, material[0], fill["start"], job.beats_per_bar, job.seed, job.temperature)
+            fill, loop = job.bend["fill"], _in_bars_of(job.beats_per_bar, job)[0]
+            return with_fill(model, loop, fill["start"], job.beats_per_bar, job.seed, job.temperature)
         case "keep":
-            return material[0]
-        case "vary":
-            return generation.vary_bars(model, material[0], job.amount, job.seed, job.temperature, steering)
+            return _in_bars_of(job.beats_per_bar, job)[0]
+        case "vary":  # by nothing: in bars of the song's, which are not to go through others and back
+            given = _in_bars_of(BEATS_PER_BAR if job.amount > 0.0 else job.beats_per_bar, job)[0]
+            made = generation.vary_bars(model, given, job.amount, job.seed, job.temperature, steering)
+            if job.amount <= 0.0:
+                return made
         case _:
             raise JobError(_NOT_NOW, f"no operation {job.op}")
     return fitted(made, BEATS_PER_BAR, job.beats_per_bar)  # the models think in bars of four beats
+
+
+def _in_bars_of(bar_beats: float, job: Generate) -> tuple[Bars, ...]:
+    """The material of a job, fitted to bars of that length: the models', or the song's."""
+    given = ((bars_from_json(value), value[2] if len(value) > 2 else BEATS_PER_BAR) for value in job.material)
+    return tuple(fitted(bars, own, bar_beats) for bars, own in given)
 
 
 def _what_counts(job: Generate) -> str:

@@ -39,7 +39,7 @@ def memory(stage: Stage, voice: Voice) -> dict[str, Any]:
         "kind": "memory",
         "voice": voice.name,
         "bars": stage.archive.ids(voice.name)[-limits.PANEL_LISTED_BARS :],
-        "corners": {slot: bars_to_json(bars) for slot, bars in voice.corners.items()},
+        "corners": {slot: bars_to_json(corner.bars) for slot, corner in voice.corners.items()},
     }
 
 

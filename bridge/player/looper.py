@@ -71,6 +71,7 @@ class Looper:
         if change.shift is Shift.STOP:
             for voice in self.voices.values():
                 voice.close(old.beat_at_ns(now_ns), out)
+                voice.moved()
                 voice.retarget(tempo_map, None)
             self.outbox.append(messages.Beat(int(tempo_map.anchor_beats), tempo_map.tempo_bpm, False))
         elif change.shift is Shift.SLIDE:
@@ -87,6 +88,7 @@ class Looper:
         self._run_from_ns, self._run_from_beats = now_ns, change.from_beats
         self._next_beat = math.ceil(change.from_beats - NEARLY_BEATS)
         for voice in self.voices.values():
+            voice.moved()
             if change.shift is Shift.START:
                 voice.begin_at(change.from_beats)
             else:
@@ -113,7 +115,7 @@ class Looper:
             if record.launch != "now" and target < self.map.beat_at_ns(now_ns) - NEARLY_BEATS:
                 self.outbox.append(messages.Late(record.voice, record.id, missed_ms))
                 target = self._next_boundary(record.launch, now_ns, voice)
-        voice.launch(Pending(loop, record.launch, target), self.map)
+        voice.launch(Pending(loop, record.launch, target, for_this_place=record.for_this_place), self.map)
 
     def resume(self, record: messages.PlayVoice, now_ns: int) -> None:
         """A voice plays again from the boundary asked for, or the next.

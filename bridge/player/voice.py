@@ -43,12 +43,15 @@ class Held:
 
 @dataclasses.dataclass(slots=True)
 class Pending:
-    """Bars that wait. `target_beats` is where they take over, `start_beats` their position 0; None, -1: not known."""
+    """Bars that wait. `target_beats` is where they take over, `start_beats` their position 0; None, -1: not known.
+    Those that are `for_this_place` wait no longer where the song moves.
+    """
 
     loop: Loop
     launch: str
     target_beats: float | None = None
     start_beats: float = -1.0
+    for_this_place: bool = False
 
 
 class Voice:
@@ -100,6 +103,11 @@ class Voice:
         self.pending = pending
         pending.start_beats = self._start_of(pending, tempo_map)
         self._outbox.append(messages.Scheduled(self.name, pending.loop.id, pending.start_beats))
+
+    def moved(self) -> None:
+        """The song stops, starts or plays on elsewhere: bars that were for the place it has left are called off."""
+        if self.pending is not None and self.pending.for_this_place:
+            self.pending = None
 
     def retarget(self, tempo_map: TempoMap, from_beats: float | None) -> None:
         """The grid or the position is another: what waits, waits for the first boundary at or after `from_beats`

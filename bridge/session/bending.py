@@ -25,7 +25,7 @@ from bridge.music.metre import fitted
 from bridge.music.notes import DRUM_PART, Bars, Note, in_order
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
-from bridge.session.loops import Loop, Recipe, bars_to_json
+from bridge.session.loops import Loop, Material, Recipe, bars_to_json
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 
@@ -87,11 +87,10 @@ def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
 def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
     """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known)."""
     kept: dict[str, Any] = {}
-    present = voice.newest
-    if voice.present is not None:
-        present = fitted(voice.present.bars, voice.present.bar_beats, stage.clock.bar_beats)
+    present = voice.newest if voice.present is None else Material(voice.present.bars, voice.present.bar_beats)
     if voice.knobs.hold != "none" and present is not None:
-        kept["hold"] = {"what": voice.knobs.hold, "bars": bars_to_json(present)}
+        held = fitted(present.bars, present.bar_beats, stage.clock.bar_beats)
+        kept["hold"] = {"what": voice.knobs.hold, "bars": bars_to_json(held)}
     if voice.knobs.follow != NOBODY:
         followed = followed_now(stage, voice, start_beats)
         if followed is not None:

@@ -62,7 +62,7 @@ class BridgeRequests:
         harmony.ask(args["tonic"], args["mode"])
         for voice in sorted(self._stage.voices.values(), key=lambda voice: voice.newest_order):
             if voice.newest is not None and not voice.is_drums:
-                harmony.hear(voice.name, voice.newest)
+                harmony.hear(voice.name, voice.newest.bars)
         self._stage.tell_key()
         self._remake_all(request)
 

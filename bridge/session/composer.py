@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 from bridge import limits
 from bridge.messages import Begun, Generate, Generated, JobFailed
-from bridge.music.metre import is_whole
-from bridge.music.notes import BEATS_PER_BAR, Bars
+from bridge.music.notes import Bars
 from bridge.session.bending import bend_of, locked_now
-from bridge.session.loops import Loop, Recipe, bars_of, bars_to_json
+from bridge.session.loops import Loop, Material, Recipe, bars_of, material_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
@@ -143,7 +142,7 @@ class Composer:
             model=recipe.model,
             op="morph" if recipe.op == "towards" else recipe.op,
             knob=knob,
-            material=[bars_to_json(bars) for bars in recipe.material],
+            material=[material_to_json(material) for material in recipe.material],
             bars=recipe.bars,
             beats_per_bar=recipe.beats_per_bar,
             x={"morph": voice.knobs.morph, "towards": recipe.amount}.get(recipe.op, voice.knobs.x),
@@ -186,7 +185,7 @@ class Composer:
     def _loop_of(self, job: _Job, bars: Bars, unmoved: Bars | None) -> Loop:
         job.loop_id = job.loop_id or self._stage.archive.new_id()
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
-        bar_beats = job.recipe.beats_per_bar if is_whole(bars.length, job.recipe.beats_per_bar) else BEATS_PER_BAR
+        bar_beats = Material.of(bars, job.recipe.beats_per_bar).bar_beats
         return Loop(
             job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unbound=job.unbound, unmoved=unmoved
         )  # fmt: skip

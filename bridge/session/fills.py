@@ -14,7 +14,7 @@ from bridge.music.notes import Bars, repeated_to
 from bridge.music.splice import with_bar
 from bridge.player.voice import KEEPS_START
 from bridge.session.composer import Composer
-from bridge.session.loops import Loop, Recipe
+from bridge.session.loops import Loop, Material, Recipe
 from bridge.session.outside import NOT_NOW, RefusedError, Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
@@ -113,7 +113,9 @@ class Fills:
         place = (start_beats - max(0.0, loop_start)) % bars.length
         digest = hashlib.blake2b(f"{voice.base_seed}:fill:{start_beats}".encode(), digest_size=4).digest()
         seed = int.from_bytes(digest, "big") >> 1
-        recipe = Recipe("fill", voice.model, (bars,), 0, bar_beats, 0.0, seed, {"fill": {"start": place}})
+        recipe = Recipe(
+            "fill", voice.model, (Material.of(bars, bar_beats),), 0, bar_beats, 0.0, seed, {"fill": {"start": place}}
+        )
         made = Fill(loop.id, bars, place, start_beats, start_beats + bar_beats)
         self._composer.start_beside(
             voice, request, recipe, loop.id, lambda filled: self._play(voice, request, made, filled.bars)

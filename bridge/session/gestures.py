@@ -37,14 +37,14 @@ class Gestures:
         Raises:
             RefusedError: a corner is empty, or has no notes; it is named.
         """
-        missing = [slot for slot in CORNERS[op] if slot not in voice.corners or not voice.corners[slot].notes]
+        missing = [slot for slot in CORNERS[op] if slot not in voice.corners or not voice.corners[slot].bars.notes]
         if missing:
             raise RefusedError(
                 NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store notes there first"
             )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in CORNERS[op])
-        self._stage.heard(voice, material[0])
+        self._stage.heard(voice, material[0].bars)
         bar_beats = self._stage.clock.bar_beats
         return Recipe(op, voice.model, material, 0, bar_beats, 0.0, int.from_bytes(digest, "big") >> 1)
 

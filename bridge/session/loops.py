@@ -8,7 +8,23 @@ from typing import Any
 
 from bridge.messages import NoteRow
 from bridge.music.feel import STRAIGHT, Feel
+from bridge.music.metre import is_whole
 from bridge.music.notes import BEATS_PER_BAR, Bars, Note, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Bars that others are made of, and how many beats each of them has: they may be of another metre than the song's.
+    What is no whole number of bars has bars of four beats.
+    """
+
+    bars: Bars
+    bar_beats: float = BEATS_PER_BAR
+
+    @classmethod
+    def of(cls, bars: Bars, bar_beats: float) -> Material:
+        """Bars that came while the song's had `bar_beats`."""
+        return cls(bars, bar_beats if is_whole(bars.length, bar_beats) else BEATS_PER_BAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +37,7 @@ class Recipe:
 
     op: str
     model: str
-    material: tuple[Bars, ...]
+    material: tuple[Material, ...]
     bars: int
     beats_per_bar: float
     amount: float
@@ -48,9 +64,9 @@ class Loop:
     """Where attributes and latent directions have moved them: what they were before."""
 
     @property
-    def source(self) -> Bars:
+    def source(self) -> Material:
         """What new bars go on from: attributes and latent directions move those anew."""
-        return self.bars if self.unmoved is None else self.unmoved
+        return Material(self.bars if self.unmoved is None else self.unmoved, self.bar_beats)
 
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
@@ -79,6 +95,17 @@ def bars_from_json(value: Sequence[Any]) -> Bars:
     return bars_of(value[0], value[1])
 
 
+def material_to_json(material: Material) -> list[Any]:
+    """``[length, rows]``, and how long a bar is where that is not four beats."""
+    bars = bars_to_json(material.bars)
+    return bars if material.bar_beats == BEATS_PER_BAR else [*bars, material.bar_beats]
+
+
+def material_from_json(value: Sequence[Any]) -> Material:
+    """The inverse of `material_to_json`."""
+    return Material(bars_from_json(value), float(value[2]) if len(value) > 2 else BEATS_PER_BAR)
+
+
 def recipe_to_json(recipe: Recipe | None) -> dict[str, Any] | None:
     """A recipe as plain JSON."""
     if recipe is None:
@@ -86,7 +113,7 @@ def recipe_to_json(recipe: Recipe | None) -> dict[str, Any] | None:
     return {
         "op": recipe.op,
         "model": recipe.model,
-        "material": [bars_to_json(bars) for bars in recipe.material],
+        "material": [material_to_json(material) for material in recipe.material],
         "bars": recipe.bars,
         "beats_per_bar": recipe.beats_per_bar,
         "amount": recipe.amount,
@@ -99,7 +126,7 @@ def recipe_from_json(value: dict[str, Any] | None) -> Recipe | None:
     """The inverse of `recipe_to_json`."""
     if value is None:
         return None
-    return Recipe(**{**value, "material": tuple(bars_from_json(bars) for bars in value["material"])})
+    return Recipe(**{**value, "material": tuple(map(material_from_json, value["material"]))})
 
 
 def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:

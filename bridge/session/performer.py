@@ -9,6 +9,7 @@ from typing import Final
 
 from bridge import limits, messages
 from bridge.messages import NoteRow
+from bridge.music.notes import Bars
 from bridge.session.archive import ArchiveError
 from bridge.session.bending import unlock_missing
 from bridge.session.loops import Loop, bars_of, rows_of
@@ -36,10 +37,12 @@ class Performer:
     # -- to the player ---------------------------------------------------------------------------------------------
 
     def launch(
-        self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int, boundary: str = "", *, whole: bool = True
-    ) -> None:
+        self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int, boundary: str = "", *, whole: bool = True,
+        for_this_place: bool = False,
+    ) -> None:  # fmt: skip
         """New bars: they sound at the voice's launch boundary, or at `boundary`, counted from the request's arrival.
-        Where they are not `whole` yet, nobody hears of them before `complete` gives the rest.
+        Where they are not `whole` yet, nobody hears of them before `complete` gives the rest. Those that are
+        `for_this_place` are called off by the player itself where the song moves.
         """
         voice.pending = loop
         voice.handed[loop.id] = Handed(loop, origin, arrival_ns, boundary=boundary, whole=whole)
@@ -52,8 +55,18 @@ class Performer:
                 arrival_ns,
                 boundary or voice.knobs.launch,
                 *self._played(voice, loop),
+                for_this_place,
             )
         )
+
+    def silence(self, voice: Voice, origin: Origin, arrival_ns: int) -> None:
+        """The voice has no bars from its launch boundary on: no notes take the place of those that sound."""
+        if voice.sounding is None or not voice.playing or not self._stage.clock.running:
+            self.forget_all(voice)
+            return
+        nothing = Loop(self._stage.archive.new_id(), Bars((), self._stage.clock.bar_beats), 0)
+        self.launch(voice, nothing, origin, arrival_ns, whole=False)
+        voice.handed[nothing.id].silence = True
 
     def complete(self, voice: Voice, loop: Loop, origin: Origin) -> bool:
         """All of the bars whose first ones were launched; False where none of them were."""
@@ -176,6 +189,10 @@ class Performer:
                 self._put_right(voice)
             return
         handed = voice.handed.get(loop_id)
+        if handed is not None and handed.silence:
+            self.forget_all(voice)
+            self._stage.voice_changed(voice)
+            return
         if handed is not None and not handed.whole:
             handed.launched = record
             return
@@ -284,8 +301,13 @@ class Performer:
             unknown = Loop(seen.sounding_id, bars_of(seen.length_beats, seen.notes), seen.sounding_id)
             voice.sounding = found or replace(unknown, bar_beats=self._stage.clock.bar_beats)
         voice.start_beats = seen.start_beats if seen.sounding_id else -1.0
-        if voice.pending is not None and voice.pending.id != seen.pending_id:
+        if not seen.pending_id:
             voice.pending = None
+        elif voice.pending is None or voice.pending.id != seen.pending_id:
+            voice.pending = self._find(voice, seen.pending_id)
+        for loop in (voice.sounding, voice.pending):  # told just before the bridge died, and not noted any more
+            if loop is not None and loop.id not in voice.history.ids and self._stage.archive.has(voice.name, loop.id):
+                voice.history.push(loop.id)
         self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
 
     def metre_changed(self, old_bar_beats: float) -> None:

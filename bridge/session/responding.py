@@ -225,7 +225,8 @@ class Responder:
             loop = Loop(loop_id, bars, loop_id, None, phrase.feel, clock.bar_beats)
             left_ms = (line - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
             if left_ms < _TOO_LATE_MS:
-                self._too_late(loop, -left_ms)
+                if self._given is None:  # else what the player has is as good as this was to be
+                    self._too_late(loop, max(0.0, -left_ms))
             elif self._given is None or ill < self._ill + _WORSE:
                 self._ill = ill
                 self._take(loop)
@@ -237,7 +238,7 @@ class Responder:
         voice, performer = self._voice, self._band.performer
         waiting = voice.pending is not None and voice.pending.id == loop.id
         self._given = loop
-        voice.newest, voice.newest_order = loop.bars, self._stage.next_order()
+        voice.newest, voice.newest_order = loop.source, self._stage.next_order()
         if waiting:
             self._folded_in = True
             performer.replace_pending(voice, loop)
@@ -246,14 +247,16 @@ class Responder:
                 ms = (self._stage.timers.now_ns() - self._asked_ns) / 1e6
                 self._stage.announce_bars(voice, loop, handed.start_beats, ms, self._request.origin)
         else:
-            performer.launch(voice, loop, self._request.origin, self._asked_ns, "bar")
+            performer.launch(voice, loop, self._request.origin, self._asked_ns, "bar", for_this_place=True)
         self._stage.voice_changed(voice)
 
     def _make_sure(self) -> None:
         """Nothing has come, and the line is near: the last answer goes round once more rather than nothing."""
         if self._given is None and self._asked is not None and self._last is not None:
             now_ns = self._stage.timers.now_ns()
-            self._band.performer.launch(self._voice, self._last, self._request.origin, now_ns, "bar")
+            self._band.performer.launch(
+                self._voice, self._last, self._request.origin, now_ns, "bar", for_this_place=True
+            )
 
     def _too_late(self, loop: Loop, ms: float) -> None:
         """The line was before it: that is told once, where the round has had no answer."""

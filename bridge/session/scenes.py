@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bridge import messages, whole_file
+from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
-from bridge.session.loops import bars_from_json, bars_to_json, loop_from_json, loop_to_json
+from bridge.session.loops import Loop, loop_from_json, loop_to_json, material_from_json, material_to_json
 from bridge.session.outside import INSIDE, NO_SUCH, RefusedError, Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
@@ -22,10 +24,13 @@ _SESSION = "bridge"
 class Scenes:
     """The scenes of one session folder; the route table allows plain names only, so a name is never a path."""
 
-    def __init__(self, folder: Path, stage: Stage, performer: Performer, gestures: Gestures) -> None:
+    def __init__(
+        self, folder: Path, stage: Stage, composer: Composer, performer: Performer, gestures: Gestures
+    ) -> None:
         """`folder` is the session folder."""
         self._folder = folder / "scenes"
         self._stage = stage
+        self._composer = composer
         self._performer = performer
         self._gestures = gestures
 
@@ -65,17 +70,28 @@ class Scenes:
         for voice_name, (knobs, corners, loop, muted_parts, auto_bars) in read.items():
             voice = self._stage.voices[voice_name]
             self._gestures.settle(voice)
+            order = self._stage.next_order()
+            voice.turned_order = order  # bars asked for before, and still being made, are not to take its place
             loops_on = voice.knobs.loop
             voice.knobs, voice.corners = knobs, corners
             if knobs.loop != loops_on:
                 self._performer.set_loop(voice)
             self._switch(voice, request, muted_parts, auto_bars)
-            if loop is None:
-                self._performer.regroove(voice)
+            bring_back = partial(self._bring_back, voice, request, loop, order)
+            if voice.queue:  # what waits there was asked for before
+                self._composer.in_order(voice, request, bring_back)
             else:
-                voice.newest, voice.newest_order = loop.source, self._stage.next_order()
-                self._performer.launch(voice, loop, request.origin, request.arrival_ns)
-            self._stage.voice_changed(voice)
+                bring_back()
+
+    def _bring_back(self, voice: Voice, request: Request, loop: Loop | None, order: int) -> None:
+        """Have the scene's bars sound, or nothing where it has none, from the launch boundary on."""
+        self._performer.cancel_pending(voice)
+        voice.newest, voice.newest_order = None if loop is None else loop.source, order
+        if loop is None:
+            self._performer.silence(voice, request.origin, request.arrival_ns)
+        else:
+            self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+        self._stage.voice_changed(voice)
 
     def _switch(self, voice: Voice, request: Request, muted_parts: set[int] | None, auto_bars: int | None) -> None:
         """Mutes and `auto` as they were; None: the scene is of a time when those were not kept."""
@@ -96,7 +112,7 @@ class Scenes:
 def _scene_of(voice: Voice) -> dict[str, Any]:
     return {
         "knobs": asdict(voice.knobs),
-        "corners": {slot: bars_to_json(bars) for slot, bars in voice.corners.items()},
+        "corners": {slot: material_to_json(corner) for slot, corner in voice.corners.items()},
         "loop": loop_to_json(voice.pending or voice.sounding),
         "muted_parts": sorted(voice.muted_parts),
         "auto_bars": voice.auto_bars,
@@ -104,6 +120,6 @@ def _scene_of(voice: Voice) -> dict[str, Any]:
 
 
 def _read(kept: dict[str, Any]) -> tuple[Knobs, dict[str, Any], Any, set[int] | None, int | None]:
-    corners = {slot: bars_from_json(bars) for slot, bars in kept["corners"].items()}
+    corners = {slot: material_from_json(corner) for slot, corner in kept["corners"].items()}
     muted = set(kept["muted_parts"]) if "muted_parts" in kept else None
     return Knobs(**kept["knobs"]), corners, loop_from_json(kept["loop"]), muted, kept.get("auto_bars")

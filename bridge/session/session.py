@@ -64,7 +64,7 @@ class Session:
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
-        scenes = Scenes(folder, self.stage, self._performer, self._gestures)
+        scenes = Scenes(folder, self.stage, self._composer, self._performer, self._gestures)
         self._bridge_requests = BridgeRequests(self.stage, scenes, self._gestures)
         for voice in built.values():
             self._equip(voice, timers)

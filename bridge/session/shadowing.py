@@ -7,6 +7,7 @@ from typing import Final
 
 from bridge.music.answering import KeySense, Played
 from bridge.music.feel import Feel
+from bridge.music.metre import fitted
 from bridge.music.notes import STEP_BEATS, Bars, cut, join, repeated_to
 from bridge.session.listening import PICK_UP_BEATS, Phrases, hears
 from bridge.session.loops import Loop
@@ -123,7 +124,8 @@ class Follower:
             self._key.hear(phrase.bars)
             if phrase.bars.notes and present is not None and present.bars.notes:
                 start = voice.start_beats if voice.start_beats >= 0 else line
-                target = in_phase(phrase.bars, line - phrase.bars.length - start, present.bars.length)
+                length = self._stage.length_of(present)
+                target = in_phase(phrase.bars, line - phrase.bars.length - start, length)
                 self._step_on(present, target, phrase.feel, line)
             elif phrase.bars.notes:
                 wish = Wish("next", (phrase.bars,), self._count, 0.0, phrase.bars, self._key.classes_with(phrase.bars))
@@ -135,7 +137,8 @@ class Follower:
         """One step further on the way; where something else is played, or another loop sounds, a new way begins."""
         way, loop_id = self._way, self._stage.archive.new_id()
         if way is None or way.loop_id != present.id or common_share(way.target, target) < _SAME:
-            way = _Way(present.bars, self._voice.draw_seed(), target)
+            base = fitted(present.bars, present.bar_beats, self._stage.clock.bar_beats)
+            way = _Way(base, self._voice.draw_seed(), target)
         way.target, way.loop_id, way.share = target, loop_id, min(way.share + _STEP, _FURTHEST)
         self._way = way
         classes = self._key.classes_with(target)

@@ -12,7 +12,7 @@ from bridge.music.notes import Bars
 from bridge.session.composer import Composer
 from bridge.session.harmony import TAKEN
 from bridge.session.listening import Listening
-from bridge.session.loops import Loop, Recipe
+from bridge.session.loops import Loop, Material, Recipe
 from bridge.session.outside import Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
@@ -82,6 +82,7 @@ class Turns:
             return
         made: list[Bars] = []
         classes, bend = self._key(wish.classes)
+        material = tuple(Material.of(bars, stage.clock.bar_beats) for bars in wish.material)
 
         def deliver(loop: Loop) -> None:
             made.append(loop.bars)
@@ -96,7 +97,7 @@ class Turns:
         for _ in range(wanted):
             seed = voice.draw_seed() if wish.seed is None else wish.seed
             recipe = Recipe(
-                wish.op, voice.model, wish.material, wish.bars, stage.clock.bar_beats, wish.amount, seed,
+                wish.op, voice.model, material, wish.bars, stage.clock.bar_beats, wish.amount, seed,
                 bend,
             )  # fmt: skip
             self._band.composer.start_beside(voice, self._request, recipe, loop_id, deliver)

@@ -12,7 +12,15 @@ from bridge import limits
 from bridge.messages import Launched
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars
-from bridge.session.loops import Loop, Recipe, bars_from_json, bars_to_json, loop_from_json, loop_to_json
+from bridge.session.loops import (
+    Loop,
+    Material,
+    Recipe,
+    loop_from_json,
+    loop_to_json,
+    material_from_json,
+    material_to_json,
+)
 from bridge.session.outside import Handle, Origin, Request, Throttle
 
 SLOTS = ("a", "b", "c", "d")
@@ -82,6 +90,11 @@ class History:
         del self.ids[: -limits.MAX_UNDO]
         self.position = len(self.ids) - 1
 
+    def back_to(self, loop_id: int) -> None:
+        """Bars that are in it, perhaps more than once, are the present ones again: nearest to where it stood."""
+        places = [place for place, known in enumerate(self.ids) if known == loop_id]
+        self.position = min(places, key=lambda place: abs(place - self.position), default=self.position)
+
     @property
     def undo_steps(self) -> int:
         """How many times undo can go back."""
@@ -110,7 +123,7 @@ class Gesture:
 class Handed:
     """Bars given to the player that it has not confirmed, or not launched, yet; `start_beats` as it last told,
     `boundary` where it is not the voice's own launch. While only the first of them are there they are not `whole`, and
-    what the player has said of them is not told: `taken`, `launched`.
+    what the player has said of them is not told: `taken`, `launched`. `silence`: no bars, in the place of others.
     """
 
     loop: Loop
@@ -122,6 +135,7 @@ class Handed:
     whole: bool = True
     taken: bool = False
     launched: Launched | None = None
+    silence: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ class Voice:
     playing: bool = True
     muted_parts: set[int] = field(default_factory=set)
     seed_coming: Seed | None = None
-    newest: Bars | None = None
+    newest: Material | None = None
     newest_order: int = 0
     sounding: Loop | None = None
     start_beats: float = -1.0
@@ -162,7 +176,7 @@ class Voice:
     jam: str = "off"
     jam_bars: int = 2
     pending: Loop | None = None
-    corners: dict[str, Bars] = field(default_factory=dict)
+    corners: dict[str, Material] = field(default_factory=dict)
     history: History = field(default_factory=History)
     gesture: Gesture | None = None
     base_seed: int = 0
@@ -238,7 +252,7 @@ class Voice:
             "knobs": asdict(self.knobs),
             "playing": self.playing,
             "muted_parts": sorted(self.muted_parts),
-            "newest": None if self.newest is None else bars_to_json(self.newest),
+            "newest": None if self.newest is None else material_to_json(self.newest),
             "newest_order": self.newest_order,
             "sounding": loop_to_json(self.sounding),
             "start_beats": self.start_beats,
@@ -247,7 +261,7 @@ class Voice:
             "filling": self.fill is not None,
             "jam": [self.jam, self.jam_bars],
             "pending": loop_to_json(self.pending),
-            "corners": {slot: bars_to_json(bars) for slot, bars in self.corners.items()},
+            "corners": {slot: material_to_json(corner) for slot, corner in self.corners.items()},
             "history": [self.history.ids, self.history.position],
             "base_seed": self.base_seed,
             "seeds_drawn": self.seeds_drawn,
@@ -255,7 +269,7 @@ class Voice:
 
     def restore_kept(self, state: dict[str, Any]) -> None:
         """What every new start of the bridge finds again: corners and history."""
-        corners = {slot: bars_from_json(bars) for slot, bars in state["corners"].items()}
+        corners = {slot: material_from_json(corner) for slot, corner in state["corners"].items()}
         ids, position = state["history"]
         history = History([int(loop_id) for loop_id in ids], int(position))
         if not -1 <= history.position < len(history.ids):
@@ -269,7 +283,7 @@ class Voice:
         self.knobs = Knobs(**state["knobs"])
         self.playing = state["playing"]
         self.muted_parts = set(state["muted_parts"])
-        self.newest = None if state["newest"] is None else bars_from_json(state["newest"])
+        self.newest = None if state["newest"] is None else material_from_json(state["newest"])
         self.newest_order = state["newest_order"]
         self.sounding = loop_from_json(state["sounding"])
         self.start_beats = state["start_beats"]

@@ -18,7 +18,7 @@ from bridge.session.composer import Composer
 from bridge.session.fills import Fills
 from bridge.session.gestures import CORNERS, Gestures
 from bridge.session.jam import Jam
-from bridge.session.loops import Loop, bars_of
+from bridge.session.loops import Loop, Material, bars_of
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.performer import ALL_PARTS, Performer
 from bridge.session.shaping_requests import ShapingRequests
@@ -124,9 +124,9 @@ class VoiceRequests:
         self._gestures.settle(voice)
         self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary, whole=False)
 
-    def _follow(self, voice: Voice, bars: Bars, order: int) -> None:
+    def _follow(self, voice: Voice, material: Material, order: int) -> None:
         if order > voice.newest_order:
-            voice.newest, voice.newest_order = bars, order
+            voice.newest, voice.newest_order = material, order
 
     # -- seeds and corners -----------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class VoiceRequests:
         order = self._stage.next_order()
 
         def follow() -> None:
-            self._follow(voice, bars, order)
+            self._follow(voice, Material.of(bars, self._stage.clock.bar_beats), order)
             self._stage.heard(voice, bars, seed=True)
 
         self._composer.in_order(voice, request, follow)
@@ -178,16 +178,25 @@ class VoiceRequests:
 
     def do_store(self, voice: Voice, request: Request) -> None:
         """Put the present loop, or the notes that came along, in a corner."""
-        slot = request.args["slot"]
         if request.args.get("length") is not None:
             bars = self._checked(voice, request.args["length"], request.args["notes"] or [])
+            self._put(voice, request, Material.of(bars, self._stage.clock.bar_beats))
         elif voice.present is not None:
-            bars = voice.present.bars
+            self._put_present(voice, request)
         else:
+            self._composer.in_order(voice, request, lambda: self._put_present(voice, request))
+
+    def _put_present(self, voice: Voice, request: Request) -> None:
+        present = voice.present
+        if present is None:
             raise RefusedError(
                 NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first"
             )
-        voice.corners[slot] = bars
+        self._put(voice, request, Material(present.bars, present.bar_beats))
+
+    def _put(self, voice: Voice, request: Request, corner: Material) -> None:
+        slot = request.args["slot"]
+        voice.corners[slot] = corner
         present = voice.present if voice.model_ready else None
         if present is not None and present.recipe is not None and slot in CORNERS.get(present.recipe.op, ()):
             self._reshape_corners(voice, request, present.recipe.op)
@@ -285,8 +294,8 @@ class VoiceRequests:
             voice.newest, voice.newest_order = None if sounding is None else sounding.source, self._stage.next_order()
             if sounding is None:
                 history.position = -1
-            elif sounding.id in history.ids:
-                history.position = history.ids.index(sounding.id)
+            else:
+                history.back_to(sounding.id)
             self._stage.voice_changed(voice)
             return
         self._travel(voice, request, history.position - 1, "undo")

@@ -111,6 +111,7 @@ class LinkFollower:
         self._shift = 0.0
         self._start: tuple[float, float] | None = None
         self._transport = (False, 0)
+        self._plays_since_ns = 0  # what the session said of stopping before our song began to play stops nothing
 
     @property
     def here(self) -> bool:
@@ -185,7 +186,8 @@ class LinkFollower:
         assert self.map is not None
         if reading.playing and not self.map.playing and self._start is None:
             self._plan(0.0, reading.playing_ns)
-        if not reading.playing and (self.map.playing or self._start is not None):
+        stops = not reading.playing and reading.playing_ns >= self._plays_since_ns
+        if stops and (self.map.playing or self._start is not None):
             return self._halt(reading.time_ns)
         return None
 
@@ -214,6 +216,7 @@ class LinkFollower:
             return self._halt(now_ns)
         if action == "continue" and (self.map.playing or self._start is not None):
             return None
+        self._plays_since_ns = now_ns
         place = 0.0 if action == "play" else self.map.anchor_beats
         if self.peers == 0:  # alone there is nobody to wait for: the timeline is laid so that it starts now
             self._line = TempoMap(now_ns, place, self._line.tempo_bpm, True)
@@ -224,9 +227,14 @@ class LinkFollower:
         return self._begin(now_ns)
 
     def adopt(self, song: TempoMap, now_ns: int) -> None:
-        """Our song played on without the session until now: from here it goes on in the session's phase and tempo."""
+        """Our song played on without the session until now: from here it goes on in the session's phase and tempo. Who
+        joins a session that nobody else is in brings its transport along.
+        """
         if self._line is None or not song.playing:
             return
+        self._plays_since_ns = now_ns
+        if self.peers == 0 and not self._transport[0]:
+            self._ask(LinkWish(now_ns, playing=True, only_alone=True))
         here = self._line.beat_at_ns(now_ns)
         self._shift = round((song.beat_at_ns(now_ns) - here) / self.grid_beats) * self.grid_beats
         self._start = None

@@ -85,7 +85,7 @@ def test_new_bars_go_on_from_what_was_before_the_knobs(room: Room) -> None:
     room.ask("next")
     assert job_of(room).material[0][1][0][0] == 60
     room.ask("store", slot="a")
-    assert room.voice.corners["a"].notes[0].pitch == 72  # what was heard is what is stored
+    assert room.voice.corners["a"].bars.notes[0].pitch == 72  # what was heard is what is stored
 
 
 def test_bars_that_no_recipe_makes_are_moved_from_where_they_lie(room: Room) -> None:
@@ -159,5 +159,5 @@ def test_a_loop_keeps_what_it_was_before(tmp_path: Path) -> None:
     read = loop_from_json(loop_to_json(loop))
     assert read == loop
     assert read is not None
-    assert read.source == before
+    assert read.source.bars == before
     assert loop_from_json({k: v for k, v in (loop_to_json(loop) or {}).items() if k != "unmoved"}) == Loop(5, after, 1)

@@ -48,7 +48,7 @@ def test_a_corner_stored_while_the_engine_restarts_is_kept_without_an_error(room
     room.session.engine_gone()
     room.ask("store", slot="a", length=4.0, notes=[(48, 0.0, 1.0, 90, 0)])
     assert len(room.engine.sent) == asked
-    assert room.voice.corners["a"].notes[0].pitch == 48
+    assert room.voice.corners["a"].bars.notes[0].pitch == 48
 
 
 def test_no_gesture_is_launched_whose_bars_were_never_told(room: Room) -> None:

@@ -85,7 +85,7 @@ def _bar(part: Part, encoder: int, decoder: int, free_nats: float, lowest: int =
 
 _MELODY_BAR = _bar("melody", 192, 320, 36.0, 48, 88)
 _BASS_BAR = _bar("bass", 160, 256, 34.0, 28, 55)
-_DRUMS_BAR = _bar("drums", 192, 320, 65.0)
+_DRUMS_BAR = _bar("drums", 192, 320, 75.0)
 #: The 1-bar models of the hierarchical ones: trained by name as the others are, never played by themselves.
 BAR_CONFIGS: dict[str, ModelConfig] = {config.name: config for config in (_MELODY_BAR, _BASS_BAR, _DRUMS_BAR)}
 

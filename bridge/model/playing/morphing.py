@@ -159,12 +159,22 @@ def _field(
 
 def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Bars:
     """The loop at (x, y), each 0 to 1. At a corner its notes come back exactly."""
-    if x in (0.0, 1.0) and y in (0.0, 1.0):
-        corner = morph.corners[int(x) + 2 * int(y)]
-        rounds = morph.length / corner.length
-        return repeated_to(corner, morph.length) if rounds > 1 and rounds == int(rounds) else corner
+    if is_corner(x, y):
+        return at_corner(morph.corners, x, y)
     windows = [field.at(x, y) for field in morph.fields]
     return to_bars(windows, _frame_at(morph, x, y), model.config, morph.length)
+
+
+def is_corner(x: float, y: float = 0.0) -> bool:
+    """Whether a place is one of the corners."""
+    return x in (0.0, 1.0) and y in (0.0, 1.0)
+
+
+def at_corner(corners: Sequence[Bars], x: float, y: float = 0.0) -> Bars:
+    """The notes of the corner (x, y), going round as often as the loops between the corners are longer."""
+    corner, length = corners[int(x) + 2 * int(y)], common_length(corners)
+    rounds = length / corner.length
+    return repeated_to(corner, length) if rounds > 1 and rounds == int(rounds) else corner
 
 
 def interpolated(
