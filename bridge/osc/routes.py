@@ -109,7 +109,9 @@ _BRIDGE: Final = (
           "A second one within 2 s sends all 128 note-offs on every channel.", (), "/bridge/panicked n_notes"),
     Route("bridge", "save", "Keep a scene: every voice's bars, corners, knobs, mutes and `auto`.", (_SCENE,),
           example="/bridge/save verse"),
-    Route("bridge", "load", "Bring a scene back.", (_SCENE,),
+    Route("bridge", "load",
+          "Bring a scene back: knobs at once, bars at each voice's launch boundary, from which on a voice that had none "
+          "is silent. Bars that were asked for before and do not sound yet are told, and kept, but called off.", (_SCENE,),
           example="/bridge/load verse"),
     Route("bridge", "key",
           "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars (a new seed of that voice "
@@ -171,7 +173,7 @@ _VOICE_BARS: Final = (
     Route(VOICE, "seed/notes", "Notes of that seed, at most 30 a message, again and again.",
           (dataclasses.replace(_NOTES, low=1),), example="/melody/seed/notes 60 0.0 1.0 100 0"),
     Route(VOICE, "seed/end", "The seed is complete."),
-    Route(VOICE, "store", "Put the present loop, or these notes, in a corner.",
+    Route(VOICE, "store", "Put the loop that sounds (before any does: the one to come), or these notes, in a corner.",
           (Argument("slot", "choice", choices=("a", "b", "c", "d"), code=NO_SUCH), _LENGTH_OR_NONE, _NOTES),
           example="/melody/store a"),
     Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty. Bars that "

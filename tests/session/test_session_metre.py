@@ -109,3 +109,34 @@ def test_bars_with_a_boundary_of_their_own_keep_it_through_a_change_of_metre(roo
     assert room.player.take(messages.Launch)[-1].launch == "bar"
     metre(room, 3, 4, 12.0)
     assert room.player.take(messages.Launch)[-1].launch == "bar"
+
+
+def test_what_new_bars_are_made_of_says_which_metre_it_is_of(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    metre(room, 3, 4, 3.0)
+    room.ask("next")
+    room.answer(0.0, 3.0)
+    room.launch()
+    for slot in "ab":
+        room.ask("store", slot=slot)
+    metre(room, 4, 4, 12.0)
+    waltz = [6.0, [[60, 0.0, 0.25, 90, 0], [60, 3.0, 0.25, 90, 0]], 3.0]
+    room.ask("vary", amount=0.0)
+    varied = room.answer(0.0, 4.0)
+    assert (varied.material, varied.beats_per_bar) == ([waltz], 4.0)
+    room.ask("morph", x=0.0)
+    turned = room.answer(0.0, 4.0)
+    assert (turned.material, turned.beats_per_bar) == ([waltz, waltz], 4.0)
+    room.time.run(1.0)
+    again = Room(tmp_path, fresh=False)
+    assert again.voice.newest == room.voice.newest
+    assert again.voice.corners == room.voice.corners
+    assert again.voice.corners["a"].bar_beats == 3.0
+
+
+def test_a_seed_is_of_the_metre_it_came_in_where_it_has_whole_bars_of_it(room: Room) -> None:
+    metre(room, 3, 4, 3.0)
+    for length, tail in ((6.0, [3.0]), (8.0, [])):
+        room.ask("seed", length=length, notes=[(60, 0.0, 1.0, 90, 0)])
+        room.ask("next")
+        assert room.answer().material == [[length, [[60, 0.0, 1.0, 90, 0]], *tail]]

@@ -125,3 +125,44 @@ def test_bars_launched_just_before_a_knob_replaced_them_are_the_knob_s(room: Roo
     assert room.voice.sounding is not None
     assert room.voice.sounding.id == gesture
     assert room.words.take("/melody/launched") == [(gesture, 4.0)]
+
+
+def test_bars_that_are_in_the_history_twice_are_found_where_it_stood(room: Room) -> None:
+    first = room.new_loop()
+    room.new_loop()
+    room.new_loop()
+    room.ask("recall", id=first)
+    room.launch()
+    room.ask("next")
+    room.answer()
+    waiting = room.schedule().id
+    room.ask("undo")
+    history = room.voice.history
+    assert (history.undo_steps, history.redo_steps) == (3, 1)
+    room.ask("redo")
+    assert room.schedule().id == waiting
+
+
+def test_bars_told_just_before_the_bridge_died_are_in_the_history_after(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    first = room.new_loop()
+    room.time.run(1.0)
+    kept = (tmp_path / "state.json").read_text()
+    room.new_loop()
+    sounding = room.voice.sounding
+    assert sounding is not None
+    room.ask("next")
+    room.answer()
+    waiting = room.schedule().id
+    (tmp_path / "state.json").write_text(kept)
+    again = Room(tmp_path, fresh=False)
+    rows = [(60, 0.0, 0.25, 90, 0)]
+    again.session.from_player(
+        messages.VoiceSnapshot("melody", True, True, [], sounding.id, 4.0, 8.0, rows, waiting)
+    )  # fmt: skip
+    again.session.from_player(messages.SnapshotEnd(False))
+    assert again.voice.history.ids == [first, sounding.id, waiting]
+    assert again.voice.pending is not None
+    assert again.voice.pending.id == waiting
+    again.ask("undo")
+    assert again.voice.history.ids[again.voice.history.position] == sounding.id

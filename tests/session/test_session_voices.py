@@ -535,6 +535,59 @@ def test_a_scene_brings_bars_corners_and_knobs_back(room: Room) -> None:
     assert room.answer().material[0][1][0][0] == 61
 
 
+def test_a_scene_comes_before_what_was_asked_for_earlier(room: Room) -> None:
+    first = room.new_loop(pitch=61)
+    room.ask("save", "bridge", name="verse")
+    room.new_loop(pitch=70)
+    room.ask("next")  # still being made when the scene is loaded
+    room.ask("load", "bridge", name="verse")
+    assert room.schedule().id == first
+    room.answer(pitch=50)
+    assert not room.player.take(messages.Launch), "told and kept, but not launched"
+    assert room.words.take("/melody/bars/end")
+    assert room.voice.pending is not None
+    assert room.voice.pending.id == first
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 61
+
+
+def test_a_voice_that_had_nothing_is_silenced_by_a_scene_at_its_boundary(room: Room) -> None:
+    room.ask("save", "bridge", name="empty")
+    playing = room.new_loop()
+    room.words.said.clear()
+    room.ask("load", "bridge", name="empty")
+    silence = room.schedule()
+    assert (silence.launch, silence.notes) == ("bar", [])
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.id == playing, "until then it plays on"
+    room.session.from_player(messages.Launched("melody", silence.id, 8.0, 8.0))
+    assert (room.voice.sounding, room.voice.pending) == (None, None)
+    assert room.player.take(messages.ClearVoice)
+    assert not room.words.take("/melody/launched")
+    assert not room.words.take("/melody/bars/begin"), "it is no bars of anybody's"
+    assert room.voice.history.ids == [playing]
+    room.ask("next")
+    assert room.answer().op == "sample"
+
+
+def test_a_scene_that_silences_can_be_undone_until_it_does(room: Room) -> None:
+    room.ask("save", "bridge", name="empty")
+    playing = room.new_loop()
+    room.ask("load", "bridge", name="empty")
+    room.ask("undo")
+    assert room.player.take(messages.CancelPending)
+    assert room.voice.present is not None
+    assert room.voice.present.id == playing
+
+
+def test_store_waits_for_the_bars_that_there_will_be(room: Room) -> None:
+    assert room.refusal("store", slot="a") == 4
+    room.ask("next")
+    room.ask("store", slot="a")
+    room.answer(pitch=64)
+    assert room.voice.corners["a"].bars.notes[0].pitch == 64
+
+
 def test_a_scene_brings_mutes_and_auto_back(room: Room) -> None:
     room.new_loop()
     room.ask("mute", "drums", on=True, part=-1)

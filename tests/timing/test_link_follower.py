@@ -369,3 +369,30 @@ def test_whatever_the_session_does_only_our_user_wishes_and_bar_lines_agree(data
             assert abs(apart - round(apart / 4) * 4) * 60_000 / session.tempo_bpm < 0.05
         assert session.transport[0] == (follower.map.playing or waits(follower, session))
     assert not session.wishes
+
+
+def test_who_joins_alone_with_a_song_that_plays_plays_on() -> None:
+    session = Session(peers=0)
+    follower = joined(session, 2.0)
+    now_ns = session.ns_at(2.5)
+    follower.adopt(TempoMap(now_ns, 17.0, 120.0, True), now_ns)
+    assert [(wish.playing, wish.only_alone) for wish in session.wishes] == [(True, True)]
+    session.transport = (False, 40_000)  # the same stop as before, by clocks that have drifted apart
+    for beat in (3.0, 4.0, 5.0):
+        read(follower, session, beat)
+        assert follower.map.playing
+    session.transport = (True, now_ns)
+    read(follower, session, 6.0)
+    session.transport = (False, session.ns_at(6.5))
+    assert read(follower, session, 7.0) == Change(Shift.STOP)
+
+
+def test_who_joins_others_with_a_song_that_plays_asks_nothing_of_them() -> None:
+    session = Session(peers=2)
+    follower = joined(session, 2.0)
+    now_ns = session.ns_at(2.5)
+    follower.adopt(TempoMap(now_ns, 17.0, 120.0, True), now_ns)
+    session.transport = (False, 40_000)
+    read(follower, session, 3.0)
+    assert follower.map.playing
+    assert not session.wishes
