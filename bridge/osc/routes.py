@@ -110,9 +110,9 @@ _BRIDGE: Final = (
     Route("bridge", "save", "Keep a scene: every voice's bars, corners, knobs, mutes and `auto`.", (_SCENE,),
           example="/bridge/save verse"),
     Route("bridge", "load",
-          "Bring a scene back: knobs at once, bars at each voice's launch boundary, from which on a voice that had none "
-          "is silent. Bars that were asked for before and do not sound yet are told, and kept, but called off.", (_SCENE,),
-          example="/bridge/load verse"),
+          "Bring a scene back: knobs at once, bars at each voice's launch boundary, from which on a voice without any "
+          "is silent. Bars that were asked for before and do not sound yet are told, and kept, but called off.",
+          (_SCENE,), example="/bridge/load verse"),
     Route("bridge", "key",
           "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars (a new seed of that voice "
           "gives it anew, `clear` sets it free). New bars are moved to it by the nearest way and bound by each voice's "
