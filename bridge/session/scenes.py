@@ -84,7 +84,12 @@ class Scenes:
                 bring_back()
 
     def _bring_back(self, voice: Voice, request: Request, loop: Loop | None, order: int) -> None:
-        """Have the scene's bars sound, or nothing where it has none, from the launch boundary on."""
+        """Have the scene's bars sound, or nothing where it has none, from the launch boundary on; who answers somebody
+        has no bars of their own, and goes on answering.
+        """
+        if loop is None and voice.jam == "respond":
+            self._performer.regroove(voice)
+            return
         self._performer.cancel_pending(voice)
         voice.newest, voice.newest_order = None if loop is None else loop.source, order
         if loop is None:

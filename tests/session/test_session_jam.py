@@ -484,3 +484,15 @@ def test_a_better_answer_that_is_too_late_is_not_told_where_there_is_one(tmp_pat
     again = play(tmp_path / "first", 20.0)[1]
     room, _ = play(tmp_path / "second", (16.0 - again) * 500.0 - 2.0)
     assert room.said("/melody/late") == []
+
+
+def test_a_scene_of_before_takes_no_answer_away(room):
+    room.ask("save", "bridge", name="before")
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(7.8)
+    assert room.room.voice.pending is not None
+    room.ask("load", "bridge", name="before")
+    room.to(12.5)
+    assert room.launched() == [8.0]
+    assert room.strokes(8, 9)
