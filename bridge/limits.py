@@ -69,3 +69,4 @@ PANEL_MESSAGES_AT_ONCE: Final = 256  # so many may come in one go before that pa
 PANEL_LISTED_BARS: Final = 64  # the newest bars of a voice that a page lists; older ones are recalled by id
 PANEL_FILES_AT_ONCE: Final = 2  # bars read from disk for pages: they may not take all of a core
 PANEL_KEEPALIVE_S: Final = 10.0  # a page that answers no ping for so long is gone
+LEAP_BEATS: Final = 0.25  # a clock that is followed slides by less: what is further away is another place of the song

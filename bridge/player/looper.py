@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from bridge import messages
+from bridge import limits, messages
 from bridge.player.loops import loop_from_rows
 from bridge.player.voice import NEVER, Pending, Sound, Voice
 from bridge.timing.changes import Change, Shift
@@ -88,7 +88,8 @@ class Looper:
         self._run_from_ns, self._run_from_beats = now_ns, change.from_beats
         self._next_beat = math.ceil(change.from_beats - NEARLY_BEATS)
         for voice in self.voices.values():
-            voice.moved()
+            if change.shift is Shift.START or abs(here - old.beat_at_ns(now_ns)) > limits.LEAP_BEATS:
+                voice.moved()
             if change.shift is Shift.START:
                 voice.begin_at(change.from_beats)
             else:

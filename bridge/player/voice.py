@@ -129,18 +129,19 @@ class Voice:
             self._outbox.append(messages.Scheduled(self.name, self.pending.loop.id, start_beats))
 
     def reshape(self, loop_id: int, loop: Loop, at_beats: float | None, out: list[Sound]) -> bool:
-        """Other notes for bars this voice has; they take over from `at_beats` (None: the clock stands).
+        """Other notes for bars this voice has; they take over from `at_beats` (None: the clock stands). Bars may sound
+        and wait to begin again: under their own id both get the notes, under another those that sound.
 
         Returns:
             False where the voice has no bars of that id (any more).
         """
-        if self.loop is not None and self.loop.id == loop_id:
-            self._take_over(loop, self.start_beats, at_beats, out)
-            return True
-        if self.pending is not None and self.pending.loop.id == loop_id:
+        waits = self.pending is not None and self.pending.loop.id == loop_id
+        sounds = self.loop is not None and self.loop.id == loop_id
+        if self.pending is not None and waits and not (sounds and loop.id != loop_id):
             self.pending.loop = loop
-            return True
-        return False
+        if sounds:
+            self._take_over(loop, self.start_beats, at_beats, out)
+        return waits or sounds
 
     def restore(self, record: messages.RestoreVoice, loop: Loop | None, at_beats: float | None) -> list[Sound]:
         """Everything as the bridge knew it, sounding at once, in place."""
@@ -291,8 +292,8 @@ class Voice:
         return tempo_map.bar_line_at_or_before(pending.target_beats)
 
     def _pending_target(self) -> float:
-        if self.pending is None or self.pending.target_beats is None:
-            return NEVER
+        if self.pending is None or self.pending.target_beats is None or not self.playing:
+            return NEVER  # what waits while the voice is stopped comes when it plays again
         return self.pending.target_beats
 
     def _take_pending(self, tempo_map: TempoMap, out: list[Sound]) -> None:
@@ -313,6 +314,8 @@ class Voice:
 
     def _resume_now(self, at_beats: float) -> None:
         self.playing, self.resume_beats = True, None
+        if self.pending is not None and self.pending.target_beats is not None:
+            self.pending.target_beats = max(self.pending.target_beats, at_beats)
         self._begin_pass(at_beats)
         self._announce(at_beats)
 

@@ -42,6 +42,7 @@ class _Job:
     begun: Loop | None = None
     attempts: int = 1
     remakes: int = 0
+    go_on: Callable[[], None] | None = None
 
     @property
     def unbound(self) -> bool:
@@ -106,9 +107,14 @@ class Composer:
         """
         voice.click_job = self._start(voice, request, recipe, deliver, early, loop_id=0, knob=False)
 
-    def start_knob(self, voice: Voice, request: Request, recipe: Recipe, loop_id: int, deliver: Delivery) -> None:
-        """Ask the engine for bars again, with the knobs as they are now; `deliver` gets them as `loop_id`."""
+    def start_knob(
+        self, voice: Voice, request: Request, recipe: Recipe, loop_id: int, deliver: Delivery, go_on: Callable[[], None]
+    ) -> None:
+        """Ask the engine for bars again, with the knobs as they are now; `deliver` gets them as `loop_id`, or `go_on`
+        is called when they cannot be made.
+        """
         voice.knob_job = self._start(voice, request, recipe, deliver, loop_id=loop_id, knob=True)
+        self._jobs[voice.knob_job].go_on = go_on
 
     def start_beside(self, voice: Voice, request: Request, recipe: Recipe, loop_id: int, deliver: Delivery) -> None:
         """Ask the engine for bars beside what clients ask for: nothing of theirs waits for it."""
@@ -224,6 +230,8 @@ class Composer:
             job.deliver(job.begun)  # they sound already, and there will be no more of them
         log.error("%s: %s", job.request.address, record.reason)
         self._stage.refuse(job.request.origin, job.request.address, RefusedError(record.code, record.reason))
+        if job.go_on is not None:
+            job.go_on()
         self.pump(job.voice)
 
     def _release(self, job: _Job) -> None:

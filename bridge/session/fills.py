@@ -153,6 +153,8 @@ def _sounding_at(voice: Voice, beats: float) -> tuple[Loop | None, float]:
         handed = voice.handed.get(pending.id)
         starts = -1.0 if handed is None else handed.start_beats
         soon = voice.knobs.launch in KEEPS_START or 0.0 <= starts <= beats + _NEARLY
+        if soon and handed is not None and handed.silence:
+            return None, -1.0
         if voice.sounding is None or soon:
             return pending, starts
     return voice.sounding, voice.start_beats

@@ -57,7 +57,8 @@ class Gestures:
         """
         gesture = voice.gesture
         if gesture is None:
-            gesture = voice.gesture = Gesture(self._stage.archive.new_id(), request, recipe)
+            of_id = 0 if voice.sounding is None else voice.sounding.id
+            gesture = voice.gesture = Gesture(self._stage.archive.new_id(), request, recipe, of_id=of_id)
         gesture.request, gesture.recipe, gesture.dirty, gesture.order = request, recipe, True, order
         if request.verb in CORNERS and voice.sounding is not None:
             self._performer.cancel_pending(voice)
@@ -86,14 +87,16 @@ class Gestures:
         if gesture is not None and gesture.dirty:
             gesture.dirty, turn = False, gesture.request
             self._composer.start_knob(
-                voice, turn, gesture.recipe, gesture.loop_id, lambda loop: self._gesture_done(voice, turn, loop)
-            )
+                voice, turn, gesture.recipe, gesture.loop_id, lambda loop: self._gesture_done(voice, turn, loop),
+                lambda: self._pump(voice),
+            )  # fmt: skip
         elif request is not None:
             voice.remake = None
             if pending is not None and pending.recipe is not None:
                 self._composer.start_knob(
-                    voice, request, pending.recipe, pending.id, lambda loop: self._pending_done(voice, request, loop)
-                )
+                    voice, request, pending.recipe, pending.id, lambda loop: self._pending_done(voice, request, loop),
+                    lambda: self._pump(voice),
+                )  # fmt: skip
 
     def _gesture_done(self, voice: Voice, turn: Request, loop: Loop) -> None:
         gesture = voice.gesture
@@ -110,12 +113,36 @@ class Gestures:
             self._performer.replace_pending(voice, loop)
             if voice.gesture_events is not None:
                 voice.gesture_events.trigger()
+        elif voice.sounding is not None and voice.sounding.id == loop.id:  # they have been launched meanwhile
+            if voice.newest == voice.sounding.source:
+                voice.newest = loop.source
+            self._performer.reshape(voice, loop.id, loop)
+            voice.sounding = loop
+            if voice.gesture_events is not None:
+                voice.gesture_events.trigger()
         self._pump(voice)
+
+    def launched(self, voice: Voice) -> None:
+        """Other bars sound than before: the knob that re-shaped those re-shapes these, where it is still being turned;
+        those that waited have been made again for it already, or just are.
+        """
+        gesture, sounding, late = voice.gesture, voice.sounding, voice.remake
+        if gesture is None or gesture.order >= 0 or (sounding and sounding.id in (gesture.loop_id, gesture.of_id)):
+            return
+        voice.gesture = None
+        if voice.settle is not None:
+            voice.settle.cancel()
+            voice.settle = None
+        if sounding is not None and late is not None and voice.pending is None:
+            voice.remake = None
+            self.remake(voice, late)
 
     def _sound(self, voice: Voice, gesture: Gesture, loop: Loop) -> None:
         present = voice.present
         if gesture.order >= voice.newest_order or (present is not None and voice.newest == present.source):
             voice.newest = loop.source  # else something newer is gone on from: a seed, bars that wait
+        if present is None and gesture.order < 0:
+            return  # silenced meanwhile
         if present is None:
             self._performer.launch(voice, loop, gesture.request.origin, gesture.request.arrival_ns)
         elif present is voice.pending:

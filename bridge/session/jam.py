@@ -91,6 +91,7 @@ class Jam:
     def _fall_silent(self, voice: Voice) -> None:
         """A voice that responds rests while it listens: from the next bar line its loop no longer goes round."""
         clock = self._stage.clock
+        voice.turned_order = self._stage.next_order()  # bars asked for before do not come in while it listens
         self._performer.cancel_pending(voice)
         self._performer.set_loop(voice)
         here = clock.beat_at(self._stage.timers.now_ns())

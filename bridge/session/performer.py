@@ -44,6 +44,8 @@ class Performer:
         Where they are not `whole` yet, nobody hears of them before `complete` gives the rest. Those that are
         `for_this_place` are called off by the player itself where the song moves.
         """
+        if loop.id not in voice.history.ids:
+            self._call_off_travel(voice)
         voice.pending = loop
         voice.handed[loop.id] = Handed(loop, origin, arrival_ns, boundary=boundary, whole=whole)
         voice.gone.pop(loop.id, None)
@@ -126,12 +128,18 @@ class Performer:
         handed = None if pending is None else voice.handed.get(pending.id)
         if pending is None or (handed is not None and handed.launched is not None):
             return
+        self._call_off_travel(voice)
         voice.pending = None
         voice.handed.pop(pending.id, None)
         voice.gone[pending.id] = True
         self._stage.player.send(messages.CancelPending(voice.name))
         if handed is not None and handed.whole and not handed.confirmed:
             self._confirm(voice, handed, -1.0)
+
+    def _call_off_travel(self, voice: Voice) -> None:
+        """Bars that undo or redo brought back wait, and do not come to sound: the history stands where it stood."""
+        if voice.pending is not None and voice.sounding is not None and voice.history.redo_steps:
+            voice.history.back_to(voice.sounding.id)
 
     def forget_all(self, voice: Voice) -> None:
         """Silence, and nothing that waits."""
@@ -167,6 +175,9 @@ class Performer:
         handed.start_beats, handed.taken = record.start_beats, True
         if handed.whole and not handed.confirmed:
             self._confirm(voice, handed, record.start_beats)
+        elif handed.refitted:
+            self._stage.announce_bars(voice, handed.loop, record.start_beats, 0.0, handed.origin)
+        handed.refitted = False
 
     def _confirm(self, voice: Voice, handed: Handed, start_beats: float) -> None:
         handed.confirmed = True
@@ -190,8 +201,7 @@ class Performer:
             return
         handed = voice.handed.get(loop_id)
         if handed is not None and handed.silence:
-            self.forget_all(voice)
-            self._stage.voice_changed(voice)
+            self._silenced(voice, loop_id)
             return
         if handed is not None and not handed.whole:
             handed.launched = record
@@ -199,10 +209,7 @@ class Performer:
         loop = handed.loop if handed is not None else self._find(voice, loop_id)
         if loop is None:
             return
-        voice.sounding = loop
-        unlock_missing(self._stage, voice)
-        voice.start_beats = record.start_beats
-        voice.launched_beats = record.beat
+        self._sounds(voice, loop, handed, record)
         if voice.pending is not None and voice.pending.id == loop_id:
             voice.pending = None
         waiting = None if voice.pending is None else voice.pending.id
@@ -212,6 +219,23 @@ class Performer:
             for old_id in list(kept)[: -limits.MAX_REQUESTS_WAITING]:
                 del kept[old_id]
         self._stage.outbox.publish(f"/{voice.name}/launched", loop_id, float(record.beat), also=origin)
+        self._stage.voice_changed(voice)
+
+    def _sounds(self, voice: Voice, loop: Loop, handed: Handed | None, record: messages.Launched) -> None:
+        voice.sounding = loop
+        voice.start_beats, voice.launched_beats = record.start_beats, record.beat
+        if handed is not None and handed.locked is not None:
+            voice.knobs.locked = handed.locked
+        unlock_missing(self._stage, voice)
+        if voice.newest == loop.source:
+            voice.seeded = None
+
+    def _silenced(self, voice: Voice, loop_id: int) -> None:
+        """No bars have taken the place of those that sounded; if none wait either, the voice has none at all."""
+        if voice.pending is not None and voice.pending.id == loop_id:
+            self.forget_all(voice)
+        else:
+            voice.sounding, voice.start_beats = None, -1.0
         self._stage.voice_changed(voice)
 
     def late(self, record: messages.Late) -> None:
@@ -260,7 +284,7 @@ class Performer:
     def _restore(self, voice: Voice) -> None:
         send = self._stage.player.send
         loop = voice.sounding
-        if loop is not None and voice.start_beats >= 0 and not voice.resting:
+        if loop is not None and voice.start_beats >= 0:
             send(
                 messages.RestoreVoice(
                     voice.name,
@@ -272,6 +296,8 @@ class Performer:
                     sorted(voice.muted_parts),
                 )
             )
+            if voice.resting or self._has_ended(voice, loop):
+                send(messages.RestVoice(voice.name, -1.0))
         else:
             for part in sorted(voice.muted_parts):
                 send(messages.MuteVoice(voice.name, True, part))
@@ -288,6 +314,12 @@ class Performer:
             played = self._played(voice, pending)
             send(messages.Launch(voice.name, pending.id, now_ns, handed.boundary or voice.knobs.launch, *played))
             handed.arrival_ns = handed.arrival_ns or now_ns
+
+    def _has_ended(self, voice: Voice, loop: Loop) -> bool:
+        """Whether bars that sound once have done so."""
+        clock = self._stage.clock
+        played = clock.beat_at(self._stage.timers.now_ns()) - voice.launched_beats
+        return not voice.goes_round and clock.running and played >= self._stage.length_of(loop) - _NEARLY
 
     def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
         voice.playing = seen.playing
@@ -308,6 +340,7 @@ class Performer:
         for loop in (voice.sounding, voice.pending):  # told just before the bridge died, and not noted any more
             if loop is not None and loop.id not in voice.history.ids and self._stage.archive.has(voice.name, loop.id):
                 voice.history.push(loop.id)
+                voice.newest, voice.newest_order = loop.source, self._stage.next_order()
         self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
 
     def metre_changed(self, old_bar_beats: float) -> None:
@@ -326,6 +359,8 @@ class Performer:
                 self._stage.announce_bars(voice, loop, voice.start_beats, 0.0, None)
             played = (line - voice.launched_beats) / old_bar_beats
             voice.launched_beats = line - played * clock.bar_beats
+            if voice.pending is not None and voice.pending.id in voice.handed:
+                voice.handed[voice.pending.id].refitted = voice.handed[voice.pending.id].confirmed
             self._restore(voice)
             self._stage.voice_changed(voice)
 

@@ -53,7 +53,7 @@ class Responder:
         self._handle: Handle | None = None
         self._asked: Phrase | None = None
         self._asked_ns = 0
-        self._loop_id = 0
+        self._loop_id = self._waiting_id = 0
         self._given: Loop | None = None
         self._answered_id = 0
         self._folded_in = False
@@ -237,7 +237,7 @@ class Responder:
         """An answer is made: the player gets it, or it takes the place of the one that the player has."""
         voice, performer = self._voice, self._band.performer
         waiting = voice.pending is not None and voice.pending.id == loop.id
-        self._given = loop
+        self._given, self._waiting_id = loop, loop.id
         voice.newest, voice.newest_order = loop.source, self._stage.next_order()
         if waiting:
             self._folded_in = True
@@ -253,7 +253,7 @@ class Responder:
     def _make_sure(self) -> None:
         """Nothing has come, and the line is near: the last answer goes round once more rather than nothing."""
         if self._given is None and self._asked is not None and self._last is not None:
-            now_ns = self._stage.timers.now_ns()
+            now_ns, self._waiting_id = self._stage.timers.now_ns(), self._last.id
             self._band.performer.launch(
                 self._voice, self._last, self._request.origin, now_ns, "bar", for_this_place=True
             )
@@ -266,11 +266,12 @@ class Responder:
         stage.outbox.publish(f"/{voice.name}/late", loop.id, float(ms), also=self._request.origin)
         here = stage.clock.beat_at(stage.timers.now_ns())
         if self._last is None and self._phase == "answer" and here < (self._from_beats + self._to_beats) / 2:
+            self._waiting_id = loop.id
             self._given = self._last = loop  # there is nothing else: it comes in, in its place, at the next step
             self._band.performer.launch(voice, loop, self._request.origin, stage.timers.now_ns(), "step")
 
     def _call_off_pending(self) -> None:
-        if self._voice.pending is not None and self._voice.pending.id == self._loop_id:
+        if self._voice.pending is not None and self._voice.pending.id == self._waiting_id:
             self._band.performer.cancel_pending(self._voice)
 
     def _tell(self, phase: str, start_beats: float, length_beats: float) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bridge import messages, whole_file
-from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.loops import Loop, loop_from_json, loop_to_json, material_from_json, material_to_json
 from bridge.session.outside import INSIDE, NO_SUCH, RefusedError, Request
@@ -24,13 +22,10 @@ _SESSION = "bridge"
 class Scenes:
     """The scenes of one session folder; the route table allows plain names only, so a name is never a path."""
 
-    def __init__(
-        self, folder: Path, stage: Stage, composer: Composer, performer: Performer, gestures: Gestures
-    ) -> None:
+    def __init__(self, folder: Path, stage: Stage, performer: Performer, gestures: Gestures) -> None:
         """`folder` is the session folder."""
         self._folder = folder / "scenes"
         self._stage = stage
-        self._composer = composer
         self._performer = performer
         self._gestures = gestures
 
@@ -71,24 +66,23 @@ class Scenes:
             voice = self._stage.voices[voice_name]
             self._gestures.settle(voice)
             order = self._stage.next_order()
-            voice.turned_order = order  # bars asked for before, and still being made, are not to take its place
+            voice.turned_order = order  # what was asked for before, and is still to be done, does not take its place
             loops_on = voice.knobs.loop
+            locked = knobs.locked
+            if voice.sounding is not None and (loop is None or loop.id != voice.sounding.id):
+                knobs.locked = []  # they are of the bars that are to come
             voice.knobs, voice.corners = knobs, corners
             if knobs.loop != loops_on:
                 self._performer.set_loop(voice)
             self._switch(voice, request, muted_parts, auto_bars)
-            bring_back = partial(self._bring_back, voice, request, loop, order)
-            if voice.queue:  # what waits there was asked for before
-                self._composer.in_order(voice, request, bring_back)
-            else:
-                bring_back()
+            self._performer.regroove(voice)
+            self._bring_back(voice, request, loop, order, locked)
 
-    def _bring_back(self, voice: Voice, request: Request, loop: Loop | None, order: int) -> None:
+    def _bring_back(self, voice: Voice, request: Request, loop: Loop | None, order: int, locked: list[int]) -> None:
         """Have the scene's bars sound, or nothing where it has none, from the launch boundary on; who answers somebody
         has no bars of their own, and goes on answering.
         """
         if loop is None and voice.jam == "respond":
-            self._performer.regroove(voice)
             return
         self._performer.cancel_pending(voice)
         voice.newest, voice.newest_order = None if loop is None else loop.source, order
@@ -96,6 +90,7 @@ class Scenes:
             self._performer.silence(voice, request.origin, request.arrival_ns)
         else:
             self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+            voice.handed[loop.id].locked = locked
         self._stage.voice_changed(voice)
 
     def _switch(self, voice: Voice, request: Request, muted_parts: set[int] | None, auto_bars: int | None) -> None:
@@ -115,10 +110,18 @@ class Scenes:
 
 
 def _scene_of(voice: Voice) -> dict[str, Any]:
+    loop, locked = voice.pending or voice.sounding, voice.knobs.locked
+    handed = None if voice.pending is None else voice.handed.get(voice.pending.id)
+    if handed is not None and handed.silence:
+        loop = None
+    elif handed is not None and not handed.whole:  # what is still being made is nobody's yet
+        loop = voice.sounding
+    elif handed is not None and handed.locked is not None:
+        locked = handed.locked
     return {
-        "knobs": asdict(voice.knobs),
+        "knobs": {**asdict(voice.knobs), "locked": locked},
         "corners": {slot: material_to_json(corner) for slot, corner in voice.corners.items()},
-        "loop": loop_to_json(voice.pending or voice.sounding),
+        "loop": loop_to_json(loop),
         "muted_parts": sorted(voice.muted_parts),
         "auto_bars": voice.auto_bars,
     }

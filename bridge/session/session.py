@@ -64,7 +64,7 @@ class Session:
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
-        scenes = Scenes(folder, self.stage, self._composer, self._performer, self._gestures)
+        scenes = Scenes(folder, self.stage, self._performer, self._gestures)
         self._bridge_requests = BridgeRequests(self.stage, scenes, self._gestures)
         for voice in built.values():
             self._equip(voice, timers)
@@ -146,9 +146,7 @@ class Session:
                     self._voice_requests.auto.beat_came(record.beat)
                     self._voice_requests.fills.beat_came(record.beat)
             case messages.Launched():
-                self._performer.launched(record)
-                if record.voice in self.stage.voices:
-                    self._voice_requests.make_ready(self.stage.voices[record.voice])
+                self._launched(record)
             case messages.Scheduled():
                 self._performer.scheduled(record)
             case messages.Late():
@@ -164,6 +162,13 @@ class Session:
                 self._snapshot_end(record.fresh)
             case messages.Panicked():
                 self._bridge_requests.panicked(record.n_notes)
+
+    def _launched(self, record: messages.Launched) -> None:
+        self._performer.launched(record)
+        voice = self.stage.voices.get(record.voice)
+        if voice is not None:
+            self._gestures.launched(voice)
+            self._voice_requests.make_ready(voice)
 
     def _clock_told(self, record: messages.ClockState) -> None:
         clock = self.stage.clock

@@ -50,7 +50,7 @@ class Follower:
         self._heard_to = -1.0
         self._line_beats = 0.0
         self._way: _Way | None = None
-        self._generation = 0
+        self._generation = self._given_id = 0
         self._begin()
 
     # -- what happens around it ------------------------------------------------------------------------------------
@@ -167,6 +167,9 @@ class Follower:
             wait_s = (early_beats + 0.1 * step_beats) * 60.0 / clock.bpm
             timers.call_later(wait_s, lambda: self._take(loop, line_beats, generation))
             return
+        if voice.pending is not None and voice.pending.id != self._given_id:
+            return  # bars that somebody asked for wait
+        self._given_id = loop.id
         voice.newest, voice.newest_order = loop.source, self._stage.next_order()
         boundary = boundary if voice.present is not None else "bar"
         self._band.performer.launch(voice, loop, self._request.origin, timers.now_ns(), boundary)

@@ -20,7 +20,6 @@ from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
 from bridge.session.voice import Voice
 
 _NEARLY: Final = 1e-6
-_LEAP_BEATS: Final = 0.25  # a clock that is followed slides by less
 
 
 @dataclass
@@ -110,7 +109,7 @@ class Clock:
 def has_moved(before: ClockState, after: ClockState) -> bool:
     """Whether the song starts, stops or plays on elsewhere: two lines compared where the newer one begins."""
     then = before.anchor_beats + (after.anchor_ns - before.anchor_ns) * before.tempo_bpm / 60e9
-    is_elsewhere = before.playing and abs(then - after.anchor_beats) > _LEAP_BEATS
+    is_elsewhere = before.playing and abs(then - after.anchor_beats) > limits.LEAP_BEATS
     return before.playing != after.playing or is_elsewhere
 
 

@@ -109,7 +109,8 @@ class History:
 @dataclass
 class Gesture:
     """A knob on the move: the id its bars keep, its newest turn, what it decodes, whether that is still to be done. Of
-    the morph and the pad, whose bars are new ones, `order` is the newest turn's among requests; of other knobs -1.
+    the morph and the pad, whose bars are new ones, `order` is the newest turn's among requests; of other knobs -1, and
+    `of_id` says which bars they re-shape.
     """
 
     loop_id: int
@@ -117,6 +118,7 @@ class Gesture:
     recipe: Recipe
     dirty: bool = True
     order: int = -1
+    of_id: int = 0
 
 
 @dataclass
@@ -124,6 +126,7 @@ class Handed:
     """Bars given to the player that it has not confirmed, or not launched, yet; `start_beats` as it last told,
     `boundary` where it is not the voice's own launch. While only the first of them are there they are not `whole`, and
     what the player has said of them is not told: `taken`, `launched`. `silence`: no bars, in the place of others.
+    `locked`: of a scene's bars, which are to be locked once they sound. `refitted`: they are to be told once more.
     """
 
     loop: Loop
@@ -136,6 +139,8 @@ class Handed:
     taken: bool = False
     launched: Launched | None = None
     silence: bool = False
+    locked: list[int] | None = None
+    refitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,8 @@ class Voice:
     seeds_drawn: int = 0
     # -- not kept across restarts -----------------------------------------------------------------------------------
     resting: bool = False  # it jams, and listens
-    turned_order: int = 0  # of the newest turn of the morph or the pad, among requests
+    turned_order: int = 0  # of the newest turn of the morph or the pad, or scene, among requests
+    seeded: Material | None = None  # the newest seed, as long as nothing sounds that came after it
     auto_request: Request | None = None
     queue: deque[Callable[[], None]] = field(default_factory=deque)
     click_job: int = 0

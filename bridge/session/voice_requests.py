@@ -113,8 +113,11 @@ class VoiceRequests:
         elif order < voice.turned_order:
             self._performer.tell(voice, loop, request.origin, request.arrival_ns)
         else:
+            turn = voice.gesture.request if voice.gesture is not None and voice.turning and not voice.morphing else None
             self._gestures.settle(voice)
             self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
+            if turn is not None:  # of what sounds until then
+                self._gestures.remake(voice, turn)
         self._stage.voice_changed(voice)
 
     def _first_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
@@ -161,7 +164,8 @@ class VoiceRequests:
         order = self._stage.next_order()
 
         def follow() -> None:
-            self._follow(voice, Material.of(bars, self._stage.clock.bar_beats), order)
+            voice.seeded = Material.of(bars, self._stage.clock.bar_beats)
+            self._follow(voice, voice.seeded, order)
             self._stage.heard(voice, bars, seed=True)
 
         self._composer.in_order(voice, request, follow)
@@ -181,9 +185,9 @@ class VoiceRequests:
         if request.args.get("length") is not None:
             bars = self._checked(voice, request.args["length"], request.args["notes"] or [])
             self._put(voice, request, Material.of(bars, self._stage.clock.bar_beats))
-        elif voice.present is not None:
+        elif voice.sounding is not None:
             self._put_present(voice, request)
-        else:
+        else:  # the bars to come may not be there yet, or not all of them
             self._composer.in_order(voice, request, lambda: self._put_present(voice, request))
 
     def _put_present(self, voice: Voice, request: Request) -> None:
@@ -195,11 +199,15 @@ class VoiceRequests:
         self._put(voice, request, Material(present.bars, present.bar_beats))
 
     def _put(self, voice: Voice, request: Request, corner: Material) -> None:
-        slot = request.args["slot"]
+        slot, before = request.args["slot"], dict(voice.corners)
         voice.corners[slot] = corner
         present = voice.present if voice.model_ready else None
         if present is not None and present.recipe is not None and slot in CORNERS.get(present.recipe.op, ()):
-            self._reshape_corners(voice, request, present.recipe.op)
+            try:
+                self._reshape_corners(voice, request, present.recipe.op)
+            except RefusedError:  # a corner without notes, which what sounds is made of
+                voice.corners = before
+                raise
 
     # -- gestures --------------------------------------------------------------------------------------------------
 
@@ -276,7 +284,7 @@ class VoiceRequests:
         voice.knobs.locked = []
         if self._stage.harmony.forget(voice.name):
             self._stage.tell_key()
-        voice.seed_coming = voice.newest = voice.remake = None
+        voice.seed_coming = voice.newest = voice.seeded = voice.remake = None
         self.jam.forget(voice)
         self._performer.forget_all(voice)
 
@@ -284,35 +292,42 @@ class VoiceRequests:
 
     def do_undo(self, voice: Voice, request: Request) -> None:
         """Back: bars that wait are called off first."""
-        self._composer.in_order(voice, request, lambda: self._undo(voice, request))
+        order = self._stage.next_order()
+        self._composer.in_order(voice, request, lambda: self._undo(voice, request, order))
 
-    def _undo(self, voice: Voice, request: Request) -> None:
+    def _undo(self, voice: Voice, request: Request, order: int) -> None:
+        if order < voice.turned_order:
+            return  # what it was to call off has been called off
         self._gestures.settle(voice)
         history, sounding = voice.history, voice.sounding
         if voice.pending is not None and (sounding is not None or history.position <= 0):
             self._performer.cancel_pending(voice)
-            voice.newest, voice.newest_order = None if sounding is None else sounding.source, self._stage.next_order()
+            before = voice.seeded or (None if sounding is None else sounding.source)
+            voice.newest, voice.newest_order = before, self._stage.next_order()
             if sounding is None:
                 history.position = -1
             else:
                 history.back_to(sounding.id)
             self._stage.voice_changed(voice)
             return
-        self._travel(voice, request, history.position - 1, "undo")
+        self._travel(voice, request, history.position - 1, "undo", order)
 
     def do_redo(self, voice: Voice, request: Request) -> None:
         """Forth again."""
+        order = self._stage.next_order()
         self._composer.in_order(
-            voice, request, lambda: self._travel(voice, request, voice.history.position + 1, "redo")
+            voice, request, lambda: self._travel(voice, request, voice.history.position + 1, "redo", order)
         )
 
-    def _travel(self, voice: Voice, request: Request, position: int, what: str) -> None:
+    def _travel(self, voice: Voice, request: Request, position: int, what: str, order: int) -> None:
+        if order < voice.turned_order:
+            return
         history = voice.history
         if not 0 <= position < len(history.ids):
             raise RefusedError(NOT_NOW, f"{voice.name} has nothing to {what}")
         loop = self._load(voice, history.ids[position])
         history.position = position
-        self._bring_back(voice, request, loop)
+        self._bring_back(voice, request, loop, order)
 
     def do_recall(self, voice: Voice, request: Request) -> None:
         """Bring back any bars of this voice."""
@@ -320,10 +335,15 @@ class VoiceRequests:
         if not self._stage.archive.has(voice.name, wanted):
             raise RefusedError(NO_SUCH, f"{voice.name} has no bars with id {wanted}")
 
+        order = self._stage.next_order()
+
         def recall() -> None:
             loop = self._load(voice, wanted)
+            if order < voice.turned_order:
+                self._performer.tell(voice, loop, request.origin, request.arrival_ns)
+                return
             voice.history.push(loop.id)
-            self._bring_back(voice, request, loop)
+            self._bring_back(voice, request, loop, order)
 
         self._composer.in_order(voice, request, recall)
 
@@ -337,9 +357,9 @@ class VoiceRequests:
             raise RefusedError(NO_SUCH, f"{voice.name} has no bars with id {loop_id}")
         return loop
 
-    def _bring_back(self, voice: Voice, request: Request, loop: Loop) -> None:
+    def _bring_back(self, voice: Voice, request: Request, loop: Loop, order: int) -> None:
         self._gestures.settle(voice)
-        self._follow(voice, loop.source, self._stage.next_order())
+        self._follow(voice, loop.source, order)
         self._stage.heard(voice, loop.bars)
         self._performer.launch(voice, replace(loop, unbound=True), request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)

@@ -564,7 +564,8 @@ def test_a_voice_that_had_nothing_is_silenced_by_a_scene_at_its_boundary(room: R
     assert (room.voice.sounding, room.voice.pending) == (None, None)
     assert room.player.take(messages.ClearVoice)
     assert not room.words.take("/melody/launched")
-    assert not room.words.take("/melody/bars/begin"), "it is no bars of anybody's"
+    told = {values[0] for values in room.words.take("/melody/bars/begin")}
+    assert told <= {playing}, "it is no bars of anybody's"
     assert room.voice.history.ids == [playing]
     room.ask("next")
     assert room.answer().op == "sample"
