@@ -118,7 +118,9 @@ class RestVoice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RestoreVoice:
-    """After a restart of the player: a voice exactly as the bridge knew it, sounding again at once, in place."""
+    """After a restart of the player: a voice exactly as the bridge knew it, sounding again at once, in place; silent
+    where its bars are `over`: they were to sound once, or it listens to somebody.
+    """
 
     voice: str
     id: int
@@ -128,6 +130,7 @@ class RestoreVoice:
     playing: bool
     loop: bool
     muted_parts: list[int]
+    over: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

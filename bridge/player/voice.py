@@ -154,9 +154,11 @@ class Voice:
         self.loop_on, self.muted = record.loop, set(record.muted_parts)
         for part in self.muted:
             self._close_where(at_beats, out, part)
-        self.loop, self.start_beats, self.over, self._announced = loop, record.start_beats, False, True
+        self.loop, self.start_beats, self.over, self._announced = loop, record.start_beats, record.over, True
         self._rest_beats = NEVER
-        if loop is not None:  # a note struck on the bar line where the metre changed rings on
+        if self.over:
+            self.close(at_beats, out)
+        elif loop is not None:  # a note struck on the bar line where the metre changed rings on
             self._take_over(loop, record.start_beats, at_beats, out)
         return out
 

@@ -44,7 +44,7 @@ class Fills:
         if voice.present is None:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to play a fill in: ask for next or sample first")
         clock, now = self._stage.clock, self._stage.clock.beat_at(request.arrival_ns)
-        start = clock.bar_line_at_or_before(now) + clock.bar_beats if clock.running else 0.0
+        start = clock.bar_line_at_or_before(now) + clock.bar_beats if clock.running else clock.bar_line_at_or_after(now)
         loop, loop_start = _sounding_at(voice, start)
         if loop is not None and self._is_locked(voice, loop, start, loop_start):
             raise RefusedError(NOT_NOW, f"the bar to come is locked: a fill would change it (/{voice.name}/lock)")
@@ -70,6 +70,12 @@ class Fills:
         self._made.clear()
         if not started:
             self._wanted.clear()
+        clock = self._stage.clock
+        first = clock.bar_line_at_or_after(clock.beat_at(self._stage.timers.now_ns()))
+        for name, (start, request) in list(self._wanted.items()):
+            if abs(start - first) > _NEARLY:
+                self._wanted[name] = first, request
+                self._make(self._stage.voices[name], first, request)
 
     def beat_came(self, beat: int) -> None:
         """A beat of the song: fills that are over give way to their loop, those of the next bar are made."""

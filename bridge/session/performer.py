@@ -294,10 +294,9 @@ class Performer:
                     voice.playing,
                     voice.goes_round,
                     sorted(voice.muted_parts),
+                    voice.resting or self._has_ended(voice, loop),
                 )
             )
-            if voice.resting or self._has_ended(voice, loop):
-                send(messages.RestVoice(voice.name, -1.0))
         else:
             for part in sorted(voice.muted_parts):
                 send(messages.MuteVoice(voice.name, True, part))

@@ -166,3 +166,169 @@ def test_bars_told_just_before_the_bridge_died_are_in_the_history_after(tmp_path
     assert again.voice.pending.id == waiting
     again.ask("undo")
     assert again.voice.history.ids[again.voice.history.position] == sounding.id
+
+
+def corners(room: Room) -> None:
+    for slot, pitch in (("a", 60), ("b", 72)):
+        room.ask("store", slot=slot, length=8.0, notes=[(pitch, 0.0, 1.0, 90, 0)])
+
+
+def sounding_pitch(room: Room) -> int:
+    assert room.voice.sounding is not None
+    return room.voice.sounding.bars.notes[0].pitch
+
+
+def test_a_knob_turned_while_the_bars_that_wait_come_in_turns_those(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("next")
+    room.answer(pitch=72)
+    waiting = room.schedule()
+    room.ask("temperature", temperature=0.9)
+    room.session.from_player(messages.Launched("melody", waiting.id, 8.0, 8.0))
+    room.player.sent.clear()
+    room.answer(pitch=61)  # of the loop that sounded when it was turned
+    assert not room.player.take(messages.Reshape)
+    assert sounding_pitch(room) == 72
+    again = room.answer(pitch=73)
+    assert (again.knob, again.temperature) == (True, 0.9)
+    assert room.player.take(messages.Reshape)[-1].notes[0][0] == 73
+    assert sounding_pitch(room) == 73
+
+
+def test_bars_made_again_while_they_wait_are_taken_where_they_sound_already(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("next")
+    room.answer(pitch=72)
+    waiting = room.schedule()
+    room.ask("temperature", temperature=0.9)
+    room.answer(pitch=61)
+    room.session.from_player(messages.Launched("melody", waiting.id, 8.0, 8.0))
+    room.answer(pitch=73)  # of those that waited
+    assert sounding_pitch(room) == 73
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.id == waiting.id
+
+
+def test_a_knob_brings_nothing_back_that_a_scene_has_silenced(room: Room) -> None:
+    room.ask("save", "bridge", name="empty")
+    room.new_loop()
+    room.ask("load", "bridge", name="empty")
+    silence = room.schedule()
+    room.ask("temperature", temperature=0.9)
+    room.session.from_player(messages.Launched("melody", silence.id, 8.0, 8.0))
+    room.player.sent.clear()
+    room.answer()
+    assert not room.player.take(messages.Launch)
+    assert room.voice.present is None
+
+
+def test_a_turn_that_the_engine_cannot_do_holds_nobody_up(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.2)
+    room.ask("morph", x=0.4)
+    (job,) = room.engine.take(messages.Generate)
+    room.session.from_engine(messages.JobFailed(job.job, 7, "no such thing"))
+    room.ask("next")
+    assert room.answer().x == 0.4
+    assert room.answer().op == "next"
+
+
+@pytest.mark.parametrize(("verb", "args"), [("recall", {"id": 1}), ("undo", {}), ("redo", {})])
+def test_what_waits_behind_a_click_does_not_come_before_a_morph_that_was_turned_after_it(
+    room: Room, verb: str, args: dict[str, int]
+) -> None:
+    assert room.new_loop(pitch=60) == 1
+    room.new_loop(pitch=64)
+    room.new_loop(pitch=65)
+    room.ask("undo")
+    room.launch()
+    corners(room)
+    room.ask("next")
+    room.ask(verb, **args)
+    room.ask("morph", x=0.5)
+    room.answer(pitch=70)
+    room.answer(pitch=66)
+    assert not room.player.take(messages.Launch)
+    assert room.voice.pending is None
+    assert sounding_pitch(room) == 66
+
+
+def test_a_stored_corner_that_cannot_be_leaves_the_one_there_was(room: Room) -> None:
+    room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.5)
+    room.answer()
+    assert room.refusal("store", slot="a", length=8.0, notes=[]) == 5
+    assert room.voice.corners["a"].bars.notes
+
+
+def test_neither_a_corner_nor_a_scene_keeps_bars_that_are_half_made(room: Room) -> None:
+    playing = room.new_loop(pitch=60)
+    room.ask("sample", bars=16)
+    (job,) = room.engine.take(messages.Generate)
+    room.session.from_engine(messages.Begun(job.job, 64.0, [(72, 0.0, 1.0, 90, 0)]))
+    room.ask("save", "bridge", name="verse")
+    room.session.from_engine(
+        messages.Generated(job.job, 64.0, [(72, float(beat), 1.0, 90, 0) for beat in range(64)], 1)
+    )
+    room.ask("load", "bridge", name="verse")
+    assert room.schedule().id == playing
+
+
+def test_store_waits_for_the_rest_of_long_bars(room: Room) -> None:
+    room.ask("sample", bars=16)
+    (job,) = room.engine.take(messages.Generate)
+    room.session.from_engine(messages.Begun(job.job, 64.0, [(72, 0.0, 1.0, 90, 0)]))
+    room.ask("store", slot="a")
+    room.session.from_engine(
+        messages.Generated(job.job, 64.0, [(72, float(beat), 1.0, 90, 0) for beat in range(64)], 1)
+    )
+    assert len(room.voice.corners["a"].bars.notes) == 64
+
+
+def test_undo_of_bars_that_followed_a_seed_goes_on_from_the_seed(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("seed", length=8.0, notes=[(50, 0.0, 1.0, 90, 0)])
+    room.ask("next")
+    room.answer(pitch=51)
+    room.schedule()
+    room.ask("undo")
+    room.ask("next")
+    assert room.answer(pitch=52).material[0][1][0][0] == 50
+    room.launch()
+    room.ask("next")
+    room.answer(pitch=53)
+    room.schedule()
+    room.ask("undo")
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 52, "what sounds is newer than the seed now"
+
+
+def test_what_sounded_last_stays_in_the_history_when_undo_is_called_off(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.new_loop(pitch=64)
+    last = room.new_loop(pitch=67)
+    corners(room)
+    room.ask("undo")
+    room.schedule()
+    room.ask("morph", x=0.5)
+    room.answer()
+    room.time.run(5.0)
+    room.ask("undo")
+    assert room.schedule().id == last
+
+
+def test_a_scene_s_locks_are_of_its_own_bars(room: Room) -> None:
+    verse = room.new_loop(pitch=60)
+    room.ask("lock", bar=1, on=True)
+    room.ask("save", "bridge", name="verse")
+    room.ask("lock", bar=1, on=False)
+    room.new_loop(pitch=72)
+    room.ask("load", "bridge", name="verse")
+    waiting = room.schedule()
+    assert (waiting.id, room.voice.knobs.locked) == (verse, [])
+    room.ask("temperature", temperature=1.1)
+    assert all("lock" not in job.bend for job in room.engine.take(messages.Generate))
+    room.session.from_player(messages.Launched("melody", verse, 8.0, 8.0))
+    assert room.voice.knobs.locked == [1]

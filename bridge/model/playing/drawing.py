@@ -19,9 +19,10 @@ from bridge.model.playing.steering import PLAIN, Steering
 
 #: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
-DRAWS_ALONE, _ODDS_WEIGHT = 32, 1.5
+DRAWS_ALONE = 32
+_ODDS_WEIGHT, _LESS_ODDS = 1.5, {"drums-2bar": 0.8}
 #: So wide is the noise of a model's draws, where it isn't 1.
-_NOISE_ALONE = {"melody-2bar": 1.02, "bass-2bar": 0.96, "drums-2bar": 0.86, "drums-16bar": 1.02}
+_NOISE_ALONE = {"melody-2bar": 1.02, "bass-2bar": 0.96, "drums-2bar": 0.825, "drums-16bar": 1.02}
 #: Whose draws go to where what is played at them is read: that is nearer to music (half way there, long drums cost 1.18
 #: times what songs do and not 1.12, and are told from them with .67, not .63).
 _READ_AGAIN = "drums-16bar"
@@ -73,7 +74,8 @@ def _alone(model: CompiledModel, seed: int) -> Tensor:
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, count * config.latent_size)).view(count, -1)
     draws = model.prior(torch.full((count,), 0.5), _NOISE_ALONE.get(config.name, 1.0) * white)
     chance = torch.from_numpy(noise.gumbel(seed, noise.DRAWS, 0, 1, count)[0].copy())
-    scores = _ODDS_WEIGHT * model.odds(draws).cpu() + chance
+    weight = _LESS_ODDS.get(config.name, _ODDS_WEIGHT)
+    scores = weight * model.odds(draws).cpu() + chance
     return draws.cpu()[scores.argsort(descending=True)]
 
 
