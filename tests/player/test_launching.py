@@ -242,3 +242,62 @@ def test_a_voice_that_is_to_play_again_at_the_bar_does_so_there_though_the_metre
     )
     rig.to_beat(4.2)
     assert rig.strokes() == [(0.0, 60), (3.0, 60), (3.5, 60), (4.0, 60)]
+
+
+def test_bars_that_wait_while_the_voice_is_stopped_come_in_where_it_plays_again(rig):
+    rig.play()
+    rig.launch(1, QUARTERS)
+    rig.to_beat(1.2)
+    rig.send(messages.StopVoice("melody"))
+    rig.launch(2, [(80, 0.0, 0.5, 100, 0)])
+    rig.to_beat(6.0)
+    assert [event.id for event in rig.of(messages.Launched)] == [1], "nothing of what the bridge may still call off"
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "bar"))
+    rig.to_beat(12.5)
+    assert rig.strokes() == [(0.0, 60), (1.0, 61), (8.0, 80), (12.0, 80)]
+    assert [(event.id, event.beat) for event in rig.of(messages.Launched)] == [(1, 0.0), (2, 8.0)]
+
+
+def test_bars_called_off_while_the_voice_is_stopped_do_not_sound_at_all(rig):
+    rig.play()
+    rig.launch(1, ONE)
+    rig.to_beat(1.2)
+    rig.send(messages.StopVoice("melody"))
+    rig.launch(2, [(80, 0.0, 0.5, 100, 0)])
+    rig.to_beat(5.0)
+    rig.send(messages.CancelPending("melody"), messages.PlayVoice("melody", rig.now_ns, "bar"))
+    rig.to_beat(9.0)
+    assert rig.strokes() == [(0.0, 60), (8.0, 60)]
+
+
+def test_a_knob_reaches_bars_that_sound_and_wait_to_begin_again(rig):
+    rig.play()
+    rig.launch(1, ONE)
+    rig.to_beat(1.2)
+    rig.launch(1, ONE)
+    rig.send(messages.Reshape("melody", 1, 1, 4.0, [(72, 0.0, 0.5, 100, 0), (74, 2.0, 0.5, 100, 0)]))
+    rig.to_beat(6.5)
+    assert rig.strokes() == [(0.0, 60), (2.0, 74), (4.0, 72), (6.0, 74)]
+
+
+@pytest.mark.parametrize(("leap_beats", "sounds"), [(0.15, True), (8.0, False)])
+def test_bars_for_this_place_are_called_off_where_the_song_goes_to_another(rig, leap_beats, sounds):
+    report(rig, 0.0, 4, 1.0, 0.0)
+    rig.to_beat(1.0)
+    rows = [(60, 0.0, 0.5, 100, 0)]
+    rig.send(messages.Launch("melody", 1, rig.now_ns, "bar", 4.0, rows, for_this_place=True))
+    rig.to_beat(2.0)
+    report(rig, 2.0 + leap_beats, 4, 1.0 + leap_beats // 4, 2.0 + leap_beats % 4)
+    rig.to_beat(7.0)
+    assert bool(rig.strokes()) is sounds
+
+
+def test_bars_that_are_over_are_restored_in_silence(rig):
+    rig.play()
+    rig.to_beat(0.5)
+    rig.send(messages.RestoreVoice("melody", 1, 0.0, 4.0, QUARTERS, True, False, [], over=True))
+    rig.to_beat(9.0)
+    assert rig.strokes() == []
+    rig.send(messages.LoopVoice("melody", True))
+    rig.to_beat(13.0)
+    assert rig.strokes() == [(12.0, 60), (13.0, 61)]

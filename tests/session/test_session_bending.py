@@ -433,3 +433,12 @@ def test_after_a_launch_the_engine_is_told_what_next_would_ask(room: Room) -> No
     (asked,) = (record for record in room.engine.sent if isinstance(record, messages.Generate))
     assert (ahead.job, ahead.op) == (0, "next")
     assert replace(ahead, job=asked.job) == asked, "the same seed is drawn as without it"
+
+
+def test_a_fill_asked_for_while_the_clock_stands_is_in_the_first_bar_that_is_played(room: Room) -> None:
+    loop_of(room, "drums", [(36, 0.0, 0.125, 90, 0)], start=4.0)
+    room.session.from_player(clock_state(room.time.ns, playing=False, anchor_beats=32.0))
+    room.ask("fill", "drums")
+    assert answer(room).bend["fill"]["start"] == 4.0
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=33.0))
+    assert answer(room).bend["fill"]["start"] == 0.0, "it begins within a bar: the next one is the first whole one"

@@ -496,3 +496,39 @@ def test_a_scene_of_before_takes_no_answer_away(room):
     room.to(12.5)
     assert room.launched() == [8.0]
     assert room.strokes(8, 9)
+
+
+def test_a_click_under_way_does_not_come_into_a_jam_that_begins(room):
+    room.ask("next", bars=1)
+    room.to(5.0)
+    room.latency_ms = 300.0
+    room.ask("next", bars=1)
+    room.jam("respond")
+    room.to(12.5)
+    assert room.launched() == [4.0]
+    assert room.strokes(8, 12) == []
+
+
+def test_bars_that_somebody_recalls_come_before_the_next_step_of_following(room):
+    room.ask("next", bars=2)
+    room.to(4.5)
+    first = room.room.voice.sounding.id
+    room.ask("next", bars=2)
+    room.to(8.5)
+    room.jam("follow", 2)
+    room.play(*at(3, (0.0, 72), (2.0, 74)))
+    room.ask("recall", id=first)
+    room.to(17.0)
+    assert (first, 16.0) in room.said("/melody/launched")
+
+
+def test_a_jam_that_ends_calls_the_safety_answer_off(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(12.0)
+    room.latency_ms = 3000.0
+    room.play(*at(3, (0.0, 65), (1.0, 66)))
+    room.to(15.98)
+    assert room.room.voice.pending is not None
+    room.ask("stop", "clock")
+    assert room.room.voice.pending is None

@@ -140,3 +140,23 @@ def test_a_seed_is_of_the_metre_it_came_in_where_it_has_whole_bars_of_it(room: R
         room.ask("seed", length=length, notes=[(60, 0.0, 1.0, 90, 0)])
         room.ask("next")
         assert room.answer().material == [[length, [[60, 0.0, 1.0, 90, 0]], *tail]]
+
+
+def test_bars_that_wait_are_told_again_as_they_will_sound_in_another_metre(room: Room) -> None:
+    scale(room)
+    room.ask("next")
+    room.answer(*[float(beat) for beat in range(8)])
+    waiting = room.schedule().id
+    room.words.said.clear()
+    metre(room, 3, 4, 12.0)
+    relaunched = room.player.take(messages.Launch)[-1]
+    room.session.from_player(messages.Scheduled("melody", relaunched.id, 15.0))
+    told = [values for values in room.words.take("/melody/bars/begin") if values[0] == waiting]
+    assert told == [(waiting, 6, 15.0, 2)]
+
+
+def test_bars_that_were_to_sound_once_do_not_begin_again_in_another_metre(room: Room) -> None:
+    room.ask("loop", on=False)
+    scale(room)  # of eight beats, from beat 4
+    assert not metre(room, 3, 4, 8.0).over
+    assert metre(room, 4, 4, 17.0).over
