@@ -53,7 +53,7 @@ _STRIKE_NATS = (0.0, 0.3, 0.6)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for
 #: longer loops, but in the middle of long lines, which cost more there than others (melody-16bar: .42 of what mixing
 #: would, with two).
-_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 16, "melody": 26, "bass": 34, "trio": 26}, 12
+_ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 20, "melody": 26, "bass": 34, "trio": 26}, 12
 #: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
 #: more, count as three at least.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
