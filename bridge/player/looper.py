@@ -110,12 +110,12 @@ class Looper:
         """
         voice = self._voice(record.voice)
         loop = loop_from_rows(record.id, record.length_beats, record.notes)
-        target = self._target(record.launch, record.request_ns, now_ns, voice)
+        target = self._target(record.launch, record.request_ns, now_ns, voice.grid)
         if target is not None:
             missed_ms = (now_ns - self.map.ns_at_beat(target)) / 1e6
             if record.launch != "now" and target < self.map.beat_at_ns(now_ns) - NEARLY_BEATS:
                 self.outbox.append(messages.Late(record.voice, record.id, missed_ms))
-                target = self._next_boundary(record.launch, now_ns, voice)
+                target = self._next_boundary(record.launch, now_ns, voice.grid)
         voice.launch(Pending(loop, record.launch, target, for_this_place=record.for_this_place), self.map)
 
     def resume(self, record: messages.PlayVoice, now_ns: int) -> None:
@@ -125,9 +125,9 @@ class Looper:
             ValueError: no such voice or launch.
         """
         voice = self._voice(record.voice)
-        target = self._target(record.launch, record.request_ns, now_ns, voice)
+        target = self._target(record.launch, record.request_ns, now_ns, voice.kept_grid)
         if target is not None and target < self.map.beat_at_ns(now_ns):
-            target = self._next_boundary(record.launch, now_ns, voice)
+            target = self._next_boundary(record.launch, now_ns, voice.kept_grid)
         voice.resume(target, record.launch)
 
     def reshape(self, record: messages.Reshape, now_ns: int) -> list[Sound]:
@@ -196,7 +196,7 @@ class Looper:
     def _here(self, now_ns: int) -> float | None:
         return self.map.beat_at_ns(now_ns) if self.map.playing else None
 
-    def _target(self, launch: str, request_ns: int, now_ns: int, voice: Voice) -> float | None:
+    def _target(self, launch: str, request_ns: int, now_ns: int, grid: tuple[float, float] | None) -> float | None:
         """The boundary a request asked for; None while the clock stands, this moment for "now"."""
         if launch not in LAUNCH_KINDS:
             raise ValueError(f"launch {launch!r}: one of {', '.join(LAUNCH_KINDS)}")
@@ -207,10 +207,10 @@ class Looper:
         asked_at = self._run_from_beats
         if request_ns > self._run_from_ns:
             asked_at = max(asked_at, self.map.beat_at_ns(min(request_ns, now_ns)))
-        return self.map.first_boundary(launch, asked_at, voice.grid)
+        return self.map.first_boundary(launch, asked_at, grid)
 
-    def _next_boundary(self, launch: str, now_ns: int, voice: Voice) -> float:
-        return self.map.first_boundary(launch, self.map.beat_at_ns(now_ns), voice.grid)
+    def _next_boundary(self, launch: str, now_ns: int, grid: tuple[float, float] | None) -> float:
+        return self.map.first_boundary(launch, self.map.beat_at_ns(now_ns), grid)
 
     def _keep_targets(self, voice: Voice, here: float) -> None:
         """The loop that sounds has another length: bars that wait for its end wait for the new one."""

@@ -83,7 +83,12 @@ class Voice:
     @property
     def grid(self) -> tuple[float, float] | None:
         """(start, length) of the loop that sounds, None where none does."""
-        if self.loop is None or not self.playing or self.over:
+        return self.kept_grid if self.playing else None
+
+    @property
+    def kept_grid(self) -> tuple[float, float] | None:
+        """(start, length) of the loop that sounds, or would if the voice played."""
+        if self.loop is None or self.over:
             return None
         return self.start_beats, self.loop.length_beats
 
@@ -115,7 +120,7 @@ class Voice:
         """
         if self.resume_beats is not None:
             self.resume_beats = (
-                None if from_beats is None else tempo_map.first_boundary(self.resume_launch, from_beats, self.grid)
+                None if from_beats is None else tempo_map.first_boundary(self.resume_launch, from_beats, self.kept_grid)
             )
             self.playing = self.playing or from_beats is None
         if self.pending is None:

@@ -308,6 +308,9 @@ class VoiceRequests:
                 history.position = -1
             else:
                 history.back_to(sounding.id)
+                clock = self._stage.clock  # what goes on by itself does so after as many bars again
+                here = clock.bar_line_at_or_after(clock.beat_at(self._stage.timers.now_ns()))
+                voice.launched_beats = max(voice.launched_beats, here) if voice.auto_bars else voice.launched_beats
             self._stage.voice_changed(voice)
             return
         self._travel(voice, request, history.position - 1, "undo", order)

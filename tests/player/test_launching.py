@@ -301,3 +301,14 @@ def test_bars_that_are_over_are_restored_in_silence(rig):
     rig.send(messages.LoopVoice("melody", True))
     rig.to_beat(13.0)
     assert rig.strokes() == [(12.0, 60), (13.0, 61)]
+
+
+def test_a_voice_launched_at_its_loop_plays_again_where_the_loop_begins(rig):
+    rig.play()
+    rig.launch(1, [(60, 0.0, 0.5, 100, 0), (67, 4.0, 0.5, 100, 0)], length=8.0)
+    rig.to_beat(2.0)
+    rig.send(messages.StopVoice("melody"))
+    rig.to_beat(3.0)
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "loop"))
+    rig.to_beat(12.5)
+    assert rig.strokes() == [(0.0, 60), (8.0, 60), (12.0, 67)]

@@ -492,10 +492,10 @@ def test_a_bridge_that_comes_back_learns_from_the_player(room: Room, tmp_path: P
     assert state["muted_parts"] == "0"
 
 
-def beat(room: Room, number: int) -> None:
+def beat(room: Room, number: float) -> None:
     """The song has come to a beat (at 120 BPM)."""
     room.time.run(max(0.0, number * 0.5 - (room.time.ns - 1_000_000_000) / 1e9))
-    room.session.from_player(messages.Beat(number, 120.0, True))
+    room.session.from_player(messages.Beat(int(number), 120.0, True))
 
 
 def test_auto_asks_in_the_last_bar_before_the_next_bars_are_due(room: Room) -> None:
@@ -516,6 +516,21 @@ def test_auto_asks_in_the_last_bar_before_the_next_bars_are_due(room: Room) -> N
     for number in range(20, 30):
         beat(room, number)
     assert room.engine.sent == []
+
+
+def test_bars_of_auto_that_are_called_off_come_after_as_many_bars_again(room: Room) -> None:
+    room.new_loop()  # launched at beat 4
+    room.ask("auto", bars=2)
+    asked = []
+    for number in range(5, 20):
+        beat(room, number)
+        if room.engine.sent:
+            asked.append(number)
+            room.answer()
+            room.schedule()
+            beat(room, number + 0.5)
+            room.ask("undo")
+    assert asked == [8, 16]
 
 
 def test_a_scene_brings_bars_corners_and_knobs_back(room: Room) -> None:
