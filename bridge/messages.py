@@ -1,9 +1,8 @@
 """The typed records that cross between processes, and their form on the wire.
 
-A record is a frozen dataclass of plain values. On the wire it is one JSON array, the record's name first and its fields
-in order, so that a captured stream can be read by eye. Notes are rows ``(pitch, start_beats, duration_beats, velocity,
-part)``; ids are the ids of contract 3.3; every ``*_ns`` is a ``time.perf_counter_ns`` reading, which on the systems
-we run on is one clock for all processes of a machine.
+A record is a frozen dataclass of plain values. On the wire it is one JSON array, the record's name and its fields in
+order. Notes are rows ``(pitch, start_beats, duration_beats, velocity, part)``; ids are the ids of contract 3.3; every
+``*_ns`` is a ``time.perf_counter_ns`` reading, one clock for all processes of a machine.
 """
 
 from __future__ import annotations
@@ -37,9 +36,7 @@ class Hello:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
-    """New bars for a voice, to sound at the boundary that `request_ns` asked for (``now step beat bar loop``). Those
-    that are `for_this_place` are called off where the song stops, starts or plays on elsewhere before that.
-    """
+    """New bars for the boundary asked for (``now step beat bar loop``); `for_this_place`: off once the song moves."""
 
     voice: str
     id: int
@@ -118,9 +115,7 @@ class RestVoice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RestoreVoice:
-    """After a restart of the player: a voice exactly as the bridge knew it, sounding again at once, in place; silent
-    where its bars are `over`: they were to sound once, or it listens to somebody.
-    """
+    """A voice exactly as the bridge knew it, at once and in place; `over`: its bars have sounded, and are silent."""
 
     voice: str
     id: int
@@ -294,9 +289,7 @@ class Panicked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heard:
-    """Notes played at the MIDI input, newest last: a row when a note begins, and again when it has ended, or has turned
-    out to be our own (contract 3.3, `jam`). `lost`: the input port has gone, and what was held on it has been closed.
-    """
+    """Notes played to us: a row when one begins, ends, or is found to be our own; `lost`: the port has gone."""
 
     rows: list[HeardRow]
     lost: bool = False
@@ -316,9 +309,8 @@ class Notice:
 class Generate:
     """A request for bars. `op` is ``next sample vary fill morph xy keep``; `knob` jobs give way to clicks, and of one
     voice's waiting knob jobs only the newest is done; `job` 0 is what may be asked for next: made when nothing waits,
-    kept, not answered. `material` holds the loops it works from (next: the context; vary: the loop; morph: the
-    corners), each ``[length_beats, notes]``, with the length of a bar behind them where that is not four beats. `bend`:
-    what bends the bars, by name (`bridge.session.bending` fills it).
+    kept, not answered. `material` are the loops it works from (corners, a loop, the context), each ``[length_beats,
+    notes]`` with a bar's length behind where that is not four beats; `bend` what bends (see `bridge.session.bending`).
     """
 
     job: int

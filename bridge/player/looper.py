@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from bridge import limits, messages
-from bridge.player.loops import loop_from_rows
-from bridge.player.voice import NEVER, Pending, Sound, Voice
+from bridge.player.loops import Pending, Sound, loop_from_rows
+from bridge.player.voice import NEVER, Voice
 from bridge.timing.changes import Change, Shift
 from bridge.timing.tempo_map import LAUNCH_KINDS, NEARLY_BEATS, TempoMap
 

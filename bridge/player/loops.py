@@ -1,4 +1,4 @@
-"""A loop as the player plays it: notes in order of onset, and where an instance of a note lies in absolute beats."""
+"""What the player plays: loops, whose notes are in order of onset, loops that wait, and notes as they sound."""
 
 from __future__ import annotations
 
@@ -84,3 +84,37 @@ def loop_from_rows(loop_id: int, length_beats: float, rows: Iterable[Sequence[fl
         by_key[(note.pitch, note.part, round(begins / (NEARLY_BEATS * 4)))] = note
     notes = tuple(sorted(by_key.values()))
     return Loop(loop_id, length, notes, tuple(note.start for note in notes))
+
+
+class Sound(NamedTuple):
+    """A note to switch on or off, meant for `due_beats`."""
+
+    due_beats: float
+    on: bool
+    voice: str
+    part: int
+    pitch: int
+    velocity: int
+
+
+@dataclasses.dataclass(slots=True)
+class Held:
+    """A note that sounds: its stroke and its end in absolute beats."""
+
+    pitch: int
+    part: int
+    onset_beats: float
+    end_beats: float
+
+
+@dataclasses.dataclass(slots=True)
+class Pending:
+    """Bars that wait. `target_beats` is where they take over, `start_beats` their position 0; None, -1: not known.
+    Those that are `for_this_place` wait no longer where the song moves.
+    """
+
+    loop: Loop
+    launch: str
+    target_beats: float | None = None
+    start_beats: float = -1.0
+    for_this_place: bool = False

@@ -15,9 +15,9 @@ from bridge import messages
 from bridge.player.clock_out import ClockOut
 from bridge.player.hearing import Hearing
 from bridge.player.looper import Looper
+from bridge.player.loops import Sound
 from bridge.player.outputs import Outputs
 from bridge.player.preview_tap import PreviewTap
-from bridge.player.voice import Sound
 from bridge.timing.changes import Change, Shift
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.timekeeper import Timekeeper

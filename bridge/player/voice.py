@@ -6,52 +6,17 @@ need no rescheduling, because no moment in time is stored here.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
 from bridge import messages
-from bridge.player.loops import SAME_ONSET_BEATS, Loop
+from bridge.player.loops import SAME_ONSET_BEATS, Held, Loop, Pending, Sound
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 NEVER: Final = math.inf
 DUE_BEATS: Final = 1e-7  # a deadline is rounded to the ns; what is due within 50 ns at 120 BPM is due
 ALL_PARTS: Final = -1
 KEEPS_START: Final = ("now", "step", "beat")  # contract 3.4: these keep the start of the loop that sounds
-
-
-class Sound(NamedTuple):
-    """A note to switch on or off, meant for `due_beats`."""
-
-    due_beats: float
-    on: bool
-    voice: str
-    part: int
-    pitch: int
-    velocity: int
-
-
-@dataclasses.dataclass(slots=True)
-class Held:
-    """A note that sounds: its stroke and its end in absolute beats."""
-
-    pitch: int
-    part: int
-    onset_beats: float
-    end_beats: float
-
-
-@dataclasses.dataclass(slots=True)
-class Pending:
-    """Bars that wait. `target_beats` is where they take over, `start_beats` their position 0; None, -1: not known.
-    Those that are `for_this_place` wait no longer where the song moves.
-    """
-
-    loop: Loop
-    launch: str
-    target_beats: float | None = None
-    start_beats: float = -1.0
-    for_this_place: bool = False
 
 
 class Voice:
