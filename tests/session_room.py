@@ -166,6 +166,12 @@ class Room:
         return self.launch()
 
 
+def corners(room: Room) -> None:
+    """Something in the corners a and b of the melody."""
+    for slot, pitch in (("a", 60), ("b", 72)):
+        room.ask("store", slot=slot, length=8.0, notes=[(pitch, 0.0, 1.0, 90, 0)])
+
+
 def clock_state(now_ns: int, **changes: Any) -> messages.ClockState:
     """An internal clock that runs at 120."""
     values: dict[str, Any] = {

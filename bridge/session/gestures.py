@@ -107,17 +107,16 @@ class Gestures:
 
     def _pending_done(self, voice: Voice, turn: Request, loop: Loop) -> None:
         voice.turn_ms = self._stage.ms_since(turn.arrival_ns)
-        if voice.pending is not None and voice.pending.id == loop.id:
-            if voice.newest == voice.pending.source:
+        waits = voice.pending is not None and voice.pending.id == loop.id
+        before = voice.pending if waits else voice.sounding  # which they have become, if they were launched meanwhile
+        if before is not None and before.id == loop.id:
+            if voice.newest == before.source:
                 voice.newest = loop.source
-            self._performer.replace_pending(voice, loop)
-            if voice.gesture_events is not None:
-                voice.gesture_events.trigger()
-        elif voice.sounding is not None and voice.sounding.id == loop.id:  # they have been launched meanwhile
-            if voice.newest == voice.sounding.source:
-                voice.newest = loop.source
-            self._performer.reshape(voice, loop.id, loop)
-            voice.sounding = loop
+            if waits:
+                self._performer.replace_pending(voice, loop)
+            else:
+                self._performer.reshape(voice, loop.id, loop)
+                voice.sounding = loop
             if voice.gesture_events is not None:
                 voice.gesture_events.trigger()
         self._pump(voice)
@@ -129,10 +128,7 @@ class Gestures:
         gesture, sounding, late = voice.gesture, voice.sounding, voice.remake
         if gesture is None or gesture.order >= 0 or (sounding and sounding.id in (gesture.loop_id, gesture.of_id)):
             return
-        voice.gesture = None
-        if voice.settle is not None:
-            voice.settle.cancel()
-            voice.settle = None
+        self.settle(voice)
         if sounding is not None and late is not None and voice.pending is None:
             voice.remake = None
             self.remake(voice, late)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from session_room import Room
+from session_room import Room, corners
 
 from bridge import messages
 
@@ -166,11 +166,6 @@ def test_bars_told_just_before_the_bridge_died_are_in_the_history_after(tmp_path
     assert again.voice.pending.id == waiting
     again.ask("undo")
     assert again.voice.history.ids[again.voice.history.position] == sounding.id
-
-
-def corners(room: Room) -> None:
-    for slot, pitch in (("a", 60), ("b", 72)):
-        room.ask("store", slot=slot, length=8.0, notes=[(pitch, 0.0, 1.0, 90, 0)])
 
 
 def sounding_pitch(room: Room) -> int:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from session_room import Room, clock_state
+from session_room import Room, clock_state, corners
 
 from bridge import limits, messages
 
@@ -105,11 +105,6 @@ def test_a_corner_without_notes_is_an_empty_one_and_nothing_changes(room: Room) 
     room.ask("store", slot="b", length=8.0, notes=[(60, 0.0, 1.0, 90, 0)])
     assert room.refusal("morph", x=0.5) == 5
     assert room.voice.knobs.morph == 0.0
-
-
-def corners(room: Room) -> None:
-    room.ask("store", slot="a", length=8.0, notes=[(60, 0.0, 1.0, 90, 0)])
-    room.ask("store", slot="b", length=8.0, notes=[(72, 0.0, 1.0, 90, 0)])
 
 
 def test_a_gesture_keeps_one_id_and_only_its_newest_value_waits(room: Room) -> None:
