@@ -73,12 +73,14 @@ def flat(notes: Iterable[Row]) -> list[int | float]:
     return [value for note in notes for value in note]
 
 
-def bars_said(said: Sequence[Said], voice: str) -> list[Heard]:
-    """Every complete set of bars among messages, in the order of their ends; asserts the form of contract 3.3."""
+def bars_said(said: Sequence[Said], voice: str, since: int = 0) -> list[Heard]:
+    """Every complete set of bars among messages that ended after a mark, in the order of their ends; asserts the form of
+    contract 3.3.
+    """
     found: list[Heard] = []
     begun: dict[int, tuple[int, float, int]] = {}
     notes: dict[int, list[Row]] = {}
-    for message in said:
+    for at, message in enumerate(said):
         if message.address == f"/{voice}/bars/begin":
             number, count, start, bars = message.args
             begun[number], notes[number] = (count, start, bars), []
@@ -92,7 +94,8 @@ def bars_said(said: Sequence[Said], voice: str) -> list[Heard]:
             assert number in begun, "an end without its begin"
             count, start, bars = begun.pop(number)
             assert len(notes[number]) == count
-            found.append(Heard(number, start, bars, tuple(notes.pop(number)), latency_ms))
+            heard = Heard(number, start, bars, tuple(notes.pop(number)), latency_ms)
+            found += [heard] if at >= since else []
     return found
 
 
@@ -115,8 +118,9 @@ class User(OscClient):
 
     def bars_since(self, voice: str, since: int, timeout_s: float = PATIENCE_S) -> Heard:
         """The first set of bars that was complete after a mark; an error in its place fails."""
-        end = self.wait_for(f"/{voice}/bars/end", timeout_s, since)
-        return next(heard for heard in bars_said(self.said(since), voice) if heard.id == end.args[0])
+        self.wait_for(f"/{voice}/bars/end", timeout_s, since)
+        # The mark may lie within a telling: a knob that was turned just before tells the bars again.
+        return bars_said(self.said(), voice, since)[0]
 
     def settle(self) -> None:
         """Wait until all that was sent so far has been acted upon (or, in a flood, dropped by the system, as this ping

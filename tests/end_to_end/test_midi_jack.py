@@ -179,6 +179,7 @@ def test_killed_bridge_process_the_loop_plays_on_and_all_is_as_it_was(
 ) -> None:
     for knob, value in (("swing", 61.0), ("transpose", 12), ("velocity", 0.75), ("launch", "beat")):
         user.send(f"/melody/{knob}", value)
+    time.sleep(0.3)  # the bars are told again for the knobs
     user.bars("/melody/morph", 1.0)
     user.state_when("melody", lambda state: state["sounding_id"] > 0)
     time.sleep(0.5)  # the state is written ten times a second; a gesture rests when it has been still for a bar
