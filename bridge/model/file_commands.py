@@ -10,7 +10,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -255,7 +255,7 @@ def source_of(path: Path, config: ModelConfig) -> Source:
     notes: list[Note] = []
     for index, part in enumerate(parts):
         tracks = _tracks_of(score, part, alone=len(parts) == 1)
-        notes += [replace(note, part=index) for track in tracks for note in track.notes]
+        notes += [note.in_part(index) for track in tracks for note in track.notes]
     wanted = ", ".join(parts)
     if not notes:
         raise MidiFileError(f"{path}: expected notes for {wanted}, found none (drums are channel 10)")

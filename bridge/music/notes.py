@@ -39,6 +39,10 @@ class Note:
         """Where the note ends, in beats."""
         return self.start + self.duration
 
+    def in_part(self, part: int) -> Note:
+        """The same note, of another part: made as it is, for a trio's loops are hundreds of them, on every click."""
+        return self if part == self.part else Note(self.pitch, self.start, self.duration, self.velocity, part)
+
 
 @dataclass(frozen=True, slots=True)
 class Bars:

@@ -1,8 +1,9 @@
 """The resident models: one scripted, frozen module per model.
 
 Everything that does not change while a loop is decoded is worked out beforehand: token to gates as a table, place to
-gates as a table, the latent's share of the gates once per loop. What is left per step is one recurrent product (int8
-where the machine has it: a fixed input scale, so that a row hardly depends on its batch) and one output product.
+gates as a table, the latent's share of the gates once per loop, what is read as gates once per window. What is left per
+step is one recurrent product (int8 where the machine has it: a fixed input scale, so that a row hardly depends on its
+batch) and, where something is played, one output product.
 Noise is always an argument; nothing in here is random, and nothing remembers.
 """
 
@@ -17,12 +18,11 @@ from torch import Tensor, nn
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.flow import MEMORY, Flow
 from bridge.model.nets.latent_maps import LatentMaps
-from bridge.model.nets.scripting import exported, int8_works, kept, packed, scripted
+from bridge.model.nets.recurrent import following, product, reader
+from bridge.model.nets.scripting import exported, int8_works, kept, scripted
 from bridge.model.nets.vae import DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias, weights_of
 from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS
 
-#: LSTM states lie in (-1, 1): one fixed scale serves every row, batch and chunk alike.
-_STATE_SCALE, _STATE_ZERO = 1.0 / 127.0, 128
 WARM_UP_RUNS = 20
 
 
@@ -47,33 +47,6 @@ class DecodeState(NamedTuple):
             self.hidden[one], self.cell[one], self.latent_gates[one], self.latent_dynamics[one], self.token[one],
             self.step,
         )  # fmt: skip
-
-
-class _Float32Product(nn.Module):
-    """gates + h W, in float32."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = kept(weight.T)
-
-    def forward(self, gates: Tensor, h: Tensor) -> Tensor:
-        return torch.addmm(gates, h, self.weight)
-
-
-class _Int8Product(nn.Module):
-    """gates + h W with int8 weights, one scale a row, and states in int8 at a fixed scale."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.packed = packed(weight)
-        self.scale: float = _STATE_SCALE
-        self.zero: int = _STATE_ZERO
-
-    def forward(self, gates: Tensor, h: Tensor) -> Tensor:
-        product: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            h, self.scale, self.zero, self.packed
-        )
-        return gates + product
 
 
 class Scripted(nn.Module):
@@ -122,12 +95,12 @@ class _Resident(Scripted):
         self.token_gates = kept(decoder.tokens.weight @ token_weights.T)
         self.place_gates = kept(decoder.places.weight @ token_weights.T + lstm.input_bias + lstm.recurrent_bias)
         self.latent_weights = kept(latent_weights.T)
-        self.recurrent = _Int8Product(lstm.recurrent) if int8 else _Float32Product(lstm.recurrent)
+        self.recurrent = product(lstm.recurrent, int8=int8)
         self.first_weight, self.first_bias = kept(decoder.first_state.weight.T), kept(decoder.first_state.bias)
         self.out_weight = kept(decoder.out.weight.T)
         self.out_bias = kept(decoder.out.bias + allowed_bias(config).to(decoder.out.bias.device))
         self.features = model.encoder.features
-        self.encoder = model.encoder.lstm
+        self.reader = reader(model.encoder.lstm, int8=int8)
         self.mean, self.spread = model.encoder.mean, model.encoder.spread
         self._take_dynamics(model)
 
@@ -148,8 +121,7 @@ class _Resident(Scripted):
     @exported
     def encode_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread (B, Z) from tokens (B, T) or drum features (B, T, 27)."""
-        last = self.encoder(self.features(features))[1][0]
-        state = torch.cat([last[0], last[1]], dim=-1)
+        state = self.reader(self.features(features))
         return self.mean(state), torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
 
     @exported
@@ -176,25 +148,25 @@ class _Resident(Scripted):
         h, c, latent_gates, latent_dynamics, token, step = state
         steps = gumbel.size(1)
         inverse = temperature.reciprocal().unsqueeze(1)
+        leaning = bias * inverse.unsqueeze(1) + gumbel
+        places = self.place_gates.index_select(0, step + torch.arange(steps, device=step.device))
+        told = latent_gates.unsqueeze(0) + places.unsqueeze(1)
         tokens: list[Tensor] = []
         scores: list[Tensor] = []
         hidden: list[Tensor] = []
         for t in range(steps):
-            gates = latent_gates + self.place_gates.index_select(0, step) + self.token_gates.index_select(0, token)
-            gates = self.recurrent(gates, h)
-            i, f, g, o = gates.chunk(4, 1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
-            logits = torch.addmm(self.out_bias, h, self.out_weight) + bias[:, t]
-            token = (logits * inverse + gumbel[:, t]).argmax(1)
-            step = step + 1
+            gates = self.recurrent(told[t] + self.token_gates.index_select(0, token), h)
+            h, c = following(gates, c)
+            logits = torch.addmm(self.out_bias, h, self.out_weight)
+            token = torch.addcmul(leaning[:, t], logits, inverse).argmax(1)
             tokens.append(token)
             scores.append(logits)
             hidden.append(h)
         played = torch.stack(tokens, 1)
-        chances = torch.log_softmax(torch.stack(scores, 1), dim=2).gather(2, played.unsqueeze(2)).squeeze(2)
-        following = (h, c, latent_gates, latent_dynamics, token, step)
-        return played, chances, torch.stack(hidden, 1), following
+        likely = torch.log_softmax(torch.stack(scores, 1) + bias, dim=2)
+        chances = likely.gather(2, played.unsqueeze(2)).squeeze(2)
+        after = (h, c, latent_gates, latent_dynamics, token, step + steps)
+        return played, chances, torch.stack(hidden, 1), after
 
     @exported
     def dynamics(self, hidden: Tensor, latent: Tensor, bits: Tensor, gumbel: Tensor, temperature: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ classes are as many as the drums have; those that a line has not are ruled out.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.flow import Flow
 from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.latent_maps import LatentMaps
+from bridge.model.nets.recurrent import reader, runner
 from bridge.model.nets.scripting import exported, scripted
 from bridge.model.nets.vae import DYNAMICS
 from bridge.music.grids import DRUM_CLASSES
@@ -46,17 +48,17 @@ class LongState(NamedTuple):
 class _Upper(Scripted):
     """The scripted upper levels: the encoder over bars, the conductor, and the prior of z."""
 
-    def __init__(self, model: HierarchicalVae, flow: Flow) -> None:
+    def __init__(self, model: HierarchicalVae, flow: Flow, int8: bool) -> None:
         super().__init__(flow)
         config = model.config
         self.joins: bool = model.upper.join is not None
         self.join: nn.Module = nn.Identity() if model.upper.join is None else model.upper.join
-        self.encoder, self.mean, self.spread = model.upper.lstm, model.upper.mean, model.upper.spread
+        self.reader, self.mean, self.spread = reader(model.upper.lstm, int8=int8), model.upper.mean, model.upper.spread
         self.narrow, self.read_straight = model.upper.narrow, model.upper.straight
         self.hears: bool = model.conductor.hear is not None
         self.hear: nn.Module = nn.Identity() if model.conductor.hear is None else model.conductor.hear
         self.places, self.first_state = model.conductor.places.weight, model.conductor.first_state
-        self.conductor, self.out = model.conductor.lstm, model.conductor.out
+        self.conductor, self.out = runner(model.conductor.lstm, int8=int8), model.conductor.out
         self.told_straight, self.widen = model.conductor.straight, model.conductor.widen
         self.parts: int = len(config.bar_models)
 
@@ -67,8 +69,7 @@ class _Upper(Scripted):
         straight = self.read_straight(self.narrow(x).flatten(1))
         if self.joins:
             x = torch.tanh(self.join(x))
-        last = self.encoder(x)[1][0]
-        state = torch.cat([last[0], last[1]], dim=-1)
+        state = self.reader(x)
         return self.mean(state) + straight, torch.nn.functional.softplus(self.spread(state) + 0.5) + 1e-3
 
     @exported
@@ -79,8 +80,7 @@ class _Upper(Scripted):
             heard = self.hear(z)
         both = torch.tanh(self.first_state(heard))
         half = both.size(1) // 2
-        first = (both[:, :half].unsqueeze(0).contiguous(), both[:, half:].unsqueeze(0).contiguous())
-        hidden = self.conductor(heard.unsqueeze(1) + self.places.unsqueeze(0), first)[0]
+        hidden = self.conductor(heard.unsqueeze(1) + self.places.unsqueeze(0), both[:, :half], both[:, half:])
         straight = self.told_straight(z).view(z.size(0), hidden.size(1), -1)
         out = self.out(hidden) + self.widen(straight)
         embeddings: Tensor = out.view(out.size(0), out.size(1), self.parts, -1)
@@ -112,7 +112,7 @@ class CompiledHierarchy(CompiledModel):
         self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
         model, flow = copy.deepcopy(model).to(device).float(), copy.deepcopy(flow).to(device).float()
-        upper = _Upper(model, flow)
+        upper = _Upper(model, flow, self.int8)
         self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])
 
     @torch.inference_mode()
@@ -150,16 +150,10 @@ class CompiledHierarchy(CompiledModel):
     ) -> tuple[Tensor, Tensor, Tensor, LongState]:
         """Decode the next n steps of the stream: see `CompiledModel.decode`. Any chunking gives the same tokens."""
         pieces: list[tuple[Tensor, Tensor, Tensor]] = []
-        done, steps = 0, gumbel.shape[1]
-        while done < steps:
-            inside = state.step % STEPS_PER_BAR
-            whole = (steps - done) // STEPS_PER_BAR if inside == 0 else 0
-            take = whole * STEPS_PER_BAR or min(steps - done, STEPS_PER_BAR - inside)
-            piece = slice(done, done + take)
-            decode = self._whole_bars if whole > 1 else self._in_one_bar
+        for piece in _pieces(state.step, gumbel.shape[1]):
+            decode = self._whole_bars if piece.stop - piece.start > STEPS_PER_BAR else self._in_one_bar
             made, state = decode(state, gumbel[:, piece], temperature, bias[:, piece])
             pieces.append(made)
-            done += take
         tokens, chances, hidden = (torch.cat([piece[i] for piece in pieces], 1) for i in range(3))
         return tokens, chances, hidden, state
 
@@ -211,23 +205,28 @@ class CompiledHierarchy(CompiledModel):
         """Velocity bins and offset bins (B, n, 9) for the n steps of the stream before `state`, with the hidden states
         they came with; 0 in the steps of lines.
         """
-        part, parts = len(self.bars) - 1, len(self.bars)
-        model = self.bars[part]
+        rows, parts, model = len(tokens), len(self.bars), self.bars[-1]
         first = state.step - tokens.shape[1]
-        velocities = torch.zeros(*tokens.shape, DRUM_CLASSES, dtype=torch.long, device=self.device)
-        offsets = torch.zeros_like(velocities)
-        step = first
-        while step < state.step:
-            bar, whose = divmod(step // STEPS_PER_BAR, parts)
-            until = min(state.step, (step // STEPS_PER_BAR + 1) * STEPS_PER_BAR)
-            piece = slice(step - first, until - first)
-            if whose == part:
-                inner = model.start(state.embeddings[:, bar, part])
-                states = hidden[:, piece, : model.config.decoder_size]
-                made = model.dynamics(states, inner, tokens[:, piece], gumbel[:, piece], temperature)
-                velocities[:, piece], offsets[:, piece] = made
-            step = until
-        return velocities, offsets
+        told = state.embeddings.flatten(1, 2)
+        made = torch.zeros(2, *tokens.shape, DRUM_CLASSES, dtype=torch.long, device=self.device)
+        for piece in _pieces(first, tokens.shape[1]):
+            begun, end = (first + piece.start) // STEPS_PER_BAR, -(-(first + piece.stop) // STEPS_PER_BAR)
+            mine = slice((parts - 1 - begun) % parts, None, parts)  # the drums' of the bars that it lies in
+            inner = model.start(told[:, begun:end][:, mine].flatten(0, 1))
+            if not len(inner.token):
+                continue
+
+            def bars(x: Tensor, piece: slice = piece, count: int = end - begun) -> Tensor:
+                return x[:, piece].reshape(rows, count, -1, *x.shape[2:])
+
+            of_drums = (
+                bars(x)[:, mine].flatten(0, 1) for x in (hidden[..., : model.config.decoder_size], tokens, gumbel)
+            )
+            states, played, grain = of_drums
+            heat = temperature.repeat_interleave(len(inner.token) // rows)
+            for into, found in zip(made, model.dynamics(states, inner, played, grain, heat), strict=True):
+                bars(into)[:, mine] = found.reshape(rows, -1, *found.shape[1:])
+        return made[0], made[1]
 
     def warm_up(self, shapes: tuple[tuple[int, int], ...]) -> None:
         """Run every (batch, steps) shape that will be used, `WARM_UP_RUNS` times, so that no click pays for it."""
@@ -251,3 +250,16 @@ class CompiledHierarchy(CompiledModel):
         """It is warm: see `CompiledModel.settle`."""
         for bar in self.bars:
             bar.settle()
+
+
+def _pieces(first: int, steps: int) -> Iterator[slice]:
+    """So many steps from `first` on in as few pieces as there can be of which none lies in one bar and a part of
+    another: what is left of the bar, whole bars, and the beginning of one.
+    """
+    done = 0
+    while done < steps:
+        inside = (first + done) % STEPS_PER_BAR
+        whole = (steps - done) // STEPS_PER_BAR if inside == 0 else 0
+        take = whole * STEPS_PER_BAR or min(steps - done, STEPS_PER_BAR - inside)
+        yield slice(done, done + take)
+        done += take

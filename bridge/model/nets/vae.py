@@ -95,10 +95,11 @@ class LstmWeights(NamedTuple):
     recurrent_bias: Tensor
 
 
-def weights_of(lstm: nn.LSTM) -> LstmWeights:
-    """The weights of an LSTM by name."""
+def weights_of(lstm: nn.LSTM, suffix: str = "") -> LstmWeights:
+    """The weights of an LSTM by name, `suffix` "" or, of its way back, "_reverse"."""
     named = dict(lstm.named_parameters())
-    return LstmWeights(*(named[name] for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")))
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    return LstmWeights(*(named[name + suffix] for name in names))
 
 
 class Encoder(nn.Module):

@@ -199,7 +199,7 @@ def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, 
         for part in range(len(config.parts)):
             mine = [parts[part] for parts in apart]
             made = to_bars(mine, frame.of_part(part, config), config.of_part(part), length_beats)
-            notes += [replace(note, part=part) for note in made.notes]
+            notes += [note.in_part(part) for note in made.notes]
         return Bars(in_order(notes), length_beats)
     pieces = []
     for window in windows:
@@ -245,7 +245,7 @@ def transposed(bars: Bars, semitones: int) -> Bars:
 
 def part_of(bars: Bars, part: int) -> Bars:
     """The notes of one part, as a loop of their own."""
-    return Bars(tuple(replace(note, part=0) for note in bars.notes if note.part == part), bars.length)
+    return Bars(tuple(note.in_part(0) for note in bars.notes if note.part == part), bars.length)
 
 
 def streamed(parts: Sequence[WindowTokens]) -> WindowTokens:

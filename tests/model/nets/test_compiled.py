@@ -12,6 +12,7 @@ from bridge.model.nets.compiled import CompiledModel, drum_features
 from bridge.model.nets.scripting import int8_works
 from bridge.model.nets.vae import Batch, decode_eagerly, hit_bits
 from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.framing import as_tensors
 
 
 def noises(model, count):
@@ -126,7 +127,7 @@ def test_pitches_outside_the_range_are_never_played(melody):
     assert struck.max() <= 88
 
 
-def test_int8_plays_nearly_what_float32_plays(shipped):
+def test_int8_plays_and_reads_nearly_what_float32_does(shipped):
     if not int8_works(torch.device("cpu")):
         pytest.skip("needs an x86 processor with VNNI")
     loaded = registry.load_model(shipped.config.name)
@@ -136,6 +137,12 @@ def test_int8_plays_nearly_what_float32_plays(shipped):
     theirs = WindowDecode(exact, z, list(range(24)), 0.6).run()
     same = np.mean([a.window.tokens == b.window.tokens for a, b in zip(ours, theirs, strict=True)])
     assert same > 0.9
+    windows = [row.window for row in theirs]
+    (means, spreads), (exact_means, exact_spreads) = (model.encode(*as_tensors(windows)) for model in (shipped, exact))
+    assert ((means - exact_means).abs() / exact_spreads).mean() < 0.1, (
+        "read within a tenth of what a reading is sure of"
+    )
+    assert torch.allclose(spreads, exact_spreads, rtol=0.05)
 
 
 @pytest.mark.parametrize("before", [0, 1, 3, 4, 9])
