@@ -74,8 +74,8 @@ def flat(notes: Iterable[Row]) -> list[int | float]:
 
 
 def bars_said(said: Sequence[Said], voice: str, since: int = 0) -> list[Heard]:
-    """Every complete set of bars among messages that ended after a mark, in the order of their ends; asserts the form of
-    contract 3.3.
+    """Every complete set of bars among messages that ended after a mark, in the order of their ends; asserts what
+    contract 3.3 says of their form.
     """
     found: list[Heard] = []
     begun: dict[int, tuple[int, float, int]] = {}

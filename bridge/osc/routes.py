@@ -116,7 +116,8 @@ _BRIDGE: Final = (
     Route("bridge", "key",
           "The session's key: `tonic` 0 is C; -1 takes it from the first seed or bars (a new seed of that voice "
           "gives it anew, `clear` sets it free). New bars are moved to it by the nearest way and bound by each voice's "
-          "`scale`; what sounds is made again in it. Bars between stored corners are bound, not moved.",
+          "`scale`; what sounds is made again in it, and bound at once where it binds hard. Bars between stored "
+          "corners are bound, not moved.",
           (_int("tonic", -1, 11), _choice("mode", *MODES)),
           example="/bridge/key 9 minor"),
     Route("bridge", "chords",
@@ -177,11 +178,13 @@ _VOICE_BARS: Final = (
           (Argument("slot", "choice", choices=("a", "b", "c", "d"), code=NO_SUCH), _LENGTH_OR_NONE, _NOTES),
           example="/melody/store a"),
     Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty. Bars that "
-          "were asked for before and do not sound yet are told, and kept, but called off.",
+          "were asked for before and do not sound yet are told, and kept, but called off. A corner that is still to be "
+          "stored is waited for.",
           (_float("x", 0, 1),), _BARS_COMING, "/melody/morph 0.25"),
     Route(VOICE, "xy", "Between the four corners: a = 0 0, b = 1 0, c = 0 1, d = 1 1. Otherwise as `morph`.",
           (_float("x", 0, 1), _float("y", 0, 1)), _BARS_COMING, "/melody/xy 0.25 0.75"),
-    Route(VOICE, "clear", "Forget loop, pending bars and seed, not the history."),
+    Route(VOICE, "clear", "Forget loop, pending bars and seed, not the history. Whoever still waits for what was "
+          "asked of the voice before gets error 4."),
     Route(VOICE, "undo", "Back through the bars of this voice; pending bars are cancelled first."),
     Route(VOICE, "redo", "Forth again."),
     Route(VOICE, "recall", "Bring back any bars of this voice, from earlier sessions of the folder too. Where the "

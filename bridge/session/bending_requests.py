@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.session.bending import NOBODY, followed_now
+from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.outside import NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
+from bridge.session.performer import Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 
@@ -14,14 +16,18 @@ from bridge.session.voice import Voice
 class BendingRequests:
     """Knobs that do not move a point in the latent space but tie the decoder's hands."""
 
-    def __init__(self, stage: Stage, gestures: Gestures) -> None:
+    def __init__(self, stage: Stage, composer: Composer, performer: Performer, gestures: Gestures) -> None:
         """The other parts of the session."""
         self._stage = stage
+        self._composer = composer
+        self._performer = performer
         self._gestures = gestures
 
     def do_scale(self, voice: Voice, request: Request) -> None:
-        """How the session's key binds the voice."""
+        """How the session's key binds the voice; `hard`: at once, though what sounds is still to be made again."""
         voice.knobs.scale = request.args["how"]
+        if voice.knobs.scale == "hard" and not voice.is_drums:
+            self._performer.regroove(voice)
         self._gestures.remake(voice, request)
 
     def do_surprise(self, voice: Voice, request: Request) -> None:
@@ -50,7 +56,13 @@ class BendingRequests:
         voice.knobs.hold = request.args["what"]
 
     def do_lock(self, voice: Voice, request: Request) -> None:
-        """A bar of the loop stays, whatever is generated."""
+        """A bar of the loop stays, whatever is generated; where there is none yet, of the one that is being made."""
+        if voice.present is None:
+            self._composer.in_order(voice, request, lambda: self._lock(voice, request))
+        else:
+            self._lock(voice, request)
+
+    def _lock(self, voice: Voice, request: Request) -> None:
         bar, on = request.args["bar"], request.args["on"]
         locked = set(voice.knobs.locked)
         if not on:

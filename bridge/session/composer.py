@@ -18,7 +18,7 @@ from bridge.session.bending import bend_of, locked_now
 from bridge.session.loops import Loop, Material, Recipe, bars_of, material_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
-from bridge.session.voice import Voice
+from bridge.session.voice import Voice, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _MAX_REMAKES = 2
 #: A job that was under way when the engine died is given to the next one; twice is enough to call it the cause.
 _MAX_ATTEMPTS = 2
+#: What a client waits for the bars of: not the requests for them by a voice on `auto`, nor a sticky knob's turns.
+_ANSWERED_WITH_BARS = ("next", "sample", "vary", "morph", "xy")
 
 Delivery = Callable[[Loop], None]
 
@@ -49,6 +51,18 @@ class _Job:
         """Whether its bars are made in no key, though one is to bind them: there is none yet."""
         key = self.record.bend.get("key")
         return key is not None and key["classes"] is None
+
+    @property
+    def bound_to(self) -> tuple[int, ...]:
+        """The pitch classes that bind its bars hard, as they are made."""
+        key = self.record.bend.get("key")
+        return () if key is None or key["binding"] != "hard" else tuple(key["classes"] or ())
+
+    @property
+    def at_a_corner(self) -> bool:
+        """Whether its bars are the notes that were stored."""
+        places = {"morph": (self.record.x,), "xy": (self.record.x, self.record.y)}.get(self.recipe.op)
+        return places is not None and all(place in (0.0, 1.0) for place in places)
 
 
 class Composer:
@@ -97,7 +111,7 @@ class Composer:
             except RefusedError as error:
                 self._stage.refuse(request.origin, request.address, error)
 
-        voice.queue.append(later)
+        voice.queue.append(Waiting(request, later))
 
     def start_click(
         self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, early: Delivery | None = None
@@ -164,11 +178,10 @@ class Composer:
         job = self._jobs.get(record.job)
         if job is None or job.early is None or job.begun is not None or self._key_came(job) or self._turned(job):
             return
-        begun = self._loop_of(job, bars_of(record.length_beats, record.notes), None)
-        if begun.unbound and job.voice.knobs.scale == "hard":
+        if job.unbound and job.voice.knobs.scale == "hard":
             return  # which key binds them is not known before the last of them
-        job.begun = begun
-        job.early(begun)
+        job.begun = self._loop_of(job, bars_of(record.length_beats, record.notes), None)
+        job.early(job.begun)
 
     def generated(self, record: Generated) -> None:
         """The engine has done a job."""
@@ -193,7 +206,8 @@ class Composer:
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
         bar_beats = Material.of(bars, job.recipe.beats_per_bar).bar_beats
         return Loop(
-            job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, unbound=job.unbound, unmoved=unmoved
+            job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, bound_to=job.bound_to,
+            verbatim=job.at_a_corner, unmoved=unmoved,
         )  # fmt: skip
 
     def _key_came(self, job: _Job) -> bool:
@@ -244,14 +258,25 @@ class Composer:
     def pump(self, voice: Voice) -> None:
         """Do what waits, up to the next click that needs the engine."""
         while voice.queue and not _under_way(voice):
-            voice.queue.popleft()()
+            voice.queue.popleft().action()
 
     def drop(self, voice: Voice) -> None:
-        """Forget all that was asked of this voice (`clear`); results still under way are thrown away."""
+        """Forget all that was asked of this voice (`clear`), and say so to whoever has had no answer; results still
+        under way are thrown away.
+        """
+        click = self._jobs.get(voice.click_job)
+        asked = [] if click is None else [click.request]
+        if voice.gesture is not None and voice.turning:
+            asked.append(voice.gesture.request)
+        asked = [request for request in asked if request.verb in _ANSWERED_WITH_BARS]
+        asked += [waits.request for waits in voice.queue]
         voice.queue.clear()
         for number in (voice.click_job, voice.knob_job):
             self._jobs.pop(number, None)
         voice.click_job = voice.knob_job = 0
+        cleared = RefusedError(NOT_NOW, f"{voice.name} was cleared before this was done")
+        for request in asked:
+            self._stage.refuse(request.origin, request.address, cleared)
 
     def engine_gone(self) -> None:
         """The engine has ended, with everything it had been asked for."""

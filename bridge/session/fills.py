@@ -41,6 +41,12 @@ class Fills:
         """A fill in the bar to come."""
         self._check_drums(voice)
         self._composer.check_can_play(voice)
+        if voice.present is None:  # it may be on its way
+            self._composer.in_order(voice, request, lambda: self._fill(voice, request))
+        else:
+            self._fill(voice, request)
+
+    def _fill(self, voice: Voice, request: Request) -> None:
         if voice.present is None:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to play a fill in: ask for next or sample first")
         clock, now = self._stage.clock, self._stage.clock.beat_at(request.arrival_ns)
@@ -56,6 +62,10 @@ class Fills:
         self._check_drums(voice)
         voice.knobs.fill_every = request.args["bars"]
         self._every[voice.name] = request
+
+    def forget(self, voice: Voice) -> None:
+        """`clear`: the fill that was asked for is of no bar any more."""
+        self._wanted.pop(voice.name, None)
 
     def _check_drums(self, voice: Voice) -> None:
         if not voice.is_drums:
@@ -137,6 +147,9 @@ class Fills:
         clock, now_ns = self._stage.clock, self._stage.timers.now_ns()
         beat = clock.beat_at(now_ns)
         if loop is None or (clock.running and beat >= made.until_beats):
+            if request.verb == "fill" and self._wanted.get(voice.name, (0.0, None))[1] is not request:
+                gone = f"{voice.name}: the bar of the fill was over, or its loop gone, before it was made"
+                self._stage.refuse(request.origin, request.address, RefusedError(NOT_NOW, gone))
             return
         before = voice.fill
         sounds = before is not None and before.from_beats < made.from_beats and beat < before.until_beats

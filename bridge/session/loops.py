@@ -58,8 +58,11 @@ class Loop:
     bar_beats: float = BEATS_PER_BAR
     """Of the metre they were made in; in another one they are fitted to it when they are handed to the player."""
 
-    unbound: bool = False
-    """They were not made in the session's key as it is: where that binds hard, they are bound as they are played."""
+    bound_to: tuple[int, ...] = ()
+    """The pitch classes that they were bound to hard as they were made. Where the session's key binds hard and is
+    another, they are bound as they are played."""
+    verbatim: bool = False
+    """They are a stored corner, which sounds as it was stored, in any key."""
     unmoved: Bars | None = None
     """Where attributes and latent directions have moved them: what they were before."""
 
@@ -140,7 +143,8 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "recipe": recipe_to_json(loop.recipe),
         "feel": [loop.feel.swing, loop.feel.offset_beats],
         "bar_beats": loop.bar_beats,
-        "unbound": loop.unbound,
+        "bound_to": list(loop.bound_to),
+        "verbatim": loop.verbatim,
         "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
     }
 
@@ -154,5 +158,6 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     bar_beats = value.get("bar_beats", BEATS_PER_BAR)
     unmoved = value.get("unmoved")
     before = None if unmoved is None else bars_from_json(unmoved)
-    bars, unbound = bars_from_json(value["bars"]), value.get("unbound", False)
-    return Loop(value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, unbound, before)
+    bound_to, verbatim = tuple(value.get("bound_to", ())), value.get("verbatim", False)
+    bars = bars_from_json(value["bars"])
+    return Loop(value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, bound_to, verbatim, before)

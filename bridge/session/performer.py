@@ -104,6 +104,12 @@ class Performer:
         if voice.gesture_events is not None:
             voice.gesture_events.trigger()
 
+    def key_changed(self) -> None:
+        """The session has another key: where that binds hard, no more notes of the one before."""
+        for voice in self._stage.voices.values():
+            if voice.knobs.scale == "hard" and not voice.is_drums:
+                self.regroove(voice)
+
     def replace_pending(self, voice: Voice, loop: Loop) -> None:
         """Other bars in the place of those that wait for their boundary."""
         old = voice.pending

@@ -61,6 +61,7 @@ class Session:
         )  # fmt: skip
         self.stage = Stage(built, song, archive, outbox, player, engine, timers, self._saves.trigger)
         self._performer = Performer(self.stage)
+        self.stage.on_key = self._performer.key_changed
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)

@@ -129,6 +129,7 @@ class Stage:
     ready: bool = False
     panics: list[Origin] = field(default_factory=list)
     harmony: Harmony = field(default_factory=Harmony)
+    on_key: Callable[[], None] = lambda: None
 
     def ms_since(self, arrival_ns: int) -> float:
         """How long ago a request arrived."""
@@ -145,7 +146,9 @@ class Stage:
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
             groove = replace(groove, swing=loop.feel.swing)
         if voice.knobs.scale == "hard" and self.harmony.classes is not None:
-            groove = replace(groove, scale=frozenset(self.harmony.classes), binds_all=loop.unbound)
+            scale = frozenset(self.harmony.classes)
+            is_bound = loop.verbatim or frozenset(loop.bound_to) == scale
+            groove = replace(groove, scale=scale, binds_all=not is_bound)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
         if fill is not None:
             return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
@@ -166,7 +169,8 @@ class Stage:
             self.tell_key()
 
     def tell_key(self) -> None:
-        """The key in force is another, or was asked for."""
+        """The key in force is another, or was asked for: what it binds hard sounds in it at once."""
+        self.on_key()
         self.outbox.publish("/bridge/key/state", *self.harmony.told())
         for voice in self.voices.values():
             self.voice_changed(voice)

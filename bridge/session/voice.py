@@ -156,6 +156,14 @@ class Fill:
     until_beats: float
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that waits for those before it, and what doing it is."""
+
+    request: Request
+    action: Callable[[], None]
+
+
 @dataclass
 class Voice:
     """One voice. `channels` gives part -> MIDI channel (0-15); `model_fault` says why the model cannot play."""
@@ -191,7 +199,7 @@ class Voice:
     turned_order: int = 0  # of the newest turn of the morph or the pad, or scene, among requests
     seeded: Material | None = None  # the newest seed, as long as nothing sounds that came after it
     auto_request: Request | None = None
-    queue: deque[Callable[[], None]] = field(default_factory=deque)
+    queue: deque[Waiting] = field(default_factory=deque)
     click_job: int = 0
     knob_job: int = 0
     remake: Request | None = None
@@ -239,6 +247,11 @@ class Voice:
     def present(self) -> Loop | None:
         """What is heard, or would be next: the sounding loop, else the pending one."""
         return self.sounding or self.pending
+
+    def go_on_from(self, material: Material, order: int) -> None:
+        """What new bars follow, unless something that was asked for later is there."""
+        if order > self.newest_order:
+            self.newest, self.newest_order = material, order
 
     def draw_seed(self) -> int:
         """The noise seed of the next request: a function of `base_seed` and how many were drawn, never of the clock."""

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from bridge import limits, messages
+from bridge import messages
 from bridge.family import MODEL_PARTS
-from bridge.music.notes import Bars, bars_fault
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
 from bridge.session.bending import recipe_of
 from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
 from bridge.session.fills import Fills
-from bridge.session.gestures import CORNERS, Gestures
+from bridge.session.gestures import Gestures
 from bridge.session.jam import Jam
-from bridge.session.loops import Loop, Material, bars_of
+from bridge.session.loops import Loop
+from bridge.session.material_requests import MaterialRequests
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.performer import ALL_PARTS, Performer
 from bridge.session.shaping_requests import ShapingRequests
 from bridge.session.stage import Stage
-from bridge.session.voice import Seed, Voice
+from bridge.session.voice import Voice
 
 log = logging.getLogger(__name__)
-
-Rows = Sequence[Sequence[Any]]
 
 
 class VoiceRequests:
@@ -40,7 +36,12 @@ class VoiceRequests:
         self._performer = performer
         self._gestures = gestures
         self.fills = Fills(stage, composer, performer)
-        self._others = (BendingRequests(stage, gestures), ShapingRequests(stage, gestures), self.fills)
+        self._others = (
+            MaterialRequests(stage, composer, gestures),
+            BendingRequests(stage, composer, performer, gestures),
+            ShapingRequests(stage, gestures),
+            self.fills,
+        )
         self.jam = Jam(stage, composer, performer)
         self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
 
@@ -106,7 +107,7 @@ class VoiceRequests:
             self._composer.make_ready(voice, recipe_of(self._stage, voice, "next", args, voice.next_seed(), now_ns))
 
     def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
-        self._follow(voice, loop.source, order)
+        voice.go_on_from(loop.source, order)
         if self._performer.complete(voice, loop, request.origin):
             if voice.sounding is loop:
                 self.make_ready(voice)
@@ -127,111 +128,7 @@ class VoiceRequests:
         self._gestures.settle(voice)
         self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary, whole=False)
 
-    def _follow(self, voice: Voice, material: Material, order: int) -> None:
-        if order > voice.newest_order:
-            voice.newest, voice.newest_order = material, order
-
-    # -- seeds and corners -----------------------------------------------------------------------------------------
-
-    def do_seed(self, voice: Voice, request: Request) -> None:
-        """What to go on from, in one message."""
-        self._take_seed(voice, request, self._checked(voice, request.args["length"], request.args["notes"]))
-
-    def do_seed_begin(self, voice: Voice, request: Request) -> None:
-        """A seed in several messages begins; one that had begun is forgotten."""
-        voice.seed_coming = Seed(request.args["length"])
-
-    def do_seed_notes(self, voice: Voice, request: Request) -> None:
-        """More notes of the seed."""
-        coming = self._seed_coming(voice)
-        if len(coming.rows) + len(request.args["notes"]) > limits.MAX_LOOP_NOTES:
-            raise RefusedError(RANGE, f"a seed has at most {limits.MAX_LOOP_NOTES} notes")
-        self._checked(voice, coming.length, request.args["notes"])
-        coming.rows += request.args["notes"]
-
-    def do_seed_end(self, voice: Voice, request: Request) -> None:
-        """The seed is complete."""
-        coming = self._seed_coming(voice)
-        voice.seed_coming = None
-        self._take_seed(voice, request, self._checked(voice, coming.length, coming.rows))
-
-    def _seed_coming(self, voice: Voice) -> Seed:
-        if voice.seed_coming is None:
-            raise RefusedError(NOT_NOW, f"send /{voice.name}/seed/begin length first")
-        return voice.seed_coming
-
-    def _take_seed(self, voice: Voice, request: Request, bars: Bars) -> None:
-        order = self._stage.next_order()
-
-        def follow() -> None:
-            voice.seeded = Material.of(bars, self._stage.clock.bar_beats)
-            self._follow(voice, voice.seeded, order)
-            self._stage.heard(voice, bars, seed=True)
-
-        self._composer.in_order(voice, request, follow)
-
-    def _checked(self, voice: Voice, length: float, rows: Rows) -> Bars:
-        for row in rows:
-            if row[4] not in voice.channels:
-                raise RefusedError(RANGE, f"part {row[4]}: {voice.name} has only part {sorted(voice.channels)}")
-        bars = bars_of(length, rows)
-        fault = bars_fault(bars)
-        if fault is not None:
-            raise RefusedError(RANGE, fault)
-        return bars
-
-    def do_store(self, voice: Voice, request: Request) -> None:
-        """Put the present loop, or the notes that came along, in a corner."""
-        if request.args.get("length") is not None:
-            bars = self._checked(voice, request.args["length"], request.args["notes"] or [])
-            self._put(voice, request, Material.of(bars, self._stage.clock.bar_beats))
-        elif voice.sounding is not None:
-            self._put_present(voice, request)
-        else:  # the bars to come may not be there yet, or not all of them
-            self._composer.in_order(voice, request, lambda: self._put_present(voice, request))
-
-    def _put_present(self, voice: Voice, request: Request) -> None:
-        present = voice.present
-        if present is None:
-            raise RefusedError(
-                NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first"
-            )
-        self._put(voice, request, Material(present.bars, present.bar_beats))
-
-    def _put(self, voice: Voice, request: Request, corner: Material) -> None:
-        slot, before = request.args["slot"], dict(voice.corners)
-        voice.corners[slot] = corner
-        present = voice.present if voice.model_ready else None
-        if present is not None and present.recipe is not None and slot in CORNERS.get(present.recipe.op, ()):
-            try:
-                self._reshape_corners(voice, request, present.recipe.op)
-            except RefusedError:  # a corner without notes, which what sounds is made of
-                voice.corners = before
-                raise
-
-    # -- gestures --------------------------------------------------------------------------------------------------
-
-    def do_morph(self, voice: Voice, request: Request) -> None:
-        """Between corner a and corner b."""
-        self._gestures.corners_recipe(voice, "morph")
-        self._composer.check_can_play(voice)
-        voice.knobs.morph = request.args["x"]
-        self._reshape_corners(voice, request, "morph")
-
-    def do_xy(self, voice: Voice, request: Request) -> None:
-        """Between the four corners."""
-        self._gestures.corners_recipe(voice, "xy")
-        self._composer.check_can_play(voice)
-        voice.knobs.x, voice.knobs.y = request.args["x"], request.args["y"]
-        self._reshape_corners(voice, request, "xy")
-
-    def _reshape_corners(self, voice: Voice, request: Request, op: str) -> None:
-        recipe = self._gestures.corners_recipe(voice, op)
-        order = self._stage.next_order()
-        voice.newest_order = max(voice.newest_order, order)
-        if request.verb == op:  # takes the place of bars that wait, and of those still to come that were asked for
-            voice.turned_order = order
-        self._gestures.turn(voice, request, recipe, order)
+    # -- sticky knobs ----------------------------------------------------------------------------------------------
 
     def do_temperature(self, voice: Voice, request: Request) -> None:
         """Of new bars, and of what still sounds: the present loop is decoded again with the same noise."""
@@ -286,6 +183,7 @@ class VoiceRequests:
             self._stage.tell_key()
         voice.seed_coming = voice.newest = voice.seeded = voice.remake = None
         self.jam.forget(voice)
+        self.fills.forget(voice)
         self._performer.forget_all(voice)
 
     # -- history ---------------------------------------------------------------------------------------------------
@@ -362,9 +260,9 @@ class VoiceRequests:
 
     def _bring_back(self, voice: Voice, request: Request, loop: Loop, order: int) -> None:
         self._gestures.settle(voice)
-        self._follow(voice, loop.source, order)
+        voice.go_on_from(loop.source, order)
         self._stage.heard(voice, loop.bars)
-        self._performer.launch(voice, replace(loop, unbound=True), request.origin, request.arrival_ns)
+        self._performer.launch(voice, replace(loop, verbatim=False), request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)
 
     # -- the rest --------------------------------------------------------------------------------------------------

@@ -134,6 +134,81 @@ def test_a_key_that_is_asked_for_makes_what_sounds_again_with_the_same_noise(roo
     assert "key" not in answer(room).bend
 
 
+OUT = [(61, 0.0, 1.0, 90, 0), (63, 4.0, 1.0, 90, 0)]
+C_MAJOR = {0, 2, 4, 5, 7, 9, 11}
+
+
+def newest_rows(room: Room) -> set[int]:
+    """The pitch classes of what the player was given last."""
+    return {row[0] % 12 for row in room.player.take(messages.Reshape)[-1].notes}
+
+
+def test_a_hard_key_binds_at_once_what_is_still_to_be_made_again(room: Room) -> None:
+    """However long the engine takes, and where it is gone."""
+    loop_of(room, "melody", OUT)
+    room.ask("sample")
+    answer(room, OUT)
+    room.player.sent.clear()
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    for reshape in room.player.take(messages.Reshape)[-2:]:
+        assert {row[0] % 12 for row in reshape.notes} <= C_MAJOR
+    bridge(room, "key", tonic=6, mode="pentatonic_major")
+    assert newest_rows(room) <= {6, 8, 10, 1, 3}
+
+
+def test_bars_of_a_model_that_was_swapped_are_bound_too(room: Room) -> None:
+    loop_of(room, "melody", OUT)
+    room.ask("scale", how="hard")
+    answer(room, OUT)
+    room.ask("model", name="bass-2bar")
+    room.session.from_engine(messages.ModelState("bass-2bar", True, "ready"))
+    room.player.sent.clear()
+    bridge(room, "key", tonic=0, mode="major")
+    assert not [job for job in room.engine.sent if isinstance(job, messages.Generate)], "no recipe of this model"
+    assert newest_rows(room) <= C_MAJOR
+
+
+def test_a_seed_that_gives_the_key_anew_binds_what_others_play(room: Room) -> None:
+    room.ask("seed", length=8.0, notes=A_MAJOR)
+    loop_of(room, "bass", [(45, 0.0, 1.0, 90, 0)])
+    room.ask("scale", "bass", how="hard")
+    answer(room, [(45, 0.0, 1.0, 90, 0)])
+    room.player.sent.clear()
+    room.ask("seed", length=8.0, notes=[(row[0] + 1, *row[1:]) for row in A_MAJOR])
+    assert state(room, "bass")["key"] == 10
+    assert newest_rows(room) <= {10, 0, 2, 3, 5, 7, 9}
+
+
+def test_bars_made_in_the_key_before_are_bound_to_the_one_there_is(room: Room) -> None:
+    """A knob that never rests lets bars through that were asked for with what it said before."""
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    room.ask("sample")
+    for tonic in (2, 4, 0):
+        bridge(room, "key", tonic=tonic, mode="pentatonic_major")
+        answer(room, OUT)
+    played = {row[0] % 12 for row in room.player.take(messages.Launch)[-1].notes}
+    assert played <= {0, 2, 4, 7, 9}
+
+
+def test_a_stored_corner_sounds_as_it_is_in_every_key(room: Room) -> None:
+    for slot, pitch in (("a", 61), ("b", 63)):
+        room.ask("store", slot=slot, length=8.0, notes=[(pitch, 0.0, 1.0, 90, 0)])
+    room.ask("scale", how="hard")
+    room.ask("morph", x=0.0)
+    answer(room, OUT)
+    launch = room.player.take(messages.Launch)[-1]
+    room.session.from_player(messages.Launched("melody", launch.id, 4.0, 4.0))
+    bridge(room, "key", tonic=0, mode="major")
+    assert newest_rows(room) == {1, 3}
+    room.ask("morph", x=0.5)  # what lies between is bound, whatever comes of it
+    answer(room, OUT)
+    answer(room, OUT)
+    bridge(room, "key", tonic=2, mode="major")
+    assert newest_rows(room) <= {2, 4, 6, 7, 9, 11, 1}
+
+
 def test_transposed_notes_keep_to_a_hard_scale(room: Room) -> None:
     bridge(room, "key", tonic=0, mode="major")
     room.ask("scale", how="hard")
@@ -185,6 +260,18 @@ def test_locked_bars_go_with_every_job_and_are_refused_beyond_the_loop(room: Roo
     room.ask("lock", bar=0, on=True)
     room.ask("clear")
     assert state(room)["locked"] == ""
+
+
+def test_a_bar_of_a_loop_that_is_on_its_way_can_be_locked(room: Room) -> None:
+    room.ask("sample")
+    room.ask("lock", bar=1, on=True)
+    room.ask("lock", bar=5, on=True)
+    assert room.words.take("/error") == []
+    answer(room)
+    assert state(room)["locked"] == "1"
+    ((code, address, why),) = room.words.take("/error")
+    assert (code, address) == (3, "/melody/lock")
+    assert "bars 0 to 1" in why
 
 
 def test_a_bar_locked_while_others_wait_stays_in_those(room: Room) -> None:
@@ -329,6 +416,29 @@ def test_a_fill_is_heard_in_its_bar_alone(room: Room) -> None:
     (back,) = room.player.take(messages.Reshape)
     assert [row[0] for row in back.notes] == [36, 36]
     assert not room.session.stage.voices["drums"].history.redo_steps
+
+
+def test_a_fill_in_bars_that_are_on_their_way_is_made_when_they_are_there(room: Room) -> None:
+    room.ask("sample", "drums")
+    room.ask("fill", "drums")
+    assert room.words.take("/error") == []
+    answer(room, [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)])
+    assert answer(room, [(50, 0.0, 0.125, 90, 0)]).op == "fill"
+    assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [50]
+    assert room.words.take("/error") == []
+
+
+def test_a_fill_whose_loop_is_cleared_says_so_and_comes_into_no_other(room: Room) -> None:
+    loop_of(room, "drums")
+    room.ask("fill", "drums")
+    room.ask("clear", "drums")
+    room.ask("sample", "drums")
+    assert answer(room).op == "fill"
+    assert [(code, address) for code, address, _ in room.words.take("/error")] == [(4, "/drums/fill")]
+    answer(room)
+    for beat in range(4):
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+    assert not [job for job in room.engine.sent if isinstance(job, messages.Generate)]
 
 
 def test_regular_fills_are_made_in_the_bar_before_the_last_of_so_many(room: Room) -> None:

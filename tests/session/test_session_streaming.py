@@ -91,7 +91,7 @@ def test_clear_in_between_forgets_them(room: Room) -> None:
     room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
     assert room.player.take(messages.Reshape) == []
     assert room.voice.present is None
-    assert told(room) == []
+    assert told(room) == ["/error"]  # to whoever asked for them
 
 
 def test_a_decode_that_fails_on_the_way_leaves_what_sounds(room: Room) -> None:

@@ -91,6 +91,93 @@ def test_clear_drops_results_that_are_under_way(room: Room) -> None:
     assert room.answer().op == "sample"
 
 
+def test_clear_tells_everyone_whose_request_it_drops(room: Room) -> None:
+    room.ask("next")
+    room.ask("store", slot="a")
+    room.ask("morph", x=0.5)  # waits for the corner
+    room.ask("clear")
+    errors = room.words.take("/error")
+    assert [(code, address) for code, address, _ in errors] == [
+        (4, "/melody/next"),
+        (4, "/melody/store"),
+        (4, "/melody/morph"),
+    ]
+    assert all("cleared" in why for *_, why in errors)
+    corners(room)
+    room.words.take("/error")
+    room.ask("morph", x=0.5)
+    room.ask("temperature", temperature=0.9)  # is as told whatever becomes of the bars
+    room.ask("clear")
+    assert [address for _, address, _ in room.words.take("/error")] == ["/melody/morph"]
+    room.ask("clear")
+    assert room.words.take("/error") == []
+
+
+def test_clear_drops_what_auto_asked_for_without_a_word(room: Room) -> None:
+    room.new_loop()
+    room.ask("auto", bars=2)
+    for beat in range(16):
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+    assert room.engine.sent
+    room.ask("clear")
+    assert room.words.take("/error") == []
+
+
+def test_corners_that_are_still_to_be_stored_are_there_for_the_morph_that_comes_after_them(room: Room) -> None:
+    """All of it in one breath, before any bars are there."""
+    room.ask("sample")
+    room.ask("store", slot="a")
+    room.ask("sample")
+    room.ask("store", slot="b")
+    room.ask("morph", x=0.1)
+    room.ask("morph", x=0.5)
+    room.ask("next")
+    assert room.words.take("/error") == []
+    room.answer(pitch=61)
+    room.answer(pitch=62)
+    morph = room.answer(pitch=63)
+    assert (morph.op, morph.x) == ("morph", 0.5), "of turns that wait the newest matters"
+    assert [material[1][0][0] for material in morph.material] == [61, 62]
+    following = room.answer(pitch=64)
+    assert (following.op, following.material[0][1][0][0]) == ("next", 63), "asked for after the turn"
+    assert room.voice.pending is not None
+    assert room.voice.pending.bars.notes[0].pitch == 64
+
+
+def test_a_morph_whose_corner_could_not_be_stored_is_answered_when_its_turn_comes(room: Room) -> None:
+    room.ask("sample")
+    room.ask("store", slot="a")
+    room.ask("xy", x=0.5, y=0.5)
+    assert room.words.take("/error") == []
+    room.answer()
+    ((code, address, why),) = room.words.take("/error")
+    assert (code, address) == (5, "/melody/xy")
+    assert "corner b and c and d" in why
+    assert (room.voice.knobs.x, room.voice.knobs.y) == (0.0, 0.0)
+
+
+def test_notes_for_a_corner_come_after_the_bars_that_were_to_be_stored_there_before(room: Room) -> None:
+    room.ask("sample")
+    room.ask("store", slot="a")
+    room.ask("store", slot="a", length=8.0, notes=[(48, 0.0, 1.0, 90, 0)])
+    room.answer(pitch=61)
+    assert room.voice.corners["a"].bars.notes[0].pitch == 48
+
+
+def test_a_scene_is_not_stored_in_the_place_of_bars_that_it_called_off(room: Room) -> None:
+    corners(room)
+    room.new_loop(pitch=70)
+    room.ask("save", "bridge", name="verse")
+    room.ask("clear")
+    room.ask("sample")
+    room.ask("store", slot="a")
+    room.ask("load", "bridge", name="verse")
+    room.answer(pitch=61)
+    room.answer(pitch=61)  # the scene has another key
+    assert room.voice.corners["a"].bars.notes[0].pitch == 60
+    assert [address for _, address, _ in room.words.take("/error")] == ["/melody/store"]
+
+
 def test_morph_needs_both_corners_and_names_the_empty_one(room: Room) -> None:
     assert room.refusal("morph", x=0.5) == 5
     room.ask("store", slot="a", length=4.0, notes=[(60, 0.0, 1.0, 90, 0)])
