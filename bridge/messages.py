@@ -74,11 +74,12 @@ class ClearVoice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlayVoice:
-    """Sound again from the launch boundary on; position in the loop is where it would have been."""
+    """Sound again from the launch boundary on, where the loop would be; what is over, if `anew`, once more."""
 
     voice: str
     request_ns: int
     launch: str
+    anew: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -263,7 +263,7 @@ _VOICE_KNOBS: Final = (
     Route(VOICE, "launch", "When a change sounds; beats and steps are counted from the line of the bar.",
           (_choice("when", "now", "step", "beat", "bar", "loop"),),
           example="/melody/launch beat"),
-    Route(VOICE, "play", "Sound again, from the launch boundary."),
+    Route(VOICE, "play", "Sound again, from the launch boundary; what `loop 0` has let sound once, once more."),
     Route(VOICE, "stop", "Close the voice's notes at once; its bars are kept."),
 )  # fmt: skip
 

@@ -119,7 +119,7 @@ class Looper:
         voice.launch(Pending(loop, record.launch, target, for_this_place=record.for_this_place), self.map)
 
     def resume(self, record: messages.PlayVoice, now_ns: int) -> None:
-        """A voice plays again from the boundary asked for, or the next.
+        """A voice plays again from the boundary asked for, or the next; bars that are over begin `anew` there.
 
         Raises:
             ValueError: no such voice or launch.
@@ -128,6 +128,8 @@ class Looper:
         target = self._target(record.launch, record.request_ns, now_ns, voice.kept_grid)
         if target is not None and target < self.map.beat_at_ns(now_ns):
             target = self._next_boundary(record.launch, now_ns, voice.kept_grid)
+        if record.anew and voice.over and voice.loop is not None and voice.pending is None:
+            voice.launch(Pending(voice.loop, record.launch, target), self.map)
         voice.resume(target, record.launch)
 
     def reshape(self, record: messages.Reshape, now_ns: int) -> list[Sound]:

@@ -372,9 +372,10 @@ class Performer:
     # -- requests that only the player carries out -----------------------------------------------------------------
 
     def play(self, voice: Voice, request: Request) -> None:
-        """Sound again from the launch boundary on."""
+        """Sound again from the launch boundary on. Bars that sounded once do so once more, but for answers of a jam."""
         voice.playing = True
-        self._stage.player.send(messages.PlayVoice(voice.name, request.arrival_ns, voice.knobs.launch))
+        anew, launch = voice.jam != "respond", voice.knobs.launch
+        self._stage.player.send(messages.PlayVoice(voice.name, request.arrival_ns, launch, anew))
         self._stage.voice_changed(voice)
 
     def stop(self, voice: Voice) -> None:

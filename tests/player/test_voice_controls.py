@@ -196,6 +196,35 @@ def test_a_start_told_late_still_sounds_the_first_note(rig):
     assert rig.strokes()[1][0] == pytest.approx(10.93, abs=0.001)
 
 
+@pytest.mark.parametrize("stopped_first", [True, False])
+def test_play_brings_back_once_round_what_has_sounded_once(rig, stopped_first):
+    rig.launch(1, [(60, 0.0, 0.5, 90, 0), (62, 2.0, 0.5, 90, 0)])
+    rig.send(messages.LoopVoice("melody", False))
+    rig.play()
+    rig.to_beat(9.5)
+    if stopped_first:
+        rig.send(messages.StopVoice("melody"))
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "bar", anew=True))
+    rig.to_beat(24)
+    assert [(note.on, note.pitch) for note in rig.heard()] == [(0.0, 60), (2.0, 62), (12.0, 60), (14.0, 62)]
+    assert rig.of(messages.Launched)[-1] == messages.Launched("melody", 1, 12.0, 12.0)
+    rig.send(messages.StopVoice("melody"), messages.PlayVoice("melody", rig.now_ns, "bar"))  # it answers in a jam
+    rig.to_beat(36)
+    assert len(rig.heard()) == 4
+
+
+def test_bars_that_wait_come_in_rather_than_those_that_are_over(rig):
+    rig.launch(1, [(60, 0.0, 0.5, 90, 0)])
+    rig.send(messages.LoopVoice("melody", False))
+    rig.play()
+    rig.to_beat(5)
+    rig.send(messages.StopVoice("melody"))
+    rig.launch(2, [(72, 0.0, 0.5, 90, 0)])
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "bar", anew=True))
+    rig.to_beat(16)
+    assert [(note.on, note.pitch) for note in rig.heard()] == [(0.0, 60), (8.0, 72)]
+
+
 def test_after_a_stall_overdue_onsets_are_skipped_and_their_offs_are_not(rig):
     rig.launch(1, [(60, k / 8, 0.1, 100, 0) for k in range(32)])
     rig.play()

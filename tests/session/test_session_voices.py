@@ -710,6 +710,16 @@ def test_a_damaged_scene_changes_nothing(room: Room, tmp_path: Path) -> None:
     assert room.voice.knobs.swing == 60.0
 
 
+def test_play_sounds_once_more_what_is_over_but_no_answer_of_a_jam(room: Room) -> None:
+    room.new_loop()
+    room.ask("loop", on=False)
+    room.ask("play")
+    assert room.player.take(messages.PlayVoice)[-1].anew
+    room.ask("jam", how="respond", bars=2)
+    room.ask("play")
+    assert not room.player.take(messages.PlayVoice)[-1].anew
+
+
 def test_taps_set_the_tempo_and_a_pause_begins_anew(room: Room) -> None:
     for pause in (0.0, 0.5, 0.5, 0.5):
         room.time.run(pause)
