@@ -30,6 +30,7 @@ _FILL_NATS = 5.0
 _TIME_NATS = -3.0
 _REST_NATS = -2.5
 _NATS_WORTH_A_HIT = 12.0
+_PUSHES = (1.0, 2.0, 4.0)  # how hard, until something is played otherwise: a bare bar likes to stay as it is
 
 
 def with_fill(
@@ -51,9 +52,12 @@ def with_fill(
     direction = model.maps.offset(config.attributes, {"fill": _AMOUNT})
     point = encode_bars(model, window, Frame()).means[0] + direction
     seeds = [noise.derived(seed, row) for row in range(CANDIDATES)]
-    bias = _fill_bias(tokens, first, config)
-    rows = WindowDecode(model, point.expand(CANDIDATES, -1), seeds, temperature, bias).run()
-    best = max(rows, key=lambda row: _fullness(row, first))
+    for push in _PUSHES:
+        bias = _fill_bias(tokens, first, config, push)
+        rows = WindowDecode(model, point.expand(CANDIDATES, -1), seeds, temperature, bias).run()
+        best = max(rows, key=lambda row: _fullness(row, first))
+        if (best.window.tokens[first:] != tokens.tokens[first:]).any():
+            break
     played = to_bars([best.window], Frame(), config, beats)
     return with_bar(loop, played, start_beats, bar_beats, first * STEP_BEATS - start_beats)
 
@@ -63,8 +67,8 @@ def _turned(loop: Bars, from_beats: float, length_beats: float) -> Bars:
     return cut(repeated_to(loop, from_beats + length_beats), from_beats, length_beats)
 
 
-def _fill_bias(window: WindowTokens, first: int, config: ModelConfig) -> Tensor:
-    """The bias (T, C): what comes before the bar is forced, the bar itself turns into a fill."""
+def _fill_bias(window: WindowTokens, first: int, config: ModelConfig, push: float) -> Tensor:
+    """The bias (T, C): what comes before the bar is forced, the bar itself is pushed to turn into a fill."""
     tokens = torch.from_numpy(window.tokens.astype(np.int64))
     steps = torch.arange(config.steps)
     bias = torch.zeros(config.steps, config.classes)
@@ -74,7 +78,7 @@ def _fill_bias(window: WindowTokens, first: int, config: ModelConfig) -> Tensor:
     sets = torch.arange(config.classes)
     hits = _any_of(sets, _FILL_CLASSES) * _FILL_NATS + _any_of(sets, _TIME_CLASSES) * _TIME_NATS
     hits[0] = _REST_NATS
-    bias[first:] = ramp * hits
+    bias[first:] = push * ramp * hits
     on_the_one = slice(first, min(first + STEPS_PER_BEAT, config.steps))
     bias[steps[on_the_one], tokens[on_the_one]] += _BEAT_NATS
     return bias

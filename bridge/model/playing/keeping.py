@@ -100,7 +100,7 @@ def finished(bars: Bars, hold: Hold | None, lock: Lock | None, scale: frozenset[
         for part in {note.part for note in bars.notes} | {note.part for note in held.notes}:
             plays = TRIO_PARTS[part] if kind == "trio" else kind
             mine, kept = _of_part(bars, part), _of_part(held, part)
-            if mine.notes and kept.notes:
+            if mine.notes and kept.notes and mine != kept:  # else there is nothing to put back
                 mine = (_with_rhythm if hold.what == "rhythm" else _with_pitches)(mine, kept, plays)
             elif kept.notes:
                 mine = kept

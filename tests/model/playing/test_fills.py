@@ -39,6 +39,18 @@ def test_the_other_bars_are_untouched_and_the_bar_is_fuller_of_snare_and_toms(dr
     assert more >= 7
 
 
+@pytest.mark.parametrize(
+    "hits", [[(0.0, 36)], [(0.0, 36), (0.0, 51), (2.0, 36)], [(0.5, 36), (1.5, 38), (2.5, 38)], []]
+)
+def test_a_bare_bar_has_a_fill_too(drums, hits: list[tuple[float, int]]) -> None:
+    notes = [Note(pitch, bar * 4.0 + start, 0.125, 90) for bar in (0, 1) for start, pitch in hits]
+    loop = Bars(tuple(notes), 8.0)
+    for seed in range(12):
+        made = with_fill(drums, loop, 4.0, 4.0, seed, 0.7)
+        struck = [(round(note.start * 4) - 16, note.pitch) for note in of_bar(made, 1)]
+        assert struck != [(round(start * 4), pitch) for start, pitch in hits], seed
+
+
 def test_in_other_lengths_and_metres_the_rest_stays_too(drums) -> None:
     loop = Bars(tuple(Note(36 + 2 * (k % 2), k * 0.5, 0.125, 90) for k in range(18)), 9.0)
     made = with_fill(drums, loop, 3.0, 3.0, 1, 0.7)

@@ -128,6 +128,15 @@ def test_a_part_with_nothing_new_keeps_what_is_held_of_it(what: str) -> None:
     assert len([note for note in out.notes if note.part == 0]) == 1
 
 
+@pytest.mark.parametrize("what", ["rhythm", "pitch"])
+@pytest.mark.parametrize("kind", ["melody", "drums"])
+def test_what_is_held_of_the_very_same_bars_is_left_as_it_is(what: str, kind: str) -> None:
+    """Chords of two velocities, hits beside the grid: `vary 0` gives them back."""
+    notes = [Note(38, 0.9, 0.125, 120), Note(42, 1.03, 0.125, 60), Note(60, 2.0, 0.7, 90), Note(67, 2.0, 1.2, 40)]
+    held = Bars(in_order(notes), 4.0)
+    assert kept_exactly(held, Steering(hold=Hold(what, held)), kind, verbatim=False) == held
+
+
 def test_a_loop_of_another_length_goes_on_with_what_is_held() -> None:
     held = Bars((Note(60, 0.0, 1.5, 90), Note(64, 1.5, 2.5, 90)), 4.0)
     made = Bars(tuple(Note(70 + k, k * 1.0, 1.0, 90) for k in range(8)), 8.0)
