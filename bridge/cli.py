@@ -170,24 +170,24 @@ def _models_told(given: argparse.Namespace) -> int:
     """The report about the models and their WAVs."""
     from bridge import recital
     from bridge.model.data.corpus import open_collections
-    from bridge.model.file_options import refuse_unwritable
     from bridge.model.nets.registry import read_card
     from bridge.model.reporting import report
     from bridge.paths import models_folder
+    from bridge.whole_file import refuse_unwritable
 
     for path in given.data:
         open_collections(path)
     for name in given.only:
         read_card(name)
-    if given.report:
-        refuse_unwritable(Path(given.report), [Path(given.report) / "README.md"], "--report")
+    into = Path(given.report) if given.report else models_folder()
+    if given.report is not None:
+        refuse_unwritable(into, [into / report.PAGE], "--report")
     if given.wav is not None:
         refuse_unwritable(given.wav, [given.wav / "a.wav"], "--wav")
     logging.getLogger("bridge").setLevel(logging.INFO)
     paths: list[Path] = []
     with _clean_stdout():
         if given.report is not None:
-            into = Path(given.report) if given.report else models_folder()
             paths += report.write_report(models_folder(), into, given.data, names=given.only)
         if given.wav is not None:
             paths += recital.perform(given.wav, given.only)

@@ -21,6 +21,7 @@ from bridge.music.notes import Bars, Note, in_order
 from bridge.osc.client import OscClient, Said
 from bridge.player.record import Played
 from bridge.preview import synth
+from bridge.whole_file import refuse_unwritable
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -33,6 +34,7 @@ _LAST_BEAT = 48
 _MORPH = (16, 32)
 _TURNS_PER_BEAT = 15  # thirty turns of the knob a second at 120 BPM: a hand on a controller
 _LEAST_NOTES = 24
+_LEAVES = ("demo.mid", "demo.png", "demo.wav")
 _PARTS: dict[str, tuple[int, Role]] = {"melody": (0, "melody"), "bass": (1, "bass"), "drums": (2, "drums")}
 
 
@@ -59,10 +61,10 @@ def run(out_dir: Path, settings: Settings, say: Say) -> int:
     """Play for half a minute and leave demo.mid, demo.png and demo.wav in `out_dir`; 0 when notes really came.
 
     Raises:
+        UnwritableError: `out_dir` cannot be written to.
         DemoError: the bridge did not start, or no notes came, or one was left open.
-        OSError: `out_dir` cannot be written.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(out_dir, [out_dir / name for name in _LEAVES])
     folder = Path(tempfile.mkdtemp(prefix="barline-demo-"))
     asked = [f"midi.backend={settings.midi.backend}", f"engine.device={settings.engine.device}"]
     say("starting a bridge of its own ...")
@@ -238,6 +240,6 @@ def _leave(out_dir: Path, played: Sequence[Played], names: Sequence[str], segmen
         f"{len(notes)} notes, every one closed; half were sent within {lateness_ms[len(lateness_ms) // 2]:.2f} ms of "
         f"their time, 99 in 100 within {lateness_ms[int(len(lateness_ms) * 0.99)]:.2f} ms"
     )
-    for name in ("demo.mid", "demo.png", "demo.wav"):
+    for name in _LEAVES:
         say(f"  {out_dir / name}  ({(out_dir / name).stat().st_size:,} bytes)")
     return 0

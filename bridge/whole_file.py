@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, then renamed.
+"""Files that are there whole or not at all: written beside their place, then renamed; and whether they may be.
 
 No reader ever sees half a file, and where writing fails what was there before is there still. Nothing is forced onto
 the disk: that a power cut may cost the newest version is accepted everywhere.
@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 #: So much of a file's name stands in that of what is written beside it: the longest name that a disk takes has to do.
 _NAME_CHARS: Final = 48
+
+
+class UnwritableError(ValueError):
+    """A place that the user named and that nothing can be written to; the message says why."""
 
 
 @contextlib.contextmanager
@@ -41,3 +45,36 @@ def write(path: Path, content: bytes | str) -> None:
     """
     with in_place_of(path) as beside:
         beside.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def refuse_unwritable(out: Path, paths: Sequence[Path], option: str = "--out") -> None:
+    """Refuse an option by which files cannot be written at `paths`, before there is anything to write.
+
+    Raises:
+        UnwritableError: what should be a file is a folder, a device or write-protected, what should be a folder is a
+            file, or nothing may be written there.
+    """
+    for path in paths:
+        try:
+            hindrance = _hindrance(path)
+        except OSError as error:  # too long a name
+            hindrance = error.strerror or str(error)
+        if hindrance:
+            raise UnwritableError(f"{option} {out}: expected a place to write to ({hindrance})")
+
+
+def _hindrance(path: Path) -> str | None:
+    """What keeps a file from being written at `path`."""
+    if not path.name or path.is_dir():
+        return f"{path} is a folder"
+    if path.exists():
+        if not path.is_file():  # renamed over, /dev/null would be a file from then on, and for everyone
+            return f"{path} is no ordinary file"
+        if not os.access(path, os.W_OK):
+            return f"{path} may not be written to"
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is a file"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -107,6 +108,9 @@ WAY = ("interpolate", "melody-2bar", "good.mid", "good.mid")
         (WAY, "good.mid", "--out good.mid: expected a place to write to (good.mid is a file)"),
         (("sample", "melody-2bar"), "place", "--out place: expected a place to write to (place/melody-2bar-002.mid is"),
         (WAY, "place", "--out place: expected a place to write to (place/melody-2bar-002.mid is a folder)"),
+        (ONE, "pipe", "--out pipe: expected a place to write to (pipe is no ordinary file)"),
+        (("demo",), "good.mid", "--out good.mid: expected a place to write to (good.mid is a file)"),
+        (("demo",), "place", "--out place: expected a place to write to (place/demo.png is a folder)"),
         (ONE, "n" * 300, "(File name too long)"),
     ],
 )
@@ -120,15 +124,36 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_made(
 ) -> None:
     monkeypatch.setattr("bridge.model.nets.registry.load_model", lambda *_: pytest.fail("a model was loaded"))
     (room / "place" / "melody-2bar-002.mid").mkdir(parents=True)
+    (room / "place" / "demo.png").mkdir()
+    os.mkfifo(room / "pipe")
     assert expected in refused(room, capsys, *arguments, "--out", out)
 
 
-def test_a_folder_that_may_not_be_written_to_is_named(
-    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("closed", "arguments", "expected"),
+    [
+        (".", (*ONE, "--out", "out/next.mid"), "--out out/next.mid: expected a place to write to (. may not be"),
+        ("kept.mid", (*ONE, "--out", "kept.mid"), "--out kept.mid: expected a place to write to (kept.mid may not be"),
+        (".", ("demo", "--out", "out"), "--out out: expected a place to write to (. may not be written to)"),
+        ("models", ("models", "--report"), "models: expected a place to write to (models may not be written to)"),
+        ("models", ("train", "melody-2bar", "--data", "."), "(models may not be written to)"),
+        ("models", ("train", "melody-2bar", "--data", ".", "--prior-only"), "(models may not be written to)"),
+    ],
+)
+def test_what_may_not_be_written_to_is_named_before_anything_is_made(
+    room: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    closed: str,
+    arguments: tuple[str, ...],
+    expected: str,
 ) -> None:
-    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != Path())  # to root everything is open
-    line = refused(room, capsys, *ONE, "--out", "out/next.mid")
-    assert "--out out/next.mid: expected a place to write to (. may not be written to)" in line
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != Path(closed))  # to root everything is open
+    monkeypatch.setattr("bridge.paths.models_folder", lambda: Path("models"))
+    monkeypatch.setattr("bridge.model.file_commands.models_folder", lambda: Path("models"))
+    (room / "models").mkdir()
+    (room / "kept.mid").write_bytes(song())
+    assert expected in refused(room, capsys, *arguments)
 
 
 @pytest.mark.parametrize("kind", ["text", "waltz"])

@@ -19,7 +19,7 @@ import torch
 from bridge import whole_file
 from bridge.model.data.corpus import open_collections
 from bridge.model.evaluation import evaluate
-from bridge.model.file_options import FileOptions, bound_to, moved_to, refuse_unwritable, within
+from bridge.model.file_options import FileOptions, bound_to, moved_to, within
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import ModelConfig, Part, config_of
@@ -32,17 +32,20 @@ from bridge.model.reporting.held_out import grid_tokens
 from bridge.model.training import flat_baseline, left_out, ranks
 from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
-from bridge.model.training.training_run import Length
+from bridge.model.training.training_run import CHECKPOINT, Length
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
 from bridge.music.notes import BEATS_PER_BAR, STEP_BEATS, Bars, Note, cut, in_order
 from bridge.music.roles import by_general_midi
 from bridge.paths import models_folder
+from bridge.whole_file import refuse_unwritable
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MINUTES: Final = 60.0
 DEFAULT_FINE_MINUTES: Final = 5.0
+#: What a training run's folder is called where it cannot be written to.
+_RUN: Final = "the folder of the run"
 _CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
 _METRES = ((4, 4), (2, 2))
 _MAX_COUNT = 999
@@ -165,6 +168,7 @@ def train_model(
     config_of(model)
     models = models_folder()
     run_dir = models / ".training" / "own" / (f"{model}-fine" if fine_tune else model)
+    refuse_unwritable(run_dir, [run_dir / CHECKPOINT], _RUN)
     base = registry.load_model(model) if fine_tune else None
     length = Length(60.0 * (minutes or (DEFAULT_FINE_MINUTES if fine_tune else DEFAULT_MINUTES)), steps)
     train(
@@ -190,6 +194,7 @@ def train_prior(model: str, data_paths: Sequence[Path], seed: int) -> Path:
     models = models_folder()
     run_dir = models / ".training" / "own" / f"{model}-prior"
     target = run_dir / "trained"
+    refuse_unwritable(run_dir, [target / model / registry.CARD_FILE], _RUN)
     refit(model, data_paths, models_dir=models, target_dir=target, cache=run_dir / "index", seed=seed)
     log.info("fitted: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from bridge.model.nets.config import ModelConfig
@@ -64,34 +62,6 @@ def within(name: str, value: float, least: float, most: float) -> None:
     """
     if not least <= value <= most:
         raise RequestError(f"{name} {value}: expected {least} to {most}")
-
-
-def refuse_unwritable(out: Path, paths: Sequence[Path], option: str = "--out") -> None:
-    """Refuse an option by which files cannot be written at `paths`, before there is anything to write.
-
-    Raises:
-        RequestError: a folder is where one of them should be, a file where its folder should be, or nothing may be
-            written there.
-    """
-    for path in paths:
-        try:
-            hindrance = _hindrance(path)
-        except OSError as error:  # too long a name
-            hindrance = error.strerror or str(error)
-        if hindrance:
-            raise RequestError(f"{option} {out}: expected a place to write to ({hindrance})")
-
-
-def _hindrance(path: Path) -> str | None:
-    """What keeps a file from being written at `path`."""
-    if not path.name or path.is_dir():
-        return f"{path} is a folder"
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        return f"{folder} is a file"
-    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
 
 
 def parse_key(text: str) -> frozenset[int]:
