@@ -11,7 +11,7 @@ from bridge.model.playing.leaning import Lean
 from bridge.model.playing.shaping import Shape, shape_of
 from bridge.model.playing.steering import Steering
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
-from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
+from bridge.music.notes import STEP_BEATS, Bars, Note, in_order, step_of
 
 _CHORDS_AMOUNT = 1.0  # how firmly a chord loop of the session is leant on
 _KICKS = (35, 36)  # General MIDI's bass drums
@@ -65,7 +65,7 @@ def _lean(bend: Mapping[str, Any], chords: Mapping[str, Any] | None, classes: fr
     bars = bars_from_json(rhythm["bars"])
     steps = max(1, round(bars.length / STEP_BEATS))
     struck = [note for note in bars.notes if not rhythm["kicks"] or note.pitch in _KICKS]
-    onsets = frozenset(round(note.start / STEP_BEATS) % steps for note in struck)
+    onsets = frozenset(step_of(note.start) % steps for note in struck)
     return Lean(lean.harmony, lean.harmony_amount, onsets, steps if onsets else 0, follow["amount"])
 
 

@@ -17,7 +17,7 @@ from bridge.music.feel import Feel, straight_step
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_PITCHES, metric_velocity
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.harmony import class_weights, snapped
-from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, STEP_BEATS, Bars, Note, in_order
+from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, STEP_BEATS, Bars, Note, in_order, step_of
 
 _KICK, _SNARE, _HAT = DRUM_PITCHES[:3]
 #: How much each degree belongs to a key, from the tonic up (Krumhansl and Kessler 1982, probe tones).
@@ -194,14 +194,14 @@ def _pitched(notes: Iterable[Note]) -> list[Note]:
 
 def _thinned(notes: Sequence[Note], most: int) -> list[Note]:
     """At most so many notes: those on weak steps, and the softer of them, go first."""
-    keep = sorted(notes, key=lambda n: (metric_velocity(round(n.start / STEP_BEATS)), n.velocity), reverse=True)
+    keep = sorted(notes, key=lambda n: (metric_velocity(step_of(n.start)), n.velocity), reverse=True)
     return list(in_order(keep[:most]))
 
 
 def _quoting(notes: list[Note], phrase: Sequence[Note], least: int) -> list[Note]:
     """At least so many notes: where the answer says too little it quotes the phrase, on its strongest steps first."""
     free = [note for note in phrase if all(abs(note.start - own.start) >= STEP_BEATS for own in notes)]
-    free.sort(key=lambda note: metric_velocity(round(note.start / STEP_BEATS)), reverse=True)
+    free.sort(key=lambda note: metric_velocity(step_of(note.start)), reverse=True)
     quoted = free[: max(0, least - len(notes))]
     if not quoted:
         return notes

@@ -199,17 +199,17 @@ def decode_drums(grid: DrumGrid, *, length_beats: float | None = None, part: int
 
 
 def struck_apart(notes: Sequence[Note]) -> list[Note]:
-    """Drum hits of which none rings into the next of its drum; of two in one moment the louder is left."""
+    """Notes of which none rings into the next of its pitch and part; of two in one moment the louder is left."""
     made: list[Note] = []
-    last: dict[int, int] = {}
+    last: dict[tuple[int, int], int] = {}
     for note in sorted(notes, key=lambda note: note.start):
-        place = last.get(note.pitch)
+        place = last.get((note.pitch, note.part))
         if place is not None and note.start - made[place].start < 1.0 / TICKS_PER_BEAT:
             made[place] = max(made[place], replace(note, start=made[place].start), key=lambda hit: hit.velocity)
             continue
         if place is not None and made[place].end > note.start:
             made[place] = replace(made[place], duration=note.start - made[place].start)
-        last[note.pitch] = len(made)
+        last[note.pitch, note.part] = len(made)
         made.append(note)
     return made
 

@@ -7,6 +7,7 @@ Writing is atomic: the file is written beside its place and then renamed.
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -238,15 +239,24 @@ def midi_bytes(
 
 
 def _note_track(notes: Iterable[Note], channel: int, name: str, length_ticks: int) -> mido.MidiTrack:
-    """Note-offs before note-ons at the same tick, so that a repeated note is never cut by its own past."""
+    """Note-offs before note-ons at the same tick, so that a repeated note is never cut by its own past; and every
+    note-on has its own note-off before the next of its pitch: of notes that begin together the longest is left.
+    """
     import mido
 
-    events: list[tuple[int, int, int, int]] = []
+    spans: dict[int, dict[int, tuple[int, int]]] = {}
     for note in notes:
         start = round(note.start * TICKS_PER_BEAT)
-        end = max(start + 1, round(note.end * TICKS_PER_BEAT))
-        events.append((start, 1, note.pitch, note.velocity))
-        events.append((end, 0, note.pitch, 0))
+        span = (max(start + 1, round(note.end * TICKS_PER_BEAT)), note.velocity)
+        of_pitch = spans.setdefault(note.pitch, {})
+        of_pitch[start] = max(span, of_pitch.get(start, span))
+    events: list[tuple[int, int, int, int]] = []
+    for pitch, of_pitch in spans.items():
+        starts = sorted(of_pitch)
+        for start, following in zip(starts, [*starts[1:], math.inf], strict=True):
+            end, velocity = of_pitch[start]
+            events.append((start, 1, pitch, velocity))
+            events.append((int(min(end, following)), 0, pitch, 0))
     track = mido.MidiTrack()
     track.append(mido.MetaMessage("track_name", name=name, time=0))
     now = 0

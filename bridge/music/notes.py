@@ -80,6 +80,11 @@ def bars_fault(bars: Bars) -> str | None:
     return None
 
 
+def step_of(beats: float) -> int:
+    """The step of the grid that is nearest to a place; what lies half-way between two belongs to the later one."""
+    return math.floor(beats / STEP_BEATS + 0.5)
+
+
 def in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
     """The notes by start, then part, then pitch: the order in which `Bars` keeps them."""
     return tuple(sorted(notes, key=lambda note: (note.start, note.part, note.pitch)))

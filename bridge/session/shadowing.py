@@ -8,7 +8,7 @@ from typing import Final
 from bridge.music.answering import KeySense, Played
 from bridge.music.feel import Feel
 from bridge.music.metre import fitted
-from bridge.music.notes import STEP_BEATS, Bars, cut, join, repeated_to
+from bridge.music.notes import Bars, cut, join, repeated_to, step_of
 from bridge.session.listening import PICK_UP_BEATS, Phrases, hears
 from bridge.session.loops import Loop
 from bridge.session.outside import Handle, Request
@@ -183,7 +183,7 @@ class Follower:
 
 def common_share(one: Bars, other: Bars) -> float:
     """How much of the smaller set of strokes (place and pitch) is in the other too."""
-    strokes = [{(round(note.start / STEP_BEATS), note.pitch) for note in bars.notes} for bars in (one, other)]
+    strokes = [{(step_of(note.start), note.pitch) for note in bars.notes} for bars in (one, other)]
     return len(strokes[0] & strokes[1]) / max(1, min(len(each) for each in strokes))
 
 

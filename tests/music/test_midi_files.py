@@ -54,6 +54,26 @@ def test_written_files_have_480_ppq_and_the_loop_length():
     assert max(sum(message.time for message in track) for track in midi.tracks) == 8 * 480
 
 
+def test_of_notes_that_overlap_on_one_pitch_each_ends_before_the_next():
+    notes = (Note(38, 0.0, 1.0, 100), Note(38, 0.5, 0.25, 90), Note(38, 0.5001, 1.0, 80), Note(40, 0.25, 1.0, 70))
+    data = midi_bytes(Bars(in_order(notes), 4.0), channels={0: 9}, track_name="x")
+    sounding, now, told = set(), 0, []
+    for message in mido.MidiFile(file=io.BytesIO(data)).tracks[1]:
+        now += message.time
+        if message.type == "note_on":
+            assert message.note not in sounding
+            sounding.add(message.note)
+            told.append((now, message.note, message.velocity))
+        elif message.type == "note_off":
+            sounding.remove(message.note)
+    assert not sounding
+    assert told == [(0, 38, 100), (120, 40, 70), (240, 38, 80)]
+    (track,) = parse_midi(data, "x").tracks
+    assert [(note.pitch, note.start, note.duration) for note in track.notes] == [
+        (38, 0.0, 0.5), (40, 0.25, 1.0), (38, 0.5, 1.0),
+    ]  # fmt: skip
+
+
 def test_parts_have_tracks_and_channels_of_their_own():
     bars = Bars((Note(60, 0, 1, 64, 0), Note(36, 0, 1, 64, 1), Note(38, 1, 0.1, 99, 2)), 4.0)
     score = parse_midi(midi_bytes(bars, channels={0: 0, 1: 1, 2: 9}, track_name="trio"), "x")

@@ -28,7 +28,7 @@ from bridge.music.grids import (
     metric_velocity,
     struck_apart,
 )
-from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to
+from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to, step_of
 
 _TOP_PITCH = LOWEST_PITCH + PITCHES - 1
 
@@ -86,8 +86,8 @@ def accents_of(notes: Sequence[Note]) -> tuple[int, ...] | None:
         return None
     by_place: dict[int, list[int]] = {}
     for note in notes:
-        by_place.setdefault(round(note.start / STEP_BEATS) % STEPS_PER_BAR, []).append(note.velocity)
-    level = fmean(n.velocity for n in notes) - fmean(metric_velocity(round(n.start / STEP_BEATS)) for n in notes)
+        by_place.setdefault(step_of(note.start) % STEPS_PER_BAR, []).append(note.velocity)
+    level = fmean(n.velocity for n in notes) - fmean(metric_velocity(step_of(n.start)) for n in notes)
     guess = [max(1, min(127, round(metric_velocity(place) + level))) for place in range(STEPS_PER_BAR)]
     return tuple(round(fmean(by_place[p])) if p in by_place else guess[p] for p in range(STEPS_PER_BAR))
 

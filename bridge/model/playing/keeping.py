@@ -18,7 +18,7 @@ from bridge.model.nets.config import TRIO_PARTS, ModelConfig
 from bridge.model.playing.framing import Frame, to_windows
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, PITCHES, Ints
 from bridge.music.harmony import bound
-from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, in_order, repeated_to
+from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, in_order, repeated_to, step_of
 
 FORBIDDEN = -1e9
 _Group = list[Note]
@@ -120,7 +120,7 @@ def _groups(bars: Bars) -> dict[int, _Group]:
     steps = max(1, round(bars.length / STEP_BEATS))
     found: dict[int, _Group] = defaultdict(list)
     for note in bars.notes:
-        found[round(note.start / STEP_BEATS) % steps].append(note)
+        found[step_of(note.start) % steps].append(note)
     return dict(sorted(found.items()))
 
 
@@ -175,7 +175,7 @@ def _with_pitches(bars: Bars, held: Bars, kind: str) -> Bars:
     new, order = _groups(bars), list(_groups(held).values())
     steps = round(bars.length / STEP_BEATS)
     onsets = _as_many(sorted(new), len(order), steps)
-    sounding = {s for n in bars.notes for s in range(round(n.start / STEP_BEATS), round(n.end / STEP_BEATS))}
+    sounding = {s for n in bars.notes for s in range(step_of(n.start), step_of(n.end))}
     notes: list[Note] = []
     for (step, limit), group in zip(pairwise([*onsets, steps]), order, strict=False):
         like = new.get(step) or new[_nearest(new, step)]

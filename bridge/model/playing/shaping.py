@@ -30,8 +30,8 @@ from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
 from bridge.model.playing.steering import PLAIN, Steering, diatonic_set, steered_bias, token_bonus
-from bridge.music.grids import LOWEST_PITCH, PITCHES
-from bridge.music.notes import STEP_BEATS, Bars, Note, in_order
+from bridge.music.grids import LOWEST_PITCH, PITCHES, struck_apart
+from bridge.music.notes import STEP_BEATS, Bars, Note, in_order, step_of
 
 #: The range of a latent knob, in standard deviations either way.
 LATENT_REACH = 3.0
@@ -225,12 +225,13 @@ def _digest(windows: list[WindowTokens]) -> bytes:
 
 def _with_own_notes(made: Bars, own: Bars, *, lines: bool) -> Bars:
     """Notes of `own` that are still there sound as they did: at their moment, as loud and, where they may, as long. A
-    line has one note at a time: with one that stays stays the chord that `own` has there.
+    line has one note at a time: with one that stays stays the chord that `own` has there. None rings into the next
+    of its pitch: what stays may lie nearer to what is new than the grid would have it.
     """
-    there = {(round(note.start / STEP_BEATS), note.pitch, note.part): note for note in own.notes}
+    there = {(step_of(note.start), note.pitch, note.part): note for note in own.notes}
     notes: list[Note] = []
     for note in made.notes:
-        was = there.get((round(note.start / STEP_BEATS), note.pitch, note.part))
+        was = there.pop((step_of(note.start), note.pitch, note.part), None)
         if was is None:
             notes.append(note)
             continue
@@ -238,9 +239,9 @@ def _with_own_notes(made: Bars, own: Bars, *, lines: bool) -> Bars:
         duration = was.duration if as_long else max(STEP_BEATS / 4, note.end - was.start)
         notes.append(replace(was, duration=duration))
         if lines:
-            step = round(was.start / STEP_BEATS)
-            notes += [other for other in own.notes if other is not was and round(other.start / STEP_BEATS) == step]
-    return Bars(in_order(notes), made.length)
+            step = step_of(was.start)
+            notes += [other for other in own.notes if other is not was and step_of(other.start) == step]
+    return Bars(in_order(struck_apart(notes)), made.length)
 
 
 def in_register(bars: Bars, amount: float) -> Bars:

@@ -1,6 +1,7 @@
 """Attributes and latent directions on loops of any origin: monotone, reversible, and exact at rest."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import held_out
 import numpy as np
@@ -107,6 +108,21 @@ def test_a_knob_hardly_turned_changes_nothing_and_chords_stay_with_their_top_not
     tops = {(n.start, n.pitch) for n in loop.notes} & {(n.start, n.pitch) for n in more.notes}
     assert tops
     assert {(start, pitch - 12) for start, pitch in tops} <= {(n.start, n.pitch) for n in more.notes}
+
+
+def test_hits_half_a_step_apart_never_sound_together_when_a_knob_turns(drums):
+    """The grid has a hit half-way between two steps at the later one; both of these snares have steps of their own."""
+    (loop,) = loops_of(drums, 1)
+    others = [note for note in loop.notes if note.pitch != 38]
+    snares = [Note(38, step * 0.25, 0.125, 100 - step) for step in (4, 4.5, 12, 12.5, 20, 20.5)]
+    played = Bars(in_order([*others, *snares]), loop.length)
+    for amount in (-0.5, -0.2, 0.2, 0.5):
+        made = turned(drums, played, "density", amount)
+        kept = [note for note in made.notes if note in snares]
+        assert len(kept) >= 4, amount
+        for pitch in {note.pitch for note in made.notes}:
+            hits = [note for note in made.notes if note.pitch == pitch]
+            assert all(one.end <= other.start + 1e-9 for one, other in pairwise(hits)), (amount, pitch)
 
 
 def test_loops_of_other_lengths_keep_them(shipped):
