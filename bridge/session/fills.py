@@ -21,6 +21,7 @@ from bridge.session.stage import Stage
 from bridge.session.voice import Fill, Voice
 
 _NEARLY = 1e-6
+_AT_ONCE_BEATS = 0.25  # a song that starts so soon after a bar line starts with that bar
 
 
 class Fills:
@@ -81,7 +82,8 @@ class Fills:
         if not started:
             self._wanted.clear()
         clock = self._stage.clock
-        first = clock.bar_line_at_or_after(clock.beat_at(self._stage.timers.now_ns()))
+        began = 0.0 if clock.state is None else clock.state.anchor_beats  # some ms before it is told
+        first = clock.bar_line_at_or_after(began - _AT_ONCE_BEATS)
         for name, (start, request) in list(self._wanted.items()):
             if abs(start - first) > _NEARLY:
                 self._wanted[name] = first, request

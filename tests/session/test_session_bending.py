@@ -485,9 +485,12 @@ def test_a_fill_asked_for_while_nothing_plays_opens_the_song(room: Room) -> None
     room.session.from_player(clock_state(room.time.ns, playing=False))
     room.ask("fill", "drums")
     answer(room, [(50, 0.0, 0.125, 90, 0)])
-    room.session.from_player(clock_state(room.time.ns))
+    began_ns = room.time.ns
+    room.time.run(0.004)  # on its way here
+    room.session.from_player(clock_state(began_ns))
     room.session.from_player(messages.Beat(0, 120.0, True))
     assert room.session.stage.voices["drums"].fill is not None
+    assert not room.engine.take(messages.Generate), "and no second one"
     room.session.from_player(messages.Beat(4, 120.0, True))
     assert room.session.stage.voices["drums"].fill is None
 
