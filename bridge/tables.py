@@ -47,9 +47,14 @@ def _scores(cards: Sequence[Mapping[str, Any]]) -> str:
     for card in cards:
         scores = card.get("scores") or {}
         accuracy = scores.get("step_accuracy") or {}
-        others = [scores.get(key) for key in ("note_f1", "kl_bits", "active_dims")]
-        rows.append([card["name"], scores.get("windows"), *(accuracy.get(key) for key in steps), *others])
+        others = [scores.get(key) for key in ("kl_bits", "active_dims")]
+        shares = [_share(accuracy.get(key)) for key in steps] + [_share(scores.get("note_f1"))]
+        rows.append([card["name"], scores.get("windows"), *shares, *others])
     return columns(head, rows)
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
 
 
 def of_checks(report: Mapping[str, Any]) -> str:

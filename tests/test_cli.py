@@ -214,6 +214,25 @@ def test_a_reader_that_has_enough_is_no_fault(monkeypatch: pytest.MonkeyPatch) -
     sys.stdout.close()
 
 
+def test_what_is_meant_for_a_closed_stderr_does_not_come_out_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run("sample", "melody-2bar", "--count", "1", "--out", str(tmp_path)) == 0  # it tells of its seed there
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "melody-2bar-001.mid")]
+    assert run("sample", "nonsense", "--out", str(tmp_path)) == 2
+    assert capsys.readouterr().out == ""
+    sys.stderr.close()
+
+
+def test_shares_of_models_have_three_places() -> None:
+    steps = {"sampled": 0.93, "teacher_forced": 0.98, "chance": 0.5, "shuffled_z": None}
+    card = {"name": "x", "parts": ["drums"], "scores": {"windows": 1, "note_f1": 0.9, "step_accuracy": steps}}
+    assert tables.of_models([card]).splitlines()[-1].split() == [
+        "x", "1", "0.930", "0.980", "0.500", "-", "0.900", "-", "-",
+    ]  # fmt: skip
+
+
 def test_columns_line_up() -> None:
     text = tables.columns(("name", "n"), [("a", 1), ("long", 1234), ("c", None)])
     assert text.splitlines() == ["name      n", "a         1", "long  1,234", "c         -"]

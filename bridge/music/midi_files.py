@@ -89,6 +89,7 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
         raise MidiFileError(f"{name}: expected a Standard MIDI File (it does not begin with MThd)")
     if data[:4] == b"RIFF":
         data = data[data.find(b"MThd") :] if b"MThd" in data[:256] else b""
+    data = _header_and_tracks(data)
     import mido
 
     faults = (OSError, EOFError, ValueError, LookupError, TypeError, struct.error, mido.KeySignatureError)
@@ -104,6 +105,18 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
     if not score.tracks and not may_be_silent:
         raise MidiFileError(f"{name}: expected notes, found none")
     return score
+
+
+def _header_and_tracks(data: bytes) -> bytes:
+    """A file without its other chunks, which the standard allows anywhere and asks to pass over."""
+    place = 8 + int.from_bytes(data[4:8], "big")
+    kept = [data[:place]]
+    while place + 8 <= len(data):
+        end = place + 8 + int.from_bytes(data[place + 4 : place + 8], "big")
+        if data[place : place + 4] == b"MTrk":
+            kept.append(data[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def _score(midi: mido.MidiFile) -> MidiScore:

@@ -12,8 +12,8 @@ from bridge.music.notes import DRUM_CHANNEL
 #: What `evaluate` prints when it has no manifest to go by.
 GENERAL_MIDI_RULES = (
     "drums: channel 10; bass: General MIDI programs 33-40, or a track named bass, or one whose middle pitch is below "
-    "48; melody: a track named melody, lead, vocal, voice or violin, else single-line tracks whose middle pitch is "
-    "55 or higher"
+    "48; melody: a track named melody, lead, vocal, voice or violin 1, else single-line tracks whose middle pitch is "
+    "55 or higher, else the highest track"
 )
 _BASS_PROGRAMS = range(32, 40)
 _MELODY_NAMES = ("melody", "lead", "vocal", "voice", "violin 1")

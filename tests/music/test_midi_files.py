@@ -132,6 +132,13 @@ def test_time_that_is_not_in_ticks_is_told_as_it_is(division, found):
         parse_midi(GOOD[:12] + division + GOOD[14:], "x.mid")
 
 
+def test_chunks_that_are_no_tracks_are_passed_over_wherever_they_stand():
+    data = midi_bytes(Bars((Note(60, 0, 1, 64),), 4.0), channels={0: 0}, track_name="x")
+    other = b"XFIH" + (5).to_bytes(4, "big") + b"hello"
+    second = data.index(b"MTrk", data.index(b"MTrk") + 4)
+    assert parse_midi(data[:14] + other + data[14:second] + other + data[second:] + other, "x") == parse_midi(data, "x")
+
+
 def test_a_file_may_be_so_large_and_no_larger(tmp_path):
     path = tmp_path / "vast.mid"
     path.write_bytes(GOOD + bytes(MAX_FILE_BYTES - len(GOOD)))

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,6 +143,14 @@ def test_a_folder_may_be_called_as_a_kind_of_windows_is(tmp_path, name):
     rows = [evaluation_rows(dataset, split) for split in SPLITS]
     assert sum(map(len, rows)) > 0
     assert group_chances(dataset.groups, np.array([5]), "melody", loops=True).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("place", [".", "../here", "sub/.."])
+def test_a_folder_is_called_as_it_is_from_wherever_it_is_seen(tmp_path, monkeypatch, place):
+    folder = write_songs(tmp_path / "here", count=1)
+    (folder / "sub").mkdir()
+    monkeypatch.chdir(folder)
+    assert [collection.source for collection in open_collections(Path(place))] == ["here"]
 
 
 def test_files_exchanged_for_older_ones_are_indexed_anew(tmp_path):
