@@ -43,12 +43,14 @@ class ShapingRequests:
         self._move(voice, request)
 
     def _move(self, voice: Voice, request: Request) -> None:
-        """Bars of any origin are moved: those that no recipe of this model can make again, from where they lie."""
+        """Bars of any origin are moved: those that no recipe of this model can make again, from where they lie; but
+        no line by a model of drums that the voice was given since, nor drums by one of lines.
+        """
         if not voice.model_ready:
             return
         loop = voice.sounding
-        if loop is not None:
-            recipe = loop.recipe
+        recipe = None if loop is None else loop.recipe
+        if loop is not None and (recipe is None or recipe.model.startswith("drums") == voice.is_drums):
             if recipe is None or recipe.model != voice.model:
                 recipe = Recipe("keep", voice.model, (loop.source,), 0, loop.bar_beats, 0.0, loop.groove_seed)
             self._gestures.turn(voice, request, recipe)

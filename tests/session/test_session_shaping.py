@@ -103,6 +103,17 @@ def test_bars_that_no_recipe_makes_are_moved_from_where_they_lie(room: Room) -> 
     assert (back.op, back.material, "attributes" in back.bend) == ("keep", job.material, False)
 
 
+def test_a_line_is_not_moved_by_a_model_of_drums_that_came_after_it(room: Room) -> None:
+    room.new_loop()
+    room.ask("model", name="drums-2bar")
+    room.session.from_engine(messages.ModelState("drums-2bar", True, "ready"))
+    room.ask("attribute", name="density", amount=0.5)
+    assert room.engine.take(messages.Generate) == []
+    room.new_loop()
+    room.ask("attribute", name="density", amount=1.0)
+    assert room.answer().bend["attributes"] == {"density": 1.0}
+
+
 def test_bars_that_wait_are_moved_too_and_wait_on_while_a_morph_sounds(room: Room) -> None:
     room.new_loop(pitch=60)
     for slot in ("a", "b"):
