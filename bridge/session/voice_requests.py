@@ -222,7 +222,7 @@ class VoiceRequests:
 
     def _travel(self, voice: Voice, request: Request, position: int, what: str, order: int) -> None:
         if order < voice.turned_order:
-            return
+            raise RefusedError(NOT_NOW, f"{what}: what {voice.name} was given since, by morph, xy or a scene, stays")
         history = voice.history
         if not 0 <= position < len(history.ids):
             raise RefusedError(NOT_NOW, f"{voice.name} has nothing to {what}")

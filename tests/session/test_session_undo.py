@@ -247,6 +247,8 @@ def test_what_waits_behind_a_click_does_not_come_before_a_morph_that_was_turned_
     assert not room.player.take(messages.Launch)
     assert room.voice.pending is None
     assert sounding_pitch(room) == 66
+    # Recalled bars are told, undo has what it was to call off called off; redo could not do what it was to.
+    assert [address for _, address, _ in room.words.take("/error")] == ["/melody/redo"] * (verb == "redo")
 
 
 def test_a_stored_corner_that_cannot_be_leaves_the_one_there_was(room: Room) -> None:
