@@ -148,7 +148,12 @@ class Performer:
             voice.history.back_to(voice.sounding.id)
 
     def forget_all(self, voice: Voice) -> None:
-        """Silence, and nothing that waits."""
+        """Silence, and nothing that waits. Bars that are just on their way to the player were asked for: they are told,
+        and can be brought back.
+        """
+        for handed in list(voice.handed.values()):
+            if handed.whole and not handed.confirmed:
+                self._confirm(voice, handed, -1.0)
         voice.gone |= dict.fromkeys(voice.handed, False)
         voice.sounding = voice.pending = voice.fill = None
         voice.start_beats = -1.0

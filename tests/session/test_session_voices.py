@@ -113,6 +113,19 @@ def test_clear_tells_everyone_whose_request_it_drops(room: Room) -> None:
     assert room.words.take("/error") == []
 
 
+def test_bars_cleared_on_their_way_to_the_player_are_told_and_can_be_brought_back(room: Room) -> None:
+    room.ask("next")
+    room.answer()
+    launch = room.player.take(messages.Launch)[-1]
+    room.ask("clear")
+    assert [begin[:3] for begin in room.words.take("/melody/bars/begin")] == [(launch.id, 2, -1.0)]
+    assert room.words.take("/error") == []
+    room.session.from_player(messages.Scheduled("melody", launch.id, 4.0))
+    assert room.words.take("/melody/bars/begin") == []
+    room.ask("recall", id=launch.id)
+    assert room.player.take(messages.Launch)[-1].id == launch.id
+
+
 def test_clear_drops_what_auto_asked_for_without_a_word(room: Room) -> None:
     room.new_loop()
     room.ask("auto", bars=2)
