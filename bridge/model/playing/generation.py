@@ -182,7 +182,7 @@ def _following(
 ) -> WindowTokens:
     """One more window after those of the source and those made since; the nearest of them have posterior `means`."""
     first_step = len(made) * model.config.steps
-    bias = steered_bias(steering, [*source, *made], model.config, frame, first_step, going_on=True)
+    bias = steered_bias(steering, [*source, *made], model.config, frame, first_step, heard=len(source))
     points = points_of(model, noise.derived(seed, 2), means, steering)
     row_seed = noise.derived(seed, 1)
     return _best_of(model, points, steering, row_seed, temperature, bias, steps, first_step, early=early)

@@ -91,17 +91,19 @@ def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[i
 
 
 def _own_key(
-    windows: Sequence[WindowTokens], shift: int, config: ModelConfig, *, going_on: bool, in_trio: bool
+    windows: Sequence[WindowTokens], shift: int, config: ModelConfig, *, heard: int, in_trio: bool
 ) -> tuple[frozenset[int] | None, float]:
-    """Their `diatonic_set`, and how many nats it is to count in what is made of them, or goes on from them."""
-    weights = held_classes(windows, shift)
+    """Their `diatonic_set`, and how many nats it is to count in what is made of them, or goes on from the first `heard`
+    of them: by those alone, for what was made since and left the key would lead what comes next further out of it.
+    """
+    weights = held_classes(windows[:heard] if heard else windows, shift)
     if not any(weights):
         return None, 0.0
     classes = best_scale(weights, "major")
     inside = sum(weights[c] for c in classes) / sum(weights)
     own = _TRIO_OWN_KEY[config.part] if in_trio else _LONG_OWN_KEY if config.bar_models else _OWN_KEY[config.part]
     if inside < own.least:
-        known = going_on and len(windows) * config.bars >= _BARS_TO_KNOW
+        known = heard * config.bars >= _BARS_TO_KNOW
         return classes, own.outside_nats * min(1.0, (own.least - inside) / _FAR_OUTSIDE) if known else 0.0
     return classes, own.inside_nats * (inside - own.least) / (1.0 - own.least)
 
@@ -201,19 +203,19 @@ def steered_bias(
     frame: Frame,
     first_step: int = 0,
     *,
-    going_on: bool = False,
+    heard: int = 0,
     in_trio: bool = False,
 ) -> Tensor:
-    """The whole bias (T, C) of the window that begins at `first_step` of bars made of `windows`, or `going_on` from
-    them (none: new ones): key, register, what they lean on and what they keep. Of a trio that of the stream (3T, C), in
-    which each part is steered as one `in_trio`. The windows' own key, where no other binds, does so as far as they kept
-    to it.
+    """The whole bias (T, C) of the window that begins at `first_step` of bars made of `windows` (none: new ones), or
+    that go on from the first `heard` of them: key, register, what they lean on and what they keep. Of a trio that of
+    the stream (3T, C), in which each part is steered as one `in_trio`. The windows' own key, where no other binds, does
+    so as far as they kept to it.
     """
     if config.part == "trio":
         return _steered_trio(steering, windows, config, frame, first_step)
     classes, soft_nats = steering.pitch_classes, _SOFT_KEY_NATS
     if classes is None and windows and config.part != "drums":
-        classes, soft_nats = _own_key(windows, frame.shift, config, going_on=going_on, in_trio=in_trio)
+        classes, soft_nats = _own_key(windows, frame.shift, config, heard=heard, in_trio=in_trio)
     bias = torch.zeros(config.steps, config.classes)
     if frame.key:
         bias = bias + range_bias(config, frame.key)

@@ -61,12 +61,26 @@ def test_a_key_binds_as_far_as_the_bars_before_kept_to_it() -> None:
         pitches = scale[: 10 - strange] + outside[:strange]
         bars = Bars(in_order([Note(p, 0.5 * i, 0.5, 90) for i, p in enumerate(pitches)]), 8.0)
         windows = to_windows(bars, frame, SMALL_LINE)
-        for found, many, going_on in ((bent, 4, True), (made_of, 4, False), (after_few, 3, True)):
-            bias = steered_bias(Steering(), windows * many, SMALL_LINE, frame, going_on=going_on)
+        for found, many, heard in ((bent, 4, 4), (made_of, 4, 0), (after_few, 4, 3)):
+            bias = steered_bias(Steering(), windows * many, SMALL_LINE, frame, heard=heard)
             found.append(bias[0, 66 - LOWEST_PITCH].item())
     assert bent[0] == made_of[0] < -0.5
     assert 0.0 < bent[1] < bent[2]
     assert made_of[1:] == after_few[1:] == [0.0, 0.0]
+
+
+def test_bars_that_left_the_key_lead_what_comes_next_no_further_out_of_it() -> None:
+    """After eight bars of C major, and as many made since of the notes between: as after the eight alone."""
+    heard, made = (
+        to_windows(
+            Bars(in_order([Note(p, float(i), 1.0, 90) for i, p in enumerate(pitches)]), 8.0), Frame(), SMALL_LINE
+        )
+        for pitches in ((60, 62, 64, 65, 67, 69, 71, 72), (61, 63, 66, 68, 70, 61, 63, 70))
+    )
+    after = [steered_bias(Steering(), [*heard * 4, *made * count], SMALL_LINE, Frame(), heard=4) for count in (0, 1, 4)]
+    key = [[bias[0, pitch - LOWEST_PITCH].item() for pitch in range(60, 73)] for bias in after]
+    assert key[0] == key[1] == key[2]
+    assert key[0][6] < -0.5
 
 
 @given(loops())
