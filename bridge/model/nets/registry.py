@@ -93,7 +93,7 @@ def cards_and_faults(own_models: str | None = None) -> tuple[list[dict[str, Any]
     cards, faults = [], []
     for name in CONFIGS:
         folder = folder_of(name, own_models)
-        if folder == models_folder() and not (folder / name / CARD_FILE).is_file():
+        if folder == models_folder() and not any((folder / name / it).is_file() for it in (CARD_FILE, WEIGHTS_FILE)):
             continue  # not trained here
         try:
             cards.append(read_card(name, folder))

@@ -91,3 +91,14 @@ def test_every_shipped_card_is_whole_and_its_weights_match():
             weights = loaded.model.shipped(weights)
         assert sum(p.numel() for p in weights.values()) == card["parameters"]
         assert json.dumps(loaded.card) == json.dumps(card)
+
+
+def test_weights_without_their_card_are_told_of_and_a_model_that_is_not_there_is_not(folder, monkeypatch):
+    monkeypatch.setattr(registry, "models_folder", lambda: folder)
+    cards, faults = registry.cards_and_faults()
+    assert ([card["name"] for card in cards], faults) == (["melody-2bar"], [])
+    (folder / "melody-2bar" / "card.json").unlink()
+    cards, faults = registry.cards_and_faults()
+    assert not cards
+    assert len(faults) == 1
+    assert "expected the card of melody-2bar" in faults[0]
