@@ -100,6 +100,8 @@ def finished(bars: Bars, hold: Hold | None, lock: Lock | None, scale: frozenset[
         for part in {note.part for note in bars.notes} | {note.part for note in held.notes}:
             plays = TRIO_PARTS[part] if kind == "trio" else kind
             mine, kept = _of_part(bars, part), _of_part(held, part)
+            if hold.what == "pitch" and not kept.notes:  # it rests as long as the bars last: what it plays after that
+                kept = _first_groups(_of_part(hold.bars, part), len(_groups(mine)))
             if mine.notes and kept.notes and mine != kept:  # else there is nothing to put back
                 mine = (_with_rhythm if hold.what == "rhythm" else _with_pitches)(mine, kept, plays)
             elif kept.notes:
@@ -122,6 +124,11 @@ def _groups(bars: Bars) -> dict[int, _Group]:
     for note in bars.notes:
         found[step_of(note.start) % steps].append(note)
     return dict(sorted(found.items()))
+
+
+def _first_groups(bars: Bars, count: int) -> Bars:
+    """The first notes, as many struck together or alone."""
+    return Bars(tuple(note for group in list(_groups(bars).values())[:count] for note in group), bars.length)
 
 
 def _with_rhythm(bars: Bars, held: Bars, kind: str) -> Bars:

@@ -160,6 +160,14 @@ def test_a_loop_of_another_length_goes_on_with_what_is_held() -> None:
     assert [n.pitch for n in pitch.notes] == [60, 64, 60, 64]
 
 
+@pytest.mark.parametrize("kind", ["melody", "drums", "trio"])
+def test_fewer_bars_than_a_part_rests_for_have_what_it_plays_after_that(kind: str) -> None:
+    held = Bars(tuple(Note(pitch, 4.0 + k, 1.0, 90) for k, pitch in enumerate((40, 43, 45, 47))), 8.0)
+    made = Bars((Note(36, 1.0, 0.5, 80), Note(38, 2.5, 0.5, 80)), 4.0)
+    out = kept_exactly(made, Steering(binding="off", hold=Hold("pitch", held)), kind, verbatim=False)
+    assert [(n.pitch, n.start) for n in out.notes] == [(40, 1.0), (43, 2.5)]
+
+
 def test_stored_notes_are_bound_to_nothing_but_what_is_locked() -> None:
     stored = Bars((Note(61, 0.0, 1.0, 90), Note(66, 4.0, 1.0, 90)), 8.0)
     steering = Steering(scale_of(0, "major"), "hard", hold=Hold("rhythm", Bars((Note(60, 2.0, 1.0, 90),), 8.0)))
