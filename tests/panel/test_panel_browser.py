@@ -126,7 +126,7 @@ def test_a_click_becomes_bars_that_are_seen_before_they_sound(bridge: HostedBrid
     page.click("button[data-verb=next]")
     heard = user.bars_since("melody", since)
     page.until(lane("melody", "hascoming"))
-    assert page.js(painted(".lane[data-voice=melody] .coming canvas")) > 50
+    page.until(painted(".lane[data-voice=melody] .coming canvas") + " > 50")  # it is painted in the next frame
     assert not [said for said in user.said(since) if said.address == "/melody/launched"], "seen only once it sounded"
     assert page.js("document.querySelector('.lane[data-voice=melody] .when').textContent").startswith("in ")
     user.send("/clock/tempo", 400.0)
