@@ -126,9 +126,8 @@ def open_collections(path: Path) -> list[Collection]:
     if loose:
         manifest = path / MANIFEST
         text = manifest.read_bytes() if manifest.is_file() else None
-        name = (
-            path.name if path.name.strip(".") else path.resolve().name
-        )  # `.` is called what it is called from outside
+        # `.` is called what it is called from outside
+        name = path.name if path.name.strip(".") else path.resolve().name
         found.append(_collection(name, path, loose, text))
     if not found:
         raise CorpusError(f"{path}: expected MIDI files (.mid, .midi) or zips of them, found none")

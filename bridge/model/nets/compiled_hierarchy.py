@@ -212,18 +212,17 @@ class CompiledHierarchy(CompiledModel):
         for piece in _pieces(first, tokens.shape[1]):
             begun, end = (first + piece.start) // STEPS_PER_BAR, -(-(first + piece.stop) // STEPS_PER_BAR)
             mine = slice((parts - 1 - begun) % parts, None, parts)  # the drums' of the bars that it lies in
-            inner = model.start(told[:, begun:end][:, mine].flatten(0, 1))
-            if not len(inner.token):
+            of_bars = told[:, begun:end][:, mine]
+            if not of_bars.shape[1]:
                 continue
+            inner = model.start(of_bars.flatten(0, 1))
 
             def bars(x: Tensor, piece: slice = piece, count: int = end - begun) -> Tensor:
                 return x[:, piece].reshape(rows, count, -1, *x.shape[2:])
 
-            of_drums = (
-                bars(x)[:, mine].flatten(0, 1) for x in (hidden[..., : model.config.decoder_size], tokens, gumbel)
-            )
-            states, played, grain = of_drums
-            heat = temperature.repeat_interleave(len(inner.token) // rows)
+            own = hidden[..., : model.config.decoder_size]
+            states, played, grain = (bars(x)[:, mine].flatten(0, 1) for x in (own, tokens, gumbel))
+            heat = temperature.repeat_interleave(of_bars.shape[1])
             for into, found in zip(made, model.dynamics(states, inner, played, grain, heat), strict=True):
                 bars(into)[:, mine] = found.reshape(rows, -1, *found.shape[1:])
         return made[0], made[1]
