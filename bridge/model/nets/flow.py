@@ -66,8 +66,10 @@ class _Coupling(nn.Module):
         self.out = nn.Linear(_HIDDEN, 2 * (ways - self.kept))
 
     def moves(self, kept: Tensor, summary: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-        """How the other half is stretched (as a logarithm) and moved, each (B, half)."""
-        inner = functional.silu(self.into(torch.cat([kept, summary], dim=1)))
+        """How the other half is stretched (as a logarithm) and moved, each (B, half); `summary` of one row is all's."""
+        weight = self.into.weight
+        told = functional.linear(summary, weight[:, self.kept :], self.into.bias)
+        inner = functional.silu(functional.linear(kept, weight[:, : self.kept]) + told)
         if dropout > 0.0:
             inner = functional.dropout(inner, dropout)
         inner = inner + functional.silu(self.inner(inner))
@@ -191,7 +193,7 @@ class Flow(nn.Module):
         return torch.log_softmax(self.choice(summary) + absent, dim=1)
 
     def forward(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
-        """Points (B, Z), from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z)."""
+        """Points (B, Z), from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z); one context serves all."""
         before, told = self._told(context, present)
         summary = functional.silu(self.summary(functional.silu(self.told(told))))
         y = noise[:, : self.ways]

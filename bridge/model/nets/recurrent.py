@@ -15,18 +15,18 @@ _STATE_SCALE, _STATE_ZERO = 1.0 / 127.0, 128
 
 
 class _Float32Product(nn.Module):
-    """gates + h W, in float32."""
+    """sums + h W, in float32."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = kept(weight.T)
 
-    def forward(self, gates: Tensor, h: Tensor) -> Tensor:
-        return torch.addmm(gates, h, self.weight)
+    def forward(self, sums: Tensor, h: Tensor) -> Tensor:
+        return torch.addmm(sums, h, self.weight)
 
 
 class _Int8Product(nn.Module):
-    """gates + h W with int8 weights, one scale a row, and states in int8 at a fixed scale."""
+    """sums + h W with int8 weights, one scale a row, and states in int8 at a fixed scale."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -34,15 +34,15 @@ class _Int8Product(nn.Module):
         self.scale: float = _STATE_SCALE
         self.zero: int = _STATE_ZERO
 
-    def forward(self, gates: Tensor, h: Tensor) -> Tensor:
+    def forward(self, sums: Tensor, h: Tensor) -> Tensor:
         product: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             h, self.scale, self.zero, self.packed
         )
-        return gates + product
+        return sums + product
 
 
 def product(weight: Tensor, *, int8: bool) -> nn.Module:
-    """A module that adds to gates (B, 4H) what recurrent weights (4H, H) make of states (B, H)."""
+    """A module that adds to sums (B, N), or (N,) of every row, what weights (N, H) make of LSTM states (B, H)."""
     return _Int8Product(weight) if int8 else _Float32Product(weight)
 
 
