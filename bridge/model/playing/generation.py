@@ -29,6 +29,7 @@ from bridge.model.playing.framing import (
     WindowTokens,
     frame_of,
     is_heard,
+    rested,
     to_bars,
     transposed,
     windows_needed,
@@ -76,7 +77,7 @@ def sample_bars(
     row_seed = noise.derived(seed, 0, 1)
     told = None if early is None else lambda window: early(to_bars([window], frame, config, length))
     first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge, early=told)
-    windows, means = [first], torch.zeros(0, config.latent_size)
+    windows, means = [rested(first, config)], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
         means = torch.cat([means_of(model, windows[-1:]), means])
         steps = _steps_left(length, len(windows), config)
@@ -185,7 +186,8 @@ def _following(
     bias = steered_bias(steering, [*source, *made], model.config, frame, first_step, heard=len(source))
     points = points_of(model, noise.derived(seed, 2), means, steering)
     row_seed = noise.derived(seed, 1)
-    return _best_of(model, points, steering, row_seed, temperature, bias, steps, first_step, early=early)
+    window = _best_of(model, points, steering, row_seed, temperature, bias, steps, first_step, early=early)
+    return rested(window, model.config, [*source, *made])
 
 
 def _steps_left(length_beats: float, windows: int, config: ModelConfig) -> int:
@@ -278,7 +280,8 @@ def vary_bars(
         z = towards_prior(model, source.means[index], keep, noise.derived(seed, index, 2))
         row_seed = noise.derived(seed, index, 1)
         heat, first_step = temperature * MORPH_TEMPERATURE, index * config.steps
-        windows.append(_best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step))
+        made = _best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step)
+        windows.append(rested(made, config, source.windows))
     return to_bars(windows, source.frame, config, present.length)
 
 

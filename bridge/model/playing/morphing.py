@@ -28,6 +28,7 @@ from bridge.model.playing.framing import (
     WindowTokens,
     common_frames,
     mixed_frame,
+    rested,
     streamed,
     struck_steps,
     to_bars,
@@ -161,8 +162,12 @@ def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Ba
     """The loop at (x, y), each 0 to 1. At a corner its notes come back exactly."""
     if is_corner(x, y):
         return at_corner(morph.corners, x, y)
-    windows = [field.at(x, y) for field in morph.fields]
-    return to_bars(windows, _frame_at(morph, x, y), model.config, morph.length)
+    return to_bars(_windows_at(model, morph, x, y), _frame_at(morph, x, y), model.config, morph.length)
+
+
+def _windows_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> list[WindowTokens]:
+    ends = zip(*(encoded.windows for encoded in morph.encoded), strict=True)
+    return [rested(field.at(x, y), model.config, own) for field, own in zip(morph.fields, ends, strict=True)]
 
 
 def is_corner(x: float, y: float = 0.0) -> bool:
@@ -191,7 +196,7 @@ def interpolated(
     loops = []
     for index in range(steps):
         x = index / (steps - 1)
-        windows = [row[int(x)].window for row in decoded] if x in (0.0, 1.0) else [f.at(x) for f in morph.fields]
+        windows = [row[int(x)].window for row in decoded] if x in (0.0, 1.0) else _windows_at(model, morph, x)
         loops.append(to_bars(windows, _frame_at(morph, x, 0.0), model.config, morph.length))
     return loops
 

@@ -9,7 +9,7 @@ from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.playing.decoding import WindowDecode
 from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.encoding import encode_bars
-from bridge.model.playing.framing import Frame, frame_of, is_heard, streamed, to_bars, to_windows, unstreamed
+from bridge.model.playing.framing import Frame, frame_of, is_heard, rested, streamed, to_bars, to_windows, unstreamed
 from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars, vary_bars
 from bridge.model.playing.keeping import Lock
 from bridge.model.playing.morphing import interpolated, morph_at, prepare_morph
@@ -130,6 +130,34 @@ def test_a_trio_goes_through_windows_part_by_part():
     assert np.array_equal(again.tokens, windows[0].tokens)
     assert np.array_equal(again.velocities, windows[0].velocities)
     assert len(encode_bars(long_model(config), trio_loop(4)).windows) == 1
+
+
+def test_a_line_of_a_trio_rests_where_it_would_hold_a_note_for_bars_on_end():
+    held = [(60, 1.0, 2.0, 0), (62, 5.0, 11.0, 0), (64, 20.0, 8.0, 0), (65, 30.0, 34.0, 0), (40, 0.0, 64.0, 1)]
+    drums = [Note(36, float(beat), 0.25, 110, 2) for beat in range(64)]
+    bars = Bars(in_order([*(Note(p, start, long, 90, part) for p, start, long, part in held), *drums]), 64.0)
+    frame = frame_of(bars, SMALL_TRIO)
+    (window,) = to_windows(bars, frame, SMALL_TRIO)
+    made = to_bars([rested(window, SMALL_TRIO)], frame, SMALL_TRIO, 64.0)
+    lines = [(n.start, n.duration, n.part) for n in made.notes if n.part != 2]
+    assert lines == [(0.0, 4.0, 1), (1.0, 2.0, 0), (5.0, 3.0, 0), (20.0, 8.0, 0), (30.0, 2.0, 0)]
+    assert sum(n.part == 2 for n in made.notes) == 64
+    after_long_ones = rested(window, SMALL_TRIO, [window])
+    assert to_bars([after_long_ones], frame, SMALL_TRIO, 64.0) == to_bars([window], frame, SMALL_TRIO, 64.0)
+    melody = unstreamed(window, SMALL_TRIO)[0]
+    assert rested(melody, SMALL_LONG_LINE) is melody
+
+
+def test_a_trio_that_plays_no_more_notes_does_not_hold_its_last_ones():
+    model = long_model(SMALL_TRIO)
+    long = [
+        note.duration
+        for seed in range(6)
+        for made in (sample_bars(model, 16, seed, 0.05), continue_bars(model, trio_loop(16), 16, seed, 0.05))
+        for note in made.notes
+        if note.part != 2
+    ]
+    assert max(long) <= 8.0
 
 
 def test_a_locked_bar_of_a_trio_is_forced_in_every_part():
