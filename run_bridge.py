@@ -9,17 +9,25 @@ syntax error.
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+
+INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # nothing is begun yet that would have to be closed
+    if os.name != "nt":  # a Ctrl-C that came while `go_on_in_venv` put this Python in the place of another
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
 import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -258,6 +266,7 @@ def go_on_in_venv(arguments: list[str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name != "nt":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until that Python has read its first lines
         os.execv(command[0], command)  # noqa: S606 - our own Python, our own file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console tells the child too; it ends, and we pass on how
     return subprocess.run(command, check=False).returncode
@@ -294,6 +303,16 @@ def prepare(words: list[str]) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Make sure of the packages, then run the command; the exit code."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:  # before the command could see to it
+        return INTERRUPTED
+
+
+def run(arguments: list[str]) -> int:
+    """What `main` does; Ctrl-C comes out of it as it is."""
     words = command_words(arguments)
     if not set(NEEDS_NOTHING) & set(arguments):
         try:
@@ -302,8 +321,9 @@ def main(arguments: list[str]) -> int:
             say(str(fault))
             return 1
         except KeyboardInterrupt:
-            say("set-up interrupted; the next run begins it again")
-            return 130
+            if BEGUN.exists():
+                say("set-up interrupted; the next run begins it again")
+            return INTERRUPTED
         if words[:1] == ["setup"]:
             return 0
         if elsewhere:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -224,6 +225,41 @@ def test_help_needs_no_set_up() -> None:
     assert told.returncode == 0, told.stderr
     assert "run the bridge until Ctrl-C" in told.stdout
     assert told.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals that a process can send to itself")
+@pytest.mark.parametrize("imported", ["tomllib.py", "bridge/cli.py"])
+def test_ctrl_c_while_all_is_being_imported_ends_it_quietly(checkout: Checkout, tmp_path: Path, imported: str) -> None:
+    make_wheel(checkout.wheels, "tiny-dep", "1.0")
+    with zipfile.ZipFile(next(checkout.wheels.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    (checkout.root / imported).write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    told = checkout.run("start", PYTHONPATH=str(tmp_path / "site"))
+    assert (told.returncode, told.stdout, told.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs exec")
+def test_ctrl_c_between_two_pythons_waits_for_the_second_and_ends_it_quietly(
+    front_door: ModuleType, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked: list[bool] = []
+
+    def in_its_place(*_command: object) -> None:
+        blocked.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT}))
+        raise SystemExit  # an exec does not come back
+
+    monkeypatch.setattr(os, "execv", in_its_place)
+    with pytest.raises(SystemExit):
+        front_door.go_on_in_venv(["start"])
+    assert blocked == [True]
+
+    def pressed() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+    command, environment = checkout.command("start"), checkout.environment()
+    told = subprocess.run(command, capture_output=True, env=environment, preexec_fn=pressed, check=False)
+    assert (told.returncode, told.stdout, told.stderr) == (130, b"", b"")
 
 
 @pytest.mark.parametrize(
