@@ -21,7 +21,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bridge import limits, messages
+from bridge import limits, wire
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Channel:
 
         Raises:
             ChannelClosedError: the peer is gone; what had arrived in full before was returned by earlier calls.
-            bridge.messages.MalformedRecordError: the peer speaks something else.
+            bridge.wire.MalformedRecordError: the peer speaks something else.
         """
         try:
             chunk = self._socket.recv(limits.MAX_READ_BYTES)
@@ -106,11 +106,11 @@ class Channel:
         while len(self._incoming) - offset >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._incoming, offset)
             if length > limits.MAX_FRAME_BYTES:
-                raise messages.MalformedRecordError(f"a frame of {length} bytes; at most {limits.MAX_FRAME_BYTES}")
+                raise wire.MalformedRecordError(f"a frame of {length} bytes; at most {limits.MAX_FRAME_BYTES}")
             end = offset + _LENGTH.size + length
             if len(self._incoming) < end:
                 break
-            records.append(messages.decode(self._incoming[offset + _LENGTH.size : end]))
+            records.append(wire.decode(self._incoming[offset + _LENGTH.size : end]))
             offset = end
         del self._incoming[:offset]
         return records
@@ -155,7 +155,7 @@ class FrontDesk:
         """
         self._server = server
         self._selector = selector
-        self._hello = _frame(messages.Hello(token, "bridge"))
+        self._hello = _frame(wire.Hello(token, "bridge"))
         self._handle = handle
         self._welcome = welcome
         self._strangers: dict[socket.socket, _Stranger] = {}
@@ -260,7 +260,7 @@ class FrontDesk:
                     self._handle(record)
         except ChannelClosedError as fault:
             self._drop(str(fault))
-        except messages.MalformedRecordError as fault:
+        except wire.MalformedRecordError as fault:
             log.warning("%s", fault)
             self._drop("it speaks something else")
 
@@ -293,7 +293,7 @@ def connect(port: int, token: str, role: str) -> Channel:
     """
     connection = socket.create_connection(("127.0.0.1", port), timeout=limits.CONNECT_TIMEOUT_S)
     channel = Channel(connection)
-    channel.send(messages.Hello(token, role))
+    channel.send(wire.Hello(token, role))
     return channel
 
 
@@ -306,5 +306,5 @@ def wake_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def _frame(record: object) -> bytes:
-    frame = messages.encode(record)
+    frame = wire.encode(record)
     return _LENGTH.pack(len(frame)) + frame

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bridge import messages
+from bridge import engine_messages, messages
 from bridge.osc.server import OscServer, PortTakenError
 from bridge.panel.fanout import Everyone
 from bridge.panel.hub import Hub
@@ -210,7 +210,7 @@ class Bridge:
 
     def _from_engine(self, record: object) -> None:
         self._session.from_engine(record)
-        if isinstance(record, messages.ModelState):
+        if isinstance(record, engine_messages.ModelState):
             tell({"say": f"model {record.model}: {record.detail}"})
             self._tell_ready()
 

@@ -1,15 +1,13 @@
-"""The typed records that cross between processes, and their form on the wire.
+"""The typed records that cross between the bridge and the player; `bridge.wire` gives their form on the wire.
 
-A record is a frozen dataclass of plain values. On the wire it is one JSON array, the record's name and its fields in
-order. Notes are rows ``(pitch, start_beats, duration_beats, velocity, part)``; ids are the ids of contract 3.3; every
-``*_ns`` is a ``time.perf_counter_ns`` reading, one clock for all processes of a machine.
+A record is a frozen dataclass of plain values. Notes are rows ``(pitch, start_beats, duration_beats, velocity, part)``;
+ids are the ids of contract 3.3; every ``*_ns`` is a ``time.perf_counter_ns`` reading, one clock for all processes of a
+machine.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Any, Final
 
 NoteRow = tuple[int, float, float, int, int]
 """pitch 0-127, start in beats from the loop's position 0, duration in beats, velocity 1-127, part 0-2."""
@@ -17,18 +15,6 @@ NoteRow = tuple[int, float, float, int, int]
 HeardRow = tuple[int, int, int, float, float, str]
 """pitch 0-127, velocity 1-127, channel 0-15, start in absolute beats, duration in beats (-1 while it is held), and the
 voice of ours that has come back this way; empty: somebody plays."""
-
-
-class MalformedRecordError(ValueError):
-    """A frame that is not one of our records: a peer of another version, or not a peer at all."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hello:
-    """First record on every connection: proves that the caller was started by the same supervisor."""
-
-    token: str
-    role: str
 
 
 # -- the bridge to the player -----------------------------------------------------------------------------------------
@@ -301,100 +287,3 @@ class Notice:
     """Something the user should know, in plain words."""
 
     text: str
-
-
-# -- the bridge and the engine ----------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Generate:
-    """A request for bars. `op` is ``next sample vary fill morph xy keep``; `knob` jobs give way to clicks, and of one
-    voice's waiting knob jobs only the newest is done; `job` 0 is what may be asked for next: made when nothing waits,
-    kept, not answered. `material` are the loops it works from (corners, a loop, the context), each ``[length_beats,
-    notes]`` with a bar's length behind where that is not four beats; `bend` what bends (see `bridge.session.bending`).
-    """
-
-    job: int
-    voice: str
-    model: str
-    op: str
-    knob: bool
-    material: list[Any]
-    bars: int
-    beats_per_bar: float
-    x: float
-    y: float
-    amount: float
-    temperature: float
-    seed: int
-    bend: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Generated:
-    """The plain bars of a job, before the groove; `source`: what they were before attributes moved them, if any did."""
-
-    job: int
-    length_beats: float
-    notes: list[NoteRow]
-    engine_ms: float
-    source: list[NoteRow] | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Begun:
-    """The first bars of a job's loop, which is `length_beats` long: what comes behind them is still being decoded."""
-
-    job: int
-    length_beats: float
-    notes: list[NoteRow]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class JobFailed:
-    """A job that has no result, with the code of contract 3.5 and the reason in plain words."""
-
-    job: int
-    code: int
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ModelState:
-    """A model is ready (warmed up), or is not and why; sent for every configured model when the engine starts."""
-
-    model: str
-    ready: bool
-    detail: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoadModel:
-    """Make one more model resident; answered with `ModelState`."""
-
-    model: str
-
-
-_KINDS: Final[list[type]] = [kind for kind in list(globals().values()) if hasattr(kind, "__dataclass_fields__")]
-_RECORDS: Final = {kind.__name__: kind for kind in _KINDS}
-_FIELDS: Final = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
-
-
-def encode(record: object) -> bytes:
-    """The record as one JSON array, UTF-8."""
-    kind = type(record)
-    values = [kind.__name__, *(getattr(record, name) for name in _FIELDS[kind])]
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
-
-
-def decode(frame: bytes | bytearray | memoryview) -> Any:
-    """The record that `encode` made `frame` of; JSON arrays stay lists inside it.
-
-    Raises:
-        MalformedRecordError: the frame is not one of ours.
-    """
-    try:
-        name, *values = json.loads(bytes(frame))
-        return _RECORDS[name](*values)
-    except (ValueError, TypeError, KeyError, RecursionError) as fault:
-        raise MalformedRecordError(f"not a record of this version: {bytes(frame[:80])!r} ({fault})") from fault

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from bridge.channel import Channel, ChannelClosedError, connect
-from bridge.messages import MalformedRecordError
+from bridge.wire import MalformedRecordError
 
 log = logging.getLogger(__name__)
 

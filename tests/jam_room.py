@@ -13,13 +13,13 @@ from typing import Any
 from player_rig import BEAT_NS, BEGAN_NS, Rig
 from session_room import VOICE, Room
 
-from bridge import messages
+from bridge import engine_messages, messages
 
 STEP_NS = 5_000_000
 Rows = list[tuple[int, float, float, int, int]]
 
 
-def as_played(job: messages.Generate) -> Rows:
+def as_played(job: engine_messages.Generate) -> Rows:
     """The engine's default: the pitches it is given, a quarter note each, from the line on."""
     pitches = [row[0] for row in job.material[0][1]] if job.material else [60]
     beats = int(job.bars * job.beats_per_bar) if job.bars else 8
@@ -33,9 +33,9 @@ class JamRoom:
         self.folder, self.settings = folder, settings
         self.rig = Rig(folder, beats_per_bar=beats_per_bar)
         self.latency_ms = 20.0
-        self.make: Callable[[messages.Generate], Rows] = as_played
-        self.jobs: list[messages.Generate] = []
-        self._due: list[tuple[int, int, messages.Generate]] = []
+        self.make: Callable[[engine_messages.Generate], Rows] = as_played
+        self.jobs: list[engine_messages.Generate] = []
+        self._due: list[tuple[int, int, engine_messages.Generate]] = []
         self._count = itertools.count()
         self.open_session()
 
@@ -65,14 +65,14 @@ class JamRoom:
         while self._due and self._due[0][0] <= until_ns:
             job = heapq.heappop(self._due)[2]
             length = job.bars * job.beats_per_bar if job.op != "morph" else float(job.material[0][0])
-            room.session.from_engine(messages.Generated(job.job, length, self.make(job), self.latency_ms))
+            room.session.from_engine(engine_messages.Generated(job.job, length, self.make(job), self.latency_ms))
         self.rig.player.run_to(until_ns)
         self.exchange()
 
     def exchange(self) -> None:
         """What is said reaches whom it is said to."""
         room = self.room
-        for job in room.engine.take(messages.Generate):
+        for job in room.engine.take(engine_messages.Generate):
             self.jobs.append(job)
             heapq.heappush(self._due, (self.rig.now_ns + round(self.latency_ms * 1e6), next(self._count), job))
         sent, room.player.sent = room.player.sent, []

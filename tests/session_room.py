@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bridge import messages
+from bridge import engine_messages, messages, wire
 from bridge.session.outside import RefusedError, Request
 from bridge.session.session import Session
 
@@ -65,12 +65,12 @@ class Far:
     def __init__(self) -> None:
         self.connected = True
         self.sent: list[Any] = []
-        self.ahead: list[messages.Generate] = []
+        self.ahead: list[engine_messages.Generate] = []
 
     def send(self, record: object) -> None:
         if self.connected:
-            crossed = messages.decode(messages.encode(record))
-            ahead = isinstance(crossed, messages.Generate) and not crossed.job
+            crossed = wire.decode(wire.encode(record))
+            ahead = isinstance(crossed, engine_messages.Generate) and not crossed.job
             (self.ahead if ahead else self.sent).append(crossed)
 
     def take(self, kind: type) -> list[Any]:
@@ -121,7 +121,7 @@ class Room:
             self.session.from_player(messages.SnapshotEnd(True))
         self.session.groove_warm()
         for model in ("melody-2bar", "drums-2bar"):
-            self.session.from_engine(messages.ModelState(model, True, "ready"))
+            self.session.from_engine(engine_messages.ModelState(model, True, "ready"))
         self.voice = self.session.stage.voices["melody"]
 
     def ask(self, verb: str, scope: str = "melody", **args: Any) -> None:
@@ -137,14 +137,14 @@ class Room:
             return error.code
         return 0
 
-    def answer(self, *starts: float, pitch: int = 60) -> messages.Generate:
+    def answer(self, *starts: float, pitch: int = 60) -> engine_messages.Generate:
         """The engine does the oldest job."""
-        job = self.engine.take(messages.Generate)
+        job = self.engine.take(engine_messages.Generate)
         first, rest = job[0], job[1:]
         self.engine.sent += rest
         rows = [(pitch, start, 0.25, 90, 0) for start in (starts or (0.0, 1.0))]
         length = first.bars * first.beats_per_bar if first.bars else 8.0
-        self.session.from_engine(messages.Generated(first.job, length, rows, 1.0))
+        self.session.from_engine(engine_messages.Generated(first.job, length, rows, 1.0))
         return first
 
     def schedule(self) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bridge import limits, messages
+from bridge import limits, messages, wire
 from bridge.channel import Channel, ChannelClosedError, FrontDesk, connect, listen
 
-HELLO = messages.encode(messages.Hello("secret", "bridge"))
+HELLO = wire.encode(wire.Hello("secret", "bridge"))
 GREETING = struct.pack(">I", len(HELLO)) + HELLO
 
 
@@ -105,7 +105,7 @@ def test_a_greeting_may_come_byte_by_byte_and_with_what_follows_it(lobby: Lobby)
     for byte in GREETING[:-1]:
         bridge.sendall(bytes([byte]))
         lobby.turn(0.0)
-    record = messages.encode(messages.Panic(False))
+    record = wire.encode(messages.Panic(False))
     bridge.sendall(GREETING[-1:] + struct.pack(">I", len(record)) + record)
     lobby.turn()
     assert lobby.desk.bridge is not None

@@ -23,12 +23,14 @@ FLOORS = {
     "channel": 0,
     "config": 0,
     "config_file": 0,
+    "engine_messages": 0,
     "family": 0,
     "limits": 0,
     "messages": 0,
     "paths": 0,
     "strict_yaml": 0,
     "whole_file": 0,
+    "wire": 0,
     "model": 1,
     "preview": 1,
     "timing": 1,
@@ -55,7 +57,8 @@ FLOORS = {
 MODEL_FLOORS = {"nets": 0, "data": 1, "playing": 2, "evaluation": 2, "training": 3, "reporting": 4}
 #: Parts of one floor that may know one another, besides what is below them: single modules that were split for size.
 NEIGHBOURS = {
-    ("channel", "messages"), ("channel", "limits"), ("config", "limits"), ("config_file", "limits"),
+    ("channel", "wire"), ("wire", "messages"), ("wire", "engine_messages"), ("engine_messages", "messages"),
+    ("channel", "limits"), ("config", "limits"), ("config_file", "limits"),
     ("config_file", "config"), ("config_file", "strict_yaml"), ("music", "limits"), ("__main__", "cli"),
     ("cli", "arguments"), ("panel", "osc"), ("config", "family"), ("config_file", "family"),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.bench.rows import Row, row
 from bridge.engine.bending import bars_from_json
 from bridge.engine.residents import Residents
-from bridge.messages import Generate
+from bridge.engine_messages import Generate
 from bridge.music.harmony import class_weights, harmony_of, scale_of
 from bridge.music.notes import STEP_BEATS, Bars
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.bench.rows import Row, row
 from bridge.engine.residents import Made, Residents
-from bridge.messages import Generate
+from bridge.engine_messages import Generate
 
 _MODELS = ("melody-2bar", "drums-2bar")
 _GESTURES = 8

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.bench.rows import Row, row
 from bridge.engine.residents import Made, Residents
-from bridge.messages import Generate
+from bridge.engine_messages import Generate
 from bridge.session.voice import Knobs
 
 _MODELS = ("melody-16bar", "drums-16bar", "trio-16bar")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bridge.messages import Generate
+from bridge.engine_messages import Generate
 
 
 class JobQueue:

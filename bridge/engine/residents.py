@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from bridge.engine.bending import bars_from_json, kept_exactly, shape_in, steering_of
-from bridge.messages import Generate, NoteRow
+from bridge.engine_messages import Generate
+from bridge.messages import NoteRow
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import UnknownModelError
 from bridge.model.nets.registry import ModelFileError, load_compiled

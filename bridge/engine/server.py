@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from bridge import messages
+from bridge import engine_messages
 from bridge.channel import Channel, FrontDesk, wake_pair
 from bridge.engine.queue import JobQueue
 from bridge.engine.residents import JobError, Made, Residents
@@ -41,11 +41,11 @@ class EngineServer:
         """`server` listens on loopback; `init` is the supervisor's first line."""
         self._residents = Residents(Path(init["models_folder"]), init["device"], init["threads"], init["own_models"])
         self._wanted: SimpleQueue[str] = SimpleQueue()
-        self._told: SimpleQueue[messages.ModelState] = SimpleQueue()
-        self._states: dict[str, messages.ModelState] = {}
+        self._told: SimpleQueue[engine_messages.ModelState] = SimpleQueue()
+        self._states: dict[str, engine_messages.ModelState] = {}
         self._asked: set[str] = set()
         self._queue = JobQueue()
-        self._unremembered: deque[tuple[messages.Generate, Made]] = deque(maxlen=_REMEMBERED_LATER)
+        self._unremembered: deque[tuple[engine_messages.Generate, Made]] = deque(maxlen=_REMEMBERED_LATER)
         self._ended = False
         self._wake_in, self._wake_out = wake_pair()
         self._selector = selectors.DefaultSelector()
@@ -94,7 +94,7 @@ class EngineServer:
             except Exception as fault:  # the thread's boundary: it must say so, and live to load the next one
                 log.exception("loading %s", name)
                 ready, detail = False, f"{name} cannot be loaded: {type(fault).__name__}: {fault}"
-            self._told.put(messages.ModelState(name, ready, detail))
+            self._told.put(engine_messages.ModelState(name, ready, detail))
             self._wake()
 
     def _wake(self) -> None:
@@ -124,9 +124,9 @@ class EngineServer:
         return self._states.values()
 
     def _take(self, record: object) -> None:
-        if isinstance(record, messages.Generate):
+        if isinstance(record, engine_messages.Generate):
             (self._queue.put if record.job else self._queue.put_ahead)(record)
-        elif isinstance(record, messages.LoadModel):
+        elif isinstance(record, engine_messages.LoadModel):
             state = self._states.get(record.model)
             if state is not None and state.ready:
                 self._desk.tell([state])
@@ -135,7 +135,7 @@ class EngineServer:
 
     # -- work --------------------------------------------------------------------------------------------------------
 
-    def _do(self, job: messages.Generate) -> None:
+    def _do(self, job: engine_messages.Generate) -> None:
         started_ns = time.perf_counter_ns()
         asker = self._desk.bridge
         try:
@@ -144,28 +144,28 @@ class EngineServer:
                 with between_beats(self._let_clicks_by if job.knob else None):
                     made = self._residents.make(job, lambda begun: self._begun(asker, job, begun))
         except JobError as error:
-            self._answer(asker, messages.JobFailed(job.job, error.code, str(error)))
+            self._answer(asker, engine_messages.JobFailed(job.job, error.code, str(error)))
             return
         except Exception as fault:  # the loop's boundary: one bad job must not silence the other voices
             log.exception("job %d (%s %s)", job.job, job.op, job.model)
-            self._answer(asker, messages.JobFailed(job.job, _INSIDE, f"{type(fault).__name__}: {fault}"))
+            self._answer(asker, engine_messages.JobFailed(job.job, _INSIDE, f"{type(fault).__name__}: {fault}"))
             return
         engine_ms = (time.perf_counter_ns() - started_ns) / 1e6
-        self._answer(asker, messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
+        self._answer(asker, engine_messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
         if job.op == "next":  # the click after it is likely to be another, and begins with this
             self._residents.remember(job, made)
         elif not job.knob:
             self._unremembered.append((job, made))
 
-    def _begun(self, asker: Channel | None, job: messages.Generate, begun: Made) -> None:
-        self._answer(asker, messages.Begun(job.job, begun.length_beats, begun.notes))
+    def _begun(self, asker: Channel | None, job: engine_messages.Generate, begun: Made) -> None:
+        self._answer(asker, engine_messages.Begun(job.job, begun.length_beats, begun.notes))
 
     def _answer(self, asker: Channel | None, record: object) -> None:
         """Tell whoever asked for the job; another bridge has jobs of its own with these numbers."""
         if asker is self._desk.bridge:
             self._desk.tell([record])
 
-    def _do_ahead(self, job: messages.Generate) -> None:
+    def _do_ahead(self, job: engine_messages.Generate) -> None:
         try:
             with between_beats(self._give_way):
                 self._residents.make_ready(job)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge import limits
-from bridge.messages import Begun, Generate, Generated, JobFailed
+from bridge.engine_messages import Begun, Generate, Generated, JobFailed
 from bridge.music.notes import Bars
 from bridge.session.bending import bend_of, locked_now
 from bridge.session.loops import Loop, Material, Recipe, bars_of, material_to_json

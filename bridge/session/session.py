@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bridge import limits, messages
+from bridge import engine_messages, limits, messages
 from bridge.session import statefile
 from bridge.session.archive import Archive
 from bridge.session.bridge_requests import BridgeRequests
@@ -223,13 +223,13 @@ class Session:
     def from_engine(self, record: object) -> None:
         """A record of the engine."""
         match record:
-            case messages.Begun():
+            case engine_messages.Begun():
                 self._composer.begun(record)
-            case messages.Generated():
+            case engine_messages.Generated():
                 self._composer.generated(record)
-            case messages.JobFailed():
+            case engine_messages.JobFailed():
                 self._composer.failed(record)
-            case messages.ModelState():
+            case engine_messages.ModelState():
                 self._model_told(record)
 
     def engine_came(self) -> None:
@@ -240,7 +240,7 @@ class Session:
         wanted = [*(voice.model for voice in voices), *(voice.next_model for voice in voices if voice.next_model)]
         for name in dict.fromkeys(wanted):
             if name not in self._loaded_at_start:
-                self.stage.engine.send(messages.LoadModel(name))
+                self.stage.engine.send(engine_messages.LoadModel(name))
 
     def engine_gone(self) -> None:
         """The engine has ended: no voice is ready until the next one is."""
@@ -256,7 +256,7 @@ class Session:
         self._groove_warm = True
         self._tell_ready()
 
-    def _model_told(self, record: messages.ModelState) -> None:
+    def _model_told(self, record: engine_messages.ModelState) -> None:
         self._engine_told.add(record.model)
         for voice in self.stage.voices.values():
             if voice.next_model == record.model:
@@ -269,7 +269,7 @@ class Session:
             self._composer.engine_came()
         self._tell_ready()
 
-    def _swap(self, voice: Voice, record: messages.ModelState) -> None:
+    def _swap(self, voice: Voice, record: engine_messages.ModelState) -> None:
         asked, voice.model_asked, voice.next_model = voice.model_asked, None, ""
         if record.ready:
             voice.model, voice.model_ready, voice.model_fault = record.model, True, ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from bridge import messages
+from bridge import engine_messages, messages
 from bridge.family import MODEL_PARTS
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
@@ -284,4 +284,4 @@ class VoiceRequests:
         if not self._stage.engine.connected:
             raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
         voice.next_model, voice.model_asked = name, request
-        self._stage.engine.send(messages.LoadModel(name))
+        self._stage.engine.send(engine_messages.LoadModel(name))

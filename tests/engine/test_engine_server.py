@@ -23,7 +23,7 @@ from bridge.channel import connect, listen
 from bridge.engine import residents
 from bridge.engine.residents import JobError, Made, Residents
 from bridge.engine.server import EngineServer
-from bridge.messages import Begun, Generate, Generated, LoadModel, ModelState
+from bridge.engine_messages import Begun, Generate, Generated, LoadModel, ModelState
 from bridge.model.playing.decoding import look_about
 
 

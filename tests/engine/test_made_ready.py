@@ -10,7 +10,7 @@ import pytest
 from bridge import paths
 from bridge.engine.queue import JobQueue
 from bridge.engine.residents import JobError, Residents
-from bridge.messages import Generate
+from bridge.engine_messages import Generate
 
 
 def job(number: int, voice: str = "melody", *, knob: bool = False, **changes: Any) -> Generate:

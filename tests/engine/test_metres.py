@@ -9,7 +9,7 @@ import pytest
 from bridge import paths
 from bridge.engine.bending import bars_from_json
 from bridge.engine.residents import Made, Residents
-from bridge.messages import Generate
+from bridge.engine_messages import Generate
 from bridge.music.metre import fitted
 from bridge.music.notes import Bars
 

@@ -521,7 +521,9 @@ def test_a_cold_start_is_quick():
         "pydantic",
         "pythonosc.osc_server",
         "pythonosc.dispatcher",
+        "bridge.wire",
         "bridge.messages",
+        "bridge.engine_messages",
     }
     assert not unwanted & set(loaded)
     assert "pythonosc.parsing.osc_types" in loaded

@@ -13,7 +13,7 @@ import time
 import pytest
 from player_rig import ROOT, hooked, open_notes, player_process
 
-from bridge import channel, messages
+from bridge import channel, messages, wire
 from bridge.player.ledger import left_open
 from bridge.player.record import PlayedReader
 
@@ -78,14 +78,14 @@ def test_a_newer_bridge_replaces_an_older_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "first", [messages.Hello("wrong", "bridge"), messages.Hello("secret", "engine"), messages.Panic(False)]
+    "first", [wire.Hello("wrong", "bridge"), wire.Hello("secret", "engine"), messages.Panic(False)]
 )
 def test_strangers_are_sent_away(tmp_path, first):
     with player_process(tmp_path) as player:
         player.wait_for(messages.SnapshotEnd)
         with socket.create_connection(("127.0.0.1", player.port)) as plain:
             plain.settimeout(2.0)
-            frame = messages.encode(first)
+            frame = wire.encode(first)
             plain.sendall(len(frame).to_bytes(4, "big") + frame)
             assert plain.recv(100) == b""
         player.send(messages.MoveTransport("play"))
@@ -97,7 +97,7 @@ def test_nonsense_on_the_line_costs_the_line_and_not_the_music(tmp_path):
         sound(player)
         player.bridge.close()
         with socket.create_connection(("127.0.0.1", player.port)) as plain:
-            hello = messages.encode(messages.Hello("secret", "bridge"))
+            hello = wire.encode(wire.Hello("secret", "bridge"))
             plain.sendall(len(hello).to_bytes(4, "big") + hello + b"\x00\x00\x00\x05hello" + b"\xff" * 9)
             plain.settimeout(2.0)
             while plain.recv(65536):

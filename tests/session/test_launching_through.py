@@ -15,7 +15,7 @@ from jam_room import JamRoom, Rows
 from player_rig import BEGAN_NS
 from twins import LiveMove, LiveSet, Song
 
-from bridge import messages
+from bridge import engine_messages, messages
 
 S = 1_000_000_000
 DOWNBEAT = 72
@@ -41,7 +41,7 @@ def goes_on_with_its_beginning(beat: float) -> bool:
     return any(abs(since - whole) <= NEAR_BEATS for whole in (3.0, 3.5, 4.0))
 
 
-def downbeats(job: messages.Generate) -> Rows:
+def downbeats(job: engine_messages.Generate) -> Rows:
     step, rows = job.beats_per_bar, []
     for bar in range(job.bars):
         rows.append((DOWNBEAT, bar * step, 0.9, 90, 0))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from session_room import VOICE, Room, clock_state
 
-from bridge import messages
+from bridge import engine_messages, messages
 from bridge.session.outside import Request
 
 VOICES = {
@@ -28,20 +28,20 @@ def room(tmp_path: Path) -> Room:
 
 def band(folder: Path, token: str = "t") -> Room:
     room = Room(folder, token, VOICES)
-    room.session.from_engine(messages.ModelState("bass-2bar", True, "ready"))
+    room.session.from_engine(engine_messages.ModelState("bass-2bar", True, "ready"))
     return room
 
 
-def answer(room: Room, rows: list[Any] | None = None, length: float = 8.0) -> messages.Generate:
+def answer(room: Room, rows: list[Any] | None = None, length: float = 8.0) -> engine_messages.Generate:
     """The engine does the oldest job."""
-    job: messages.Generate = next(r for r in room.engine.sent if isinstance(r, messages.Generate))
+    job: engine_messages.Generate = next(r for r in room.engine.sent if isinstance(r, engine_messages.Generate))
     room.engine.sent.remove(job)
     notes = [(60, 0.0, 1.0, 90, 0), (64, 4.0, 1.0, 90, 0)] if rows is None else rows
-    room.session.from_engine(messages.Generated(job.job, length, notes, 1.0))
+    room.session.from_engine(engine_messages.Generated(job.job, length, notes, 1.0))
     return job
 
 
-def loop_of(room: Room, voice: str, rows: list[Any] | None = None, start: float = 4.0) -> messages.Generate:
+def loop_of(room: Room, voice: str, rows: list[Any] | None = None, start: float = 4.0) -> engine_messages.Generate:
     """`sample`, done and launched."""
     room.ask("sample", voice)
     job = answer(room, rows)
@@ -162,10 +162,10 @@ def test_bars_of_a_model_that_was_swapped_are_bound_too(room: Room) -> None:
     room.ask("scale", how="hard")
     answer(room, OUT)
     room.ask("model", name="bass-2bar")
-    room.session.from_engine(messages.ModelState("bass-2bar", True, "ready"))
+    room.session.from_engine(engine_messages.ModelState("bass-2bar", True, "ready"))
     room.player.sent.clear()
     bridge(room, "key", tonic=0, mode="major")
-    assert not [job for job in room.engine.sent if isinstance(job, messages.Generate)], "no recipe of this model"
+    assert not [job for job in room.engine.sent if isinstance(job, engine_messages.Generate)], "no recipe of this model"
     assert newest_rows(room) <= C_MAJOR
 
 
@@ -438,7 +438,7 @@ def test_a_fill_whose_loop_is_cleared_says_so_and_comes_into_no_other(room: Room
     answer(room)
     for beat in range(4):
         room.session.from_player(messages.Beat(beat, 120.0, True))
-    assert not [job for job in room.engine.sent if isinstance(job, messages.Generate)]
+    assert not [job for job in room.engine.sent if isinstance(job, engine_messages.Generate)]
 
 
 def test_regular_fills_are_made_in_the_bar_before_the_last_of_so_many(room: Room) -> None:
@@ -447,9 +447,9 @@ def test_regular_fills_are_made_in_the_bar_before_the_last_of_so_many(room: Room
     asked = {}
     for beat in range(32):
         room.session.from_player(messages.Beat(beat, 120.0, True))
-        for job in room.engine.take(messages.Generate):
+        for job in room.engine.take(engine_messages.Generate):
             asked[beat] = job.bend["fill"]["start"]
-            room.session.from_engine(messages.Generated(job.job, 8.0, [(50, 0.0, 0.1, 90, 0)], 1.0))
+            room.session.from_engine(engine_messages.Generated(job.job, 8.0, [(50, 0.0, 0.1, 90, 0)], 1.0))
     assert asked == {8: 4.0, 24: 4.0}
 
 
@@ -463,7 +463,7 @@ def test_regular_fills_come_in_every_round_of_a_loop_of_the_song(room: Room) -> 
         for beat in range(16):
             room.time.run(0.5)
             room.session.from_player(messages.Beat(beat, 120.0, True))
-            rounds += [beat for _ in room.engine.take(messages.Generate)]
+            rounds += [beat for _ in room.engine.take(engine_messages.Generate)]
     assert rounds == [8, 8, 8]
 
 
@@ -477,7 +477,7 @@ def test_a_fill_asked_for_once_does_not_come_back_with_its_bar(room: Room) -> No
     room.session.from_player(clock_state(room.time.ns, anchor_beats=4.0))
     for beat in range(4, 12):
         room.session.from_player(messages.Beat(beat, 120.0, True))
-    assert room.engine.take(messages.Generate) == []
+    assert room.engine.take(engine_messages.Generate) == []
 
 
 def test_a_fill_asked_for_while_nothing_plays_opens_the_song(room: Room) -> None:
@@ -490,7 +490,7 @@ def test_a_fill_asked_for_while_nothing_plays_opens_the_song(room: Room) -> None
     room.session.from_player(clock_state(began_ns))
     room.session.from_player(messages.Beat(0, 120.0, True))
     assert room.session.stage.voices["drums"].fill is not None
-    assert not room.engine.take(messages.Generate), "and no second one"
+    assert not room.engine.take(engine_messages.Generate), "and no second one"
     room.session.from_player(messages.Beat(4, 120.0, True))
     assert room.session.stage.voices["drums"].fill is None
 
@@ -503,7 +503,7 @@ def test_a_locked_bar_has_no_fill(room: Room) -> None:
     room.ask("fill_every", "drums", bars=2)
     for beat in range(16):
         room.session.from_player(messages.Beat(beat, 120.0, True))
-    assert room.engine.take(messages.Generate) == []
+    assert room.engine.take(engine_messages.Generate) == []
     room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
     room.ask("fill", "drums")
     assert answer(room).op == "fill"
@@ -543,7 +543,7 @@ def test_after_a_launch_the_engine_is_told_what_next_would_ask(room: Room) -> No
     loop_of(room, "melody", A_MAJOR)
     (ahead,) = room.engine.ahead
     room.ask("next")
-    (asked,) = (record for record in room.engine.sent if isinstance(record, messages.Generate))
+    (asked,) = (record for record in room.engine.sent if isinstance(record, engine_messages.Generate))
     assert (ahead.job, ahead.op) == (0, "next")
     assert replace(ahead, job=asked.job) == asked, "the same seed is drawn as without it"
 

@@ -8,7 +8,7 @@ import pytest
 from jam_room import JamRoom
 from player_rig import BEAT_NS, BEGAN_NS
 
-from bridge import messages
+from bridge import engine_messages, messages, wire
 
 PHRASE = ((0.0, 60), (1.0, 62), (2.0, 64), (3.5, 67))
 
@@ -335,12 +335,12 @@ def test_the_state_tells_of_it(room):
 
 
 def test_without_its_model_a_voice_does_not_jam(room):
-    room.room.session.from_engine(messages.ModelState("melody-2bar", False, "no such file"))
+    room.room.session.from_engine(engine_messages.ModelState("melody-2bar", False, "no such file"))
     assert room.room.refusal("jam", "bass", how="respond", bars=1) == 4
 
 
 def test_both_voices_answer_at_once(room):
-    room.room.session.from_engine(messages.ModelState("melody-2bar", True, "ready"))
+    room.room.session.from_engine(engine_messages.ModelState("melody-2bar", True, "ready"))
     room.jam("respond")
     room.jam("respond", scope="bass")
     room.play(*at(1))
@@ -453,7 +453,7 @@ def test_what_the_bridge_plays_itself_is_not_answered(room):
 
 def test_records_of_the_jam_are_plain_values():
     heard = messages.Heard([(60, 90, 0, 1.5, -1.0, "")], False)
-    again = messages.decode(messages.encode(heard))
+    again = wire.decode(wire.encode(heard))
     assert dataclasses.astuple(again)[0] == [[60, 90, 0, 1.5, -1.0, ""]]
 
 

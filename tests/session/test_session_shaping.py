@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from session_room import Room
 
-from bridge import messages
+from bridge import engine_messages, messages
 from bridge.session.loops import Loop, bars_of, loop_from_json, loop_to_json
 
 
@@ -24,16 +24,16 @@ def told(room: Room) -> dict[str, Any]:
     return dict(zip(values[::2], values[1::2], strict=True))
 
 
-def job_of(room: Room) -> messages.Generate:
+def job_of(room: Room) -> engine_messages.Generate:
     """The newest job."""
-    job: messages.Generate = room.engine.take(messages.Generate)[-1]
+    job: engine_messages.Generate = room.engine.take(engine_messages.Generate)[-1]
     return job
 
 
-def done(room: Room, job: messages.Generate, pitch: int, before: int | None = None) -> None:
+def done(room: Room, job: engine_messages.Generate, pitch: int, before: int | None = None) -> None:
     """The engine has done a job: one note, and what it was before the knobs moved it."""
     source = None if before is None else [(before, 0.0, 1.0, 90, 0)]
-    room.session.from_engine(messages.Generated(job.job, 8.0, [(pitch, 0.0, 1.0, 90, 0)], 1.0, source))
+    room.session.from_engine(engine_messages.Generated(job.job, 8.0, [(pitch, 0.0, 1.0, 90, 0)], 1.0, source))
 
 
 def test_a_turn_moves_what_sounds_with_the_same_noise(room: Room) -> None:
@@ -106,9 +106,9 @@ def test_bars_that_no_recipe_makes_are_moved_from_where_they_lie(room: Room) -> 
 def test_a_line_is_not_moved_by_a_model_of_drums_that_came_after_it(room: Room) -> None:
     room.new_loop()
     room.ask("model", name="drums-2bar")
-    room.session.from_engine(messages.ModelState("drums-2bar", True, "ready"))
+    room.session.from_engine(engine_messages.ModelState("drums-2bar", True, "ready"))
     room.ask("attribute", name="density", amount=0.5)
-    assert room.engine.take(messages.Generate) == []
+    assert room.engine.take(engine_messages.Generate) == []
     room.new_loop()
     room.ask("attribute", name="density", amount=1.0)
     assert room.answer().bend["attributes"] == {"density": 1.0}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from session_room import Room
 
-from bridge import messages
+from bridge import engine_messages, messages
 
 FIRST = [(60, 0.0, 1.0, 90, 0)]
 ALL = [*FIRST, (62, 40.0, 1.0, 90, 0)]
@@ -23,8 +23,8 @@ def room(tmp_path: Path) -> Room:
 def begin(room: Room) -> tuple[int, messages.Launch]:
     """Sixteen bars are asked for, and their first ones are there."""
     room.ask("sample", bars=16)
-    job = room.engine.take(messages.Generate)[-1]
-    room.session.from_engine(messages.Begun(job.job, 64.0, FIRST))
+    job = room.engine.take(engine_messages.Generate)[-1]
+    room.session.from_engine(engine_messages.Begun(job.job, 64.0, FIRST))
     return job.job, room.player.take(messages.Launch)[-1]
 
 
@@ -41,7 +41,7 @@ def test_the_first_bars_are_launched_and_the_rest_takes_their_place(room: Room) 
     room.session.from_player(messages.Scheduled("melody", launch.id, 0.0))
     room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
     assert told(room) == [], "a client counts on all of the bars"
-    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
     (rest,) = room.player.take(messages.Reshape)
     assert (rest.id, rest.new_id, [row[0] for row in rest.notes]) == (launch.id, launch.id, [60, 62])
     assert told(room) == ["/melody/bars/begin", "/melody/bars/notes", "/melody/bars/end", "/melody/launched"]
@@ -55,7 +55,7 @@ def test_the_first_bars_are_launched_and_the_rest_takes_their_place(room: Room) 
 def test_bars_that_wait_for_their_boundary_are_whole_by_then(room: Room) -> None:
     job, launch = begin(room)
     room.session.from_player(messages.Scheduled("melody", launch.id, 4.0))
-    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
     assert told(room) == ["/melody/bars/begin", "/melody/bars/notes", "/melody/bars/end"]
     room.session.from_player(messages.Launched("melody", launch.id, 4.0, 4.0))
     assert told(room) == ["/melody/launched"]
@@ -64,7 +64,7 @@ def test_bars_that_wait_for_their_boundary_are_whole_by_then(room: Room) -> None
 
 def test_a_player_that_answers_late_changes_nothing(room: Room) -> None:
     job, launch = begin(room)
-    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
     assert told(room) == []
     room.session.from_player(messages.Scheduled("melody", launch.id, 0.0))
     room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
@@ -75,7 +75,7 @@ def test_a_player_that_answers_late_changes_nothing(room: Room) -> None:
 def test_bars_called_off_in_between_are_kept_and_do_not_sound(room: Room) -> None:
     job, launch = begin(room)
     room.ask("undo")
-    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
     for _ in range(2):
         if room.voice.pending is not None:
             room.ask("undo")
@@ -88,7 +88,7 @@ def test_bars_called_off_in_between_are_kept_and_do_not_sound(room: Room) -> Non
 def test_clear_in_between_forgets_them(room: Room) -> None:
     job, _ = begin(room)
     room.ask("clear")
-    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+    room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
     assert room.player.take(messages.Reshape) == []
     assert room.voice.present is None
     assert told(room) == ["/error"]  # to whoever asked for them
@@ -98,7 +98,7 @@ def test_a_decode_that_fails_on_the_way_leaves_what_sounds(room: Room) -> None:
     job, launch = begin(room)
     room.session.from_player(messages.Scheduled("melody", launch.id, 0.0))
     room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
-    room.session.from_engine(messages.JobFailed(job, 7, "out of memory"))
+    room.session.from_engine(engine_messages.JobFailed(job, 7, "out of memory"))
     assert told(room) == [
         "/melody/bars/begin", "/melody/bars/notes", "/melody/bars/end", "/melody/launched", "/error",
     ]  # fmt: skip
@@ -111,10 +111,10 @@ def test_an_engine_that_ends_on_the_way_is_asked_again_and_launches_nothing_twic
     room.session.from_player(messages.Launched("melody", launch.id, 0.0, 0.0))
     room.session.engine_gone()
     for model in ("melody-2bar", "drums-2bar"):
-        room.session.from_engine(messages.ModelState(model, True, "ready"))
-    job = room.engine.take(messages.Generate)[-1].job
-    room.session.from_engine(messages.Begun(job, 64.0, FIRST))
-    room.session.from_engine(messages.Generated(job, 64.0, ALL, 1.0))
+        room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
+    job = room.engine.take(engine_messages.Generate)[-1].job
+    room.session.from_engine(engine_messages.Begun(job, 64.0, FIRST))
+    room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
     assert room.player.take(messages.Launch) == []
     assert len(room.player.take(messages.Reshape)) == 1
     assert room.voice.sounding.id == launch.id
@@ -123,8 +123,8 @@ def test_an_engine_that_ends_on_the_way_is_asked_again_and_launches_nothing_twic
 def test_what_a_hard_key_is_to_be_taken_from_is_waited_for(room: Room) -> None:
     room.ask("scale", how="hard")
     room.ask("sample", bars=16)
-    job = room.engine.take(messages.Generate)[-1]
-    room.session.from_engine(messages.Begun(job.job, 64.0, FIRST))
+    job = room.engine.take(engine_messages.Generate)[-1]
+    room.session.from_engine(engine_messages.Begun(job.job, 64.0, FIRST))
     assert room.player.take(messages.Launch) == []
-    room.session.from_engine(messages.Generated(job.job, 64.0, ALL, 1.0))
+    room.session.from_engine(engine_messages.Generated(job.job, 64.0, ALL, 1.0))
     assert len(room.player.take(messages.Launch)) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from session_room import Room, corners
 
-from bridge import messages
+from bridge import engine_messages, messages
 
 
 @pytest.fixture
@@ -222,8 +222,8 @@ def test_a_turn_that_the_engine_cannot_do_holds_nobody_up(room: Room) -> None:
     corners(room)
     room.ask("morph", x=0.2)
     room.ask("morph", x=0.4)
-    (job,) = room.engine.take(messages.Generate)
-    room.session.from_engine(messages.JobFailed(job.job, 7, "no such thing"))
+    (job,) = room.engine.take(engine_messages.Generate)
+    room.session.from_engine(engine_messages.JobFailed(job.job, 7, "no such thing"))
     room.ask("next")
     assert room.answer().x == 0.4
     assert room.answer().op == "next"
@@ -263,11 +263,11 @@ def test_a_stored_corner_that_cannot_be_leaves_the_one_there_was(room: Room) -> 
 def test_neither_a_corner_nor_a_scene_keeps_bars_that_are_half_made(room: Room) -> None:
     playing = room.new_loop(pitch=60)
     room.ask("sample", bars=16)
-    (job,) = room.engine.take(messages.Generate)
-    room.session.from_engine(messages.Begun(job.job, 64.0, [(72, 0.0, 1.0, 90, 0)]))
+    (job,) = room.engine.take(engine_messages.Generate)
+    room.session.from_engine(engine_messages.Begun(job.job, 64.0, [(72, 0.0, 1.0, 90, 0)]))
     room.ask("save", "bridge", name="verse")
     room.session.from_engine(
-        messages.Generated(job.job, 64.0, [(72, float(beat), 1.0, 90, 0) for beat in range(64)], 1)
+        engine_messages.Generated(job.job, 64.0, [(72, float(beat), 1.0, 90, 0) for beat in range(64)], 1)
     )
     room.ask("load", "bridge", name="verse")
     assert room.schedule().id == playing
@@ -275,11 +275,11 @@ def test_neither_a_corner_nor_a_scene_keeps_bars_that_are_half_made(room: Room) 
 
 def test_store_waits_for_the_rest_of_long_bars(room: Room) -> None:
     room.ask("sample", bars=16)
-    (job,) = room.engine.take(messages.Generate)
-    room.session.from_engine(messages.Begun(job.job, 64.0, [(72, 0.0, 1.0, 90, 0)]))
+    (job,) = room.engine.take(engine_messages.Generate)
+    room.session.from_engine(engine_messages.Begun(job.job, 64.0, [(72, 0.0, 1.0, 90, 0)]))
     room.ask("store", slot="a")
     room.session.from_engine(
-        messages.Generated(job.job, 64.0, [(72, float(beat), 1.0, 90, 0) for beat in range(64)], 1)
+        engine_messages.Generated(job.job, 64.0, [(72, float(beat), 1.0, 90, 0) for beat in range(64)], 1)
     )
     assert len(room.voice.corners["a"].bars.notes) == 64
 
@@ -326,6 +326,6 @@ def test_a_scene_s_locks_are_of_its_own_bars(room: Room) -> None:
     waiting = room.schedule()
     assert (waiting.id, room.voice.knobs.locked) == (verse, [])
     room.ask("temperature", temperature=1.1)
-    assert all("lock" not in job.bend for job in room.engine.take(messages.Generate))
+    assert all("lock" not in job.bend for job in room.engine.take(engine_messages.Generate))
     room.session.from_player(messages.Launched("melody", verse, 8.0, 8.0))
     assert room.voice.knobs.locked == [1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from session_room import Room, clock_state, corners
 
-from bridge import limits, messages
+from bridge import engine_messages, limits, messages
 
 
 @pytest.fixture
@@ -453,7 +453,7 @@ def test_a_job_that_ends_the_engine_twice_is_given_up(room: Room) -> None:
     for _ in range(2):
         room.session.engine_gone()
         for model in ("melody-2bar", "drums-2bar"):
-            room.session.from_engine(messages.ModelState(model, True, "ready"))
+            room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
     assert [error[0] for error in room.words.take("/error")] == [7]
     room.ask("next")
     room.answer()
@@ -463,30 +463,30 @@ def test_a_job_is_asked_again_only_when_the_engine_has_ended(room: Room) -> None
     """Models are told at other times too: when one is swapped, and to a bridge that comes back."""
     room.ask("next")
     for model in ("melody-2bar", "bass-2bar", "melody-2bar"):
-        room.session.from_engine(messages.ModelState(model, True, "ready"))
-    assert len(room.engine.take(messages.Generate)) == 1
+        room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
+    assert len(room.engine.take(engine_messages.Generate)) == 1
     assert room.words.take("/error") == []
 
 
 def test_a_voice_whose_model_was_swapped_plays_on_with_the_next_engine(room: Room) -> None:
     room.ask("model", name="bass-2bar")
-    room.session.from_engine(messages.ModelState("bass-2bar", True, "ready"))
+    room.session.from_engine(engine_messages.ModelState("bass-2bar", True, "ready"))
     room.ask("model", "drums", name="drums-16bar")
     room.engine.sent.clear()
     room.session.engine_gone()
     assert not room.session.stage.ready
     room.session.engine_came()
-    asked = {record.model for record in room.engine.take(messages.LoadModel)}
+    asked = {record.model for record in room.engine.take(engine_messages.LoadModel)}
     assert asked == {"bass-2bar", "drums-16bar"}, "the engine knows only the models of the config by itself"
     for model in ("melody-2bar", "drums-2bar", *asked):
-        room.session.from_engine(messages.ModelState(model, True, "ready"))
+        room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
     assert room.session.stage.ready
     assert room.session.stage.voices["drums"].model == "drums-16bar"
     room.new_loop()
 
 
 def test_a_missing_model_answers_not_now_and_says_why(room: Room) -> None:
-    room.session.from_engine(messages.ModelState("melody-2bar", False, "no weights"))
+    room.session.from_engine(engine_messages.ModelState("melody-2bar", False, "no weights"))
     assert room.refusal("next") == 4
     with pytest.raises(Exception, match="no weights"):
         room.ask("next")
@@ -497,10 +497,10 @@ def test_a_model_is_swapped_when_the_new_one_is_ready(room: Room) -> None:
     assert room.refusal("model", name="trio-16bar") == 4
     room.ask("model", name="bass-2bar")
     assert room.voice.model == "melody-2bar"
-    room.session.from_engine(messages.ModelState("bass-2bar", False, "no weights"))
+    room.session.from_engine(engine_messages.ModelState("bass-2bar", False, "no weights"))
     assert [error[0] for error in room.words.take("/error")] == [4]
     room.ask("model", name="drums-2bar")
-    room.session.from_engine(messages.ModelState("drums-2bar", True, "ready"))
+    room.session.from_engine(engine_messages.ModelState("drums-2bar", True, "ready"))
     assert room.voice.model == "drums-2bar"
 
 
