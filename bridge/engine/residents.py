@@ -22,6 +22,7 @@ from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.fills import with_fill
 from bridge.model.playing.shaping import UNSHAPED, shaped
 from bridge.model.playing.steering import Steering
+from bridge.music.corners import BETWEEN, are_stored
 from bridge.music.metre import fitted
 from bridge.music.notes import BEATS_PER_BAR, Bars
 from bridge.paths import folder_with
@@ -112,10 +113,9 @@ class Residents:
             raise JobError(_NOT_NOW, f"the model {job.model} is not ready")
         steering = steering_of(model, job.bend)
         shape = shape_in(model, job.bend).scaled(_share_of_the_shape(job))
-        at_a_corner = False
-        if job.op in ("morph", "xy"):
+        at_a_corner = are_stored(job.op, job.x, job.y)
+        if job.op in BETWEEN:
             y = job.y if job.op == "xy" else 0.0
-            at_a_corner = morphing.is_corner(job.x, y)
             bars = fitted(self._morphed(model, job, y, steering), BEATS_PER_BAR, job.beats_per_bar)
             if at_a_corner:
                 bars = morphing.at_corner(_in_bars_of(job.beats_per_bar, job), job.x, y)
@@ -210,7 +210,7 @@ def _share_of_the_shape(job: Generate) -> float:
     """
     if job.op == "fill":
         return 0.0
-    if job.op not in ("morph", "xy"):
+    if job.op not in BETWEEN:
         return 1.0
     along = min(job.x, 1.0 - job.x)
     across = min(job.y, 1.0 - job.y) if job.op == "xy" else 0.0

@@ -20,6 +20,7 @@ from bridge.channel import Channel, FrontDesk, wake_pair
 from bridge.engine.queue import JobQueue
 from bridge.engine.residents import JobError, Made, Residents
 from bridge.model.playing.decoding import between_beats
+from bridge.music.corners import BETWEEN
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ _LOOK_S = 1.0  # so often, at the least, it is seen which strangers have been he
 _CLICK_AFTER_CLICK_S = 0.005  # one that comes so soon after the answer to another does not wait for what is only of use
 _REMEMBERED_LATER = 16  # to the one after it; one for every voice there may be
 _INSIDE = 7
-_BETWEEN = ("morph", "xy")  # these have a memory of their own: the knob's place counts too
 
 
 class _GaveWayError(Exception):
@@ -139,7 +139,8 @@ class EngineServer:
         started_ns = time.perf_counter_ns()
         asker = self._desk.bridge
         try:
-            made = None if job.op in _BETWEEN else self._residents.made_ready(job)
+            # what is between corners has a memory of its own: the knob's place counts too
+            made = None if job.op in BETWEEN else self._residents.made_ready(job)
             if made is None:
                 with between_beats(self._let_clicks_by if job.knob else None):
                     made = self._residents.make(job, lambda begun: self._begun(asker, job, begun))

@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bridge.music.corners import BETWEEN
 from bridge.music.metre import fitted
 from bridge.music.notes import DRUM_PART, Bars, Note, in_order
 from bridge.player.voice import KEEPS_START
@@ -31,7 +32,6 @@ from bridge.session.voice import Voice
 
 NOBODY = "none"
 _NEW_BARS = ("next", "sample", "vary")
-_BETWEEN = ("morph", "xy")
 
 
 def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     if harmony.tonic == TAKEN and "key" in recipe.bend:
         return {**recipe.bend["key"], "binding": voice.knobs.scale}
     own = harmony.tonic == TAKEN and harmony.source == voice.name
-    if own and recipe.op in _BETWEEN and voice.knobs.scale == "soft":
+    if own and recipe.op in BETWEEN and voice.knobs.scale == "soft":
         classes = None  # what lies between its own loops leans on them, not on the key of one of them
     return {"classes": classes, "binding": voice.knobs.scale, "mode": harmony.mode}
 

@@ -57,10 +57,7 @@ class BendingRequests:
 
     def do_lock(self, voice: Voice, request: Request) -> None:
         """A bar of the loop stays, whatever is generated; where there is none yet, of the one that is being made."""
-        if voice.present is None:
-            self._composer.in_order(voice, request, lambda: self._lock(voice, request))
-        else:
-            self._lock(voice, request)
+        self._composer.with_bars(voice, request, lambda: self._lock(voice, request))
 
     def _lock(self, voice: Voice, request: Request) -> None:
         bar, on = request.args["bar"], request.args["on"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bridge import limits
 from bridge.engine_messages import Begun, Generate, Generated, JobFailed
+from bridge.music.corners import are_stored
 from bridge.music.notes import Bars
 from bridge.session.bending import bend_of, locked_now
 from bridge.session.loops import Loop, Material, Recipe, bars_of, material_to_json
@@ -61,8 +62,7 @@ class _Job:
     @property
     def at_a_corner(self) -> bool:
         """Whether its bars are the notes that were stored."""
-        places = {"morph": (self.record.x,), "xy": (self.record.x, self.record.y)}.get(self.recipe.op)
-        return places is not None and all(place in (0.0, 1.0) for place in places)
+        return are_stored(self.recipe.op, self.record.x, self.record.y)
 
 
 class Composer:
@@ -112,6 +112,17 @@ class Composer:
                 self._stage.refuse(request.origin, request.address, error)
 
         voice.queue.append(Waiting(request, later))
+
+    def with_bars(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
+        """Do `action`, which is of the bars that there are; where there are none, after those that are on their way.
+
+        Raises:
+            RefusedError: as `in_order` does.
+        """
+        if voice.present is None:
+            self.in_order(voice, request, action)
+        else:
+            action()
 
     def start_click(
         self, voice: Voice, request: Request, recipe: Recipe, deliver: Delivery, early: Delivery | None = None

@@ -42,10 +42,7 @@ class Fills:
         """A fill in the bar to come."""
         self._check_drums(voice)
         self._composer.check_can_play(voice)
-        if voice.present is None:  # it may be on its way
-            self._composer.in_order(voice, request, lambda: self._fill(voice, request))
-        else:
-            self._fill(voice, request)
+        self._composer.with_bars(voice, request, lambda: self._fill(voice, request))
 
     def _fill(self, voice: Voice, request: Request) -> None:
         if voice.present is None:

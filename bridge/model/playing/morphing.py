@@ -38,6 +38,7 @@ from bridge.model.playing.keeping import FORBIDDEN
 from bridge.model.playing.pathway import chosen_way, even_places
 from bridge.model.playing.patterns import AnyField, Field, TrioField, field_of, units_of
 from bridge.model.playing.steering import PLAIN, Steering, steered_bias
+from bridge.music.corners import is_corner
 from bridge.music.grids import PITCHES
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, repeated_to
 
@@ -168,11 +169,6 @@ def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Ba
 def _windows_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> list[WindowTokens]:
     ends = zip(*(encoded.windows for encoded in morph.encoded), strict=True)
     return [rested(field.at(x, y), model.config, own) for field, own in zip(morph.fields, ends, strict=True)]
-
-
-def is_corner(x: float, y: float = 0.0) -> bool:
-    """Whether a place is one of the corners."""
-    return x in (0.0, 1.0) and y in (0.0, 1.0)
 
 
 def at_corner(corners: Sequence[Bars], x: float, y: float = 0.0) -> Bars:
