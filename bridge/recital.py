@@ -13,6 +13,7 @@ from bridge.music.notes import Bars, join
 from bridge.paths import models_folder
 from bridge.preview import synth
 from bridge.preview.wire import Role
+from bridge.whole_file import folders_for
 
 _TEMPO = 110.0
 _CHANNELS: dict[Part, int] = {"melody": 0, "bass": 1, "drums": 9}
@@ -37,8 +38,8 @@ def perform(out_dir: Path, names: Sequence[str] = (), models_dir: Path | None = 
         ways = [_one_after_the_other(row) for row in morphs(model, heat)]
         for shown in (*map(_again, samples(model, heat)), *ways, *continuations(model, heat)):
             path = out_dir / name / f"{shown.name}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            synth.write_wav(path, synth.render(_timed(shown.bars, parts)))
+            with folders_for(path):
+                synth.write_wav(path, synth.render(_timed(shown.bars, parts)))
             channels = {index: _CHANNELS[part] for index, part in enumerate(parts)}
             write_midi(path.with_suffix(".mid"), shown.bars, channels=channels, track_name=name, tempo=_TEMPO)
             written.append(path)

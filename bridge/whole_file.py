@@ -1,7 +1,7 @@
 """Files that are there whole or not at all: written beside their place, then renamed; and whether they may be.
 
-No reader ever sees half a file, and where writing fails what was there before is there still. Nothing is forced onto
-the disk: that a power cut may cost the newest version is accepted everywhere.
+No reader ever sees half a file, and where writing fails what was there before is there still, and no folder that was
+made for it. Nothing is forced onto the disk: that a power cut may cost the newest version is accepted everywhere.
 """
 
 from __future__ import annotations
@@ -34,6 +34,25 @@ def in_place_of(path: Path) -> Iterator[Path]:
     except BaseException:
         with contextlib.suppress(OSError):  # it may never have come to be; the fault to tell is the first
             beside.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def folders_for(path: Path) -> Iterator[None]:
+    """The folders that `path` is to lie in are made where they are missing; where the block fails they go again.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]  # the innermost first
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+            for folder in made:
+                if folder.exists():
+                    folder.rmdir()
         raise
 
 

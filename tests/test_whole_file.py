@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bridge import whole_file
+from bridge.music.midi_files import MidiFileError, write_midi
+from bridge.music.notes import Bars
 from bridge.running import SessionLock
 from bridge.session import statefile
 
@@ -69,6 +71,45 @@ def test_the_first_fault_is_told_where_nothing_could_be_written_at_all(tmp_path:
         whole_file.write(tmp_path / "file" / "state.json", b"{}")
     with pytest.raises(FileNotFoundError):
         whole_file.write(tmp_path / "nowhere" / "state.json", b"{}")
+
+
+@pytest.mark.parametrize("there", ["", "takes", "takes/new"])
+def test_a_full_disk_leaves_no_folder_that_was_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    before = set(tmp_path.rglob("*"))
+    path = tmp_path / "takes" / "new" / "one.mid"
+    whole = Path.write_bytes
+    fill_the_disk(monkeypatch)
+    with pytest.raises(MidiFileError, match="No space left"):
+        write_midi(path, Bars((), 8.0), channels={0: 0}, track_name="take")
+    assert set(tmp_path.rglob("*")) == before
+    monkeypatch.setattr(Path, "write_bytes", whole)
+    write_midi(path, Bars((), 8.0), channels={0: 0}, track_name="take")
+    assert path.is_file()
+
+
+def test_a_folder_that_somebody_else_uses_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "takes" / "one.mid"
+    with pytest.raises(OSError, match="No space left"), whole_file.folders_for(path):  # noqa: PT012 - both at once
+        path.with_name("another.mid").touch()
+        raise FULL
+    assert [each.name for each in path.parent.iterdir()] == ["another.mid"]
+
+
+def test_a_folder_that_cannot_be_made_leaves_none_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Path.mkdir
+
+    def only_above(path: Path, *given: object, **named: object) -> None:
+        if path.name == "inner" and (path.parent).exists():
+            raise FULL
+        whole(path, *given, **named)
+
+    monkeypatch.setattr(Path, "mkdir", only_above)
+    with pytest.raises(OSError, match="No space left"), whole_file.folders_for(tmp_path / "outer" / "inner" / "one"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_session_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,9 +226,10 @@ def train_beside_flat(
         batch_size=batch_size or flat_baseline.FLAT_BATCH,
     )  # fmt: skip
     if folder != models / model:
-        folder.mkdir(parents=True, exist_ok=True)
-        whole_file.write(folder / "flat_baseline.json", json.dumps(found, indent=1) + "\n")
-        return folder / "flat_baseline.json"
+        path = folder / "flat_baseline.json"
+        with whole_file.folders_for(path):
+            whole_file.write(path, json.dumps(found, indent=1) + "\n")
+        return path
     card = registry.read_card(model)
     card["scores"]["flat_baseline"] = found
     whole_file.write(folder / registry.CARD_FILE, registry.card_text(card))

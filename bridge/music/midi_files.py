@@ -307,7 +307,7 @@ def write_midi(
         remark=remark,
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write(path, data)
+        with whole_file.folders_for(path):
+            whole_file.write(path, data)
     except OSError as error:
         raise MidiFileError(f"{path}: expected a place to write to ({error.strerror or error})") from error

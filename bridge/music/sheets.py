@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_CLASSES
 from bridge.music.notes import BEATS_PER_BAR, Bars, Note
-from bridge.whole_file import in_place_of
+from bridge.whole_file import folders_for, in_place_of
 
 Colour = tuple[int, int, int]
 
@@ -240,6 +240,5 @@ def _write(pen: Any, x: float, y: float, text: str, size: float, colour: Colour,
 
 
 def _save(image: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with in_place_of(path) as beside:
+    with folders_for(path), in_place_of(path) as beside:
         image.quantize(_COLOURS).save(beside, "PNG", optimize=True)

@@ -39,8 +39,8 @@ class Scenes:
         scene[_SESSION] = {"harmony": self._stage.harmony.to_json()}
         path = self._folder / f"{name}.json"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            whole_file.write(path, json.dumps(scene, separators=(",", ":")))
+            with whole_file.folders_for(path):
+                whole_file.write(path, json.dumps(scene, separators=(",", ":")))
         except OSError as fault:
             raise RefusedError(INSIDE, f"scene {name} cannot be kept: {fault}") from fault
 

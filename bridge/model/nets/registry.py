@@ -216,8 +216,8 @@ def write_model(
         **card,
     }
     where = (folder or models_folder()) / name
-    where.mkdir(parents=True, exist_ok=True)
-    whole_file.write(where / WEIGHTS_FILE, data)
+    with whole_file.folders_for(where / WEIGHTS_FILE):
+        whole_file.write(where / WEIGHTS_FILE, data)
     whole_file.write(where / CARD_FILE, card_text(full))
     return full
 

@@ -55,9 +55,9 @@ def write_report(
 
 def write_page(models_dir: Path, out_dir: Path) -> Path:
     """Write README.md alone, from the cards and the figures there are."""
-    out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / PAGE
-    whole_file.write(path, whole_page(models_dir))
+    with whole_file.folders_for(path):
+        whole_file.write(path, whole_page(models_dir))
     return path
 
 

@@ -57,8 +57,8 @@ def train_without(
         "scores": _scores(config, made.weights, outside, seed),
     }
     path = kept_in / LEFT_OUT_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole_file.write(path, json.dumps(found, indent=1) + "\n")
+    with whole_file.folders_for(path):
+        whole_file.write(path, json.dumps(found, indent=1) + "\n")
     return path
 
 
