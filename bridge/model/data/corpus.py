@@ -46,6 +46,7 @@ class CorpusError(ValueError):
 class Piece:
     """One file of a collection: where it came from and the notes in it."""
 
+    file: str
     source: str
     song: str
     style: str
@@ -79,7 +80,7 @@ class Collection:
                 roles = roles_of(score, given, named=entry is not None and given is None)
                 song = str(entry.get("song", name)) if entry is not None else name
                 style = str(entry.get("beat_type", "")) if entry is not None else ""
-                yield Piece(self.source, song, style, score, roles)
+                yield Piece(name, self.source, song, style, score, roles)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Callable[[str], IO[bytes]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import zipfile
@@ -27,13 +26,13 @@ from bridge.model.data.corpus import (
     open_collections,
     windows_of,
 )
+from bridge.model.data.passed_over import PassedOver
 from bridge.model.data.trio_corpus import trio_windows
 from bridge.model.nets.config import ModelConfig
 from bridge.music.grids import PITCHES
 from bridge.music.midi_files import MAX_FILE_BYTES
 from bridge.music.notes import STEP_BEATS
 
-log = logging.getLogger(__name__)
 #: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
 _INDEX_VERSION = 3
 #: Songs are told apart, and split, by their windows of this many bars, whatever the model's own windows are: a song
@@ -44,8 +43,6 @@ _SAME_SONG_SHARE = 0.3
 _COMMON_PHRASE_SONGS = 30
 #: Hymns repeat themselves across songs, and so do drum patterns: never used to evaluate.
 NOT_EVALUATED = ("openhymnal", "drumpat-dmp")
-#: Of files that cannot be read so many are named; the others are counted.
-_FAULTS_TOLD = 3
 SPLITS = ("train", "validation", "test")
 
 Array = np.ndarray[Any, Any]
@@ -97,13 +94,17 @@ class _Gathering:
         self.groups: dict[str, int] = {}
         self.rows: list[tuple[Windows, int, int]] = []
 
-    def add(self, piece: Piece, config: ModelConfig, keep_off_grid: bool) -> None:
+    def add(self, piece: Piece, config: ModelConfig, keep_off_grid: bool) -> int:
+        """Take in a piece's windows; how many it has."""
+        found = 0
         for windows in trio_windows(piece, config) if config.part == "trio" else windows_of(piece, config):
             song = self.songs.setdefault((piece.source, piece.song), len(self.songs))
             group = self.groups.setdefault(
                 f"{piece.source} {windows.kind.strip() or piece.style}".strip(), len(self.groups)
             )
             self.rows.append((_slim(windows, config, keep_off_grid), song, group))
+            found += len(self.rows[-1][0].tokens)
+        return found
 
     def keys_by_song(self) -> list[list[bytes]]:
         """The keys of every song's windows."""
@@ -160,28 +161,26 @@ def split_of(source: str, song: str) -> int:
 
 def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_grid: bool = False) -> Dataset:
     """Index collections for a model: every unique window once, in the first song that has it. Windows with more than
-    15 % of their onsets off the grid (triplets) are left out unless they are to be kept. Files that cannot be read are
-    passed over and logged.
+    15 % of their onsets off the grid (triplets) are left out unless they are to be kept. Files that cannot be read, or
+    have no such window in them, are passed over and logged.
 
     Raises:
         CorpusError: no useful window in any of the files.
     """
-    faults: list[str] = []
+    passed_over = PassedOver()
     songs: dict[tuple[str, str], int] = {}
     gathering, shorts = _Gathering(songs), [_Gathering(songs) for _ in config.parts]
     for collection in collections:
-        for piece in collection.pieces(faults):
-            gathering.add(piece, config, keep_off_grid)
+        for piece in collection.pieces(passed_over.faults):
+            if not gathering.add(piece, config, keep_off_grid):
+                passed_over.add(collection.path, piece, config)
             if config.bars != _SPLIT_BARS:
                 for part, short in enumerate(shorts):
                     short.add(piece, replace(config.of_part(part), bars=_SPLIT_BARS), keep_off_grid)
     rows = [row for row in gathering.rows if len(row[0].tokens)]
     if not rows:
-        raise CorpusError(_nothing_found(collections, config, faults))
-    for fault in faults[:_FAULTS_TOLD]:
-        log.warning("passed over: %s", fault)
-    if len(faults) > _FAULTS_TOLD:
-        log.warning("passed over: %d more files that cannot be read", len(faults) - _FAULTS_TOLD)
+        raise CorpusError(_nothing_found(collections, config, passed_over))
+    passed_over.tell()
     tokens = np.concatenate([w.tokens for w, _, _ in rows])
     song = np.concatenate([np.full(len(w.tokens), s, dtype=np.int32) for w, s, _ in rows])
     group = np.concatenate([np.full(len(w.tokens), g, dtype=np.int16) for w, _, g in rows])
@@ -204,11 +203,13 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
     )  # fmt: skip
 
 
-def _nothing_found(collections: Sequence[Collection], config: ModelConfig, faults: Sequence[str]) -> str:
-    """What to say where there is no window: files that cannot be read may be why."""
-    where, files = ", ".join(str(c.path) for c in collections), sum(len(c.files) for c in collections)
-    why = f" ({len(faults)} of {files} files cannot be read: {faults[0]})" if faults else ""
-    return f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none{why}"
+def _nothing_found(collections: Sequence[Collection], config: ModelConfig, passed_over: PassedOver) -> str:
+    """What to say where there is no window: what is wrong with the files may be why."""
+    where = ", ".join(str(c.path) for c in collections)
+    why = passed_over.why_nothing(sum(len(c.files) for c in collections))
+    return f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none" + (
+        f" ({why})" if why else ""
+    )
 
 
 def _split(names: Sequence[tuple[str, str]], keys_of_parts: Sequence[Sequence[Sequence[bytes]]]) -> tuple[Array, Array]:

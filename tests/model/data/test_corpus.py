@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_songs import tune, write_songs
+from small_songs import beat_of, tune, write_songs
 
 from bridge.model.data.corpus import CorpusError, common_time_sections, open_collections
 from bridge.model.data.dataset import SPLITS, build, load, merged_songs, split_of, window_keys
@@ -323,6 +323,37 @@ def test_the_first_faults_are_logged_and_the_others_counted(tmp_path, caplog):
     for line, name in zip(said, "abc", strict=False):
         assert line.startswith(f"passed over: {folder}: {name}.mid: expected a Standard MIDI File")
     assert said[3] == "passed over: 2 more files that cannot be read"
+
+
+def test_files_without_a_window_are_counted_and_a_few_named_by_why(tmp_path, caplog):
+    folder = write_songs(tmp_path / "data", count=2)
+    whole = (folder / "melody-0.mid").read_bytes()
+    waltz = midi_bytes(tune(1), channels={0: 0}, track_name="melody", time_signature=(3, 4))
+    for name in "abcde":
+        (folder / f"waltz-{name}.mid").write_bytes(waltz)
+    (folder / "beat.mid").write_bytes(midi_bytes(beat_of(1), channels={0: 9}, track_name="drums"))
+    low = Bars(tuple(Note(pitch, float(pitch), 1.0, 90) for pitch in range(8)), 8.0)
+    (folder / "low.mid").write_bytes(midi_bytes(low, channels={0: 0}, track_name="melody"))
+    (folder / "bad.mid").write_bytes(whole[:50])
+    with caplog.at_level(logging.WARNING):
+        dataset = build(open_collections(folder), MELODY)
+    assert len(dataset.tokens)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith(f"passed over: {folder}: bad.mid: ")
+    useless = f"passed over: {folder}:"
+    few = f"{useless} 1 file in which no 2 bars of melody have notes enough in range and on the grid: low.mid"
+    metre = f"{useless} 5 files with less than 2 bars of 4/4 on end: waltz-a.mid, waltz-b.mid, waltz-c.mid and 2 more"
+    assert sorted(said[1:]) == [few, f"{useless} 1 file without melody: beat.mid", metre]
+
+
+def test_a_folder_of_waltzes_is_told_that_they_are(tmp_path):
+    for name in "ab":
+        waltz = midi_bytes(tune(1), channels={0: 0}, track_name="melody", time_signature=(3, 4))
+        (tmp_path / f"{name}.mid").write_bytes(waltz)
+    with pytest.raises(
+        CorpusError, match=r"found none \(.*: 2 files with less than 2 bars of 4/4 on end: a.mid, b.mid\)"
+    ):
+        build(open_collections(tmp_path), MELODY)
 
 
 def test_where_nothing_is_left_it_is_said_why(tmp_path, caplog):
