@@ -17,17 +17,32 @@ _NEARLY: Final = 1e-6
 class Auto:
     """Asks for the next bars of every voice on `auto` in the last bar before they are due, so that they are in time."""
 
-    def __init__(self, stage: Stage, ask_next: Callable[[Voice, Request, str], None]) -> None:
-        """`ask_next` is what a click on *next* does, with the launch boundary it is to sound at."""
+    def __init__(
+        self, stage: Stage, ask_next: Callable[[Voice, Request, str], None], call_off: Callable[[Voice], None]
+    ) -> None:
+        """`ask_next` is what a click on *next* does, with the launch boundary it is to sound at; `call_off` forgets the
+        bars of a voice that wait.
+        """
         self._stage = stage
         self._ask_next = ask_next
+        self._call_off = call_off
         self._last_beat: int | None = None
         self._launched: dict[str, float] = {}
 
     def switch(self, voice: Voice, request: Request) -> None:
-        """So many bars from the launch of what sounds (where nothing does: at once); 0: no more."""
+        """So many bars from the launch of what sounds (where nothing does: at once); 0: no more. Bars that it has asked
+        for by itself, and that are not to come now after all, are called off: what sounds goes on.
+        """
         voice.auto_bars = request.args["bars"]
         voice.auto_request = request if voice.auto_bars else None
+        clock = self._stage.clock
+        if voice.auto_bars and self._is_due(voice, clock.beat_at(self._stage.timers.now_ns())):
+            return
+        voice.auto_order = self._stage.next_order()
+        handed = voice.handed.get(voice.auto_id)
+        begun = handed is not None and handed.launched is not None  # the first of long bars sound by now
+        if voice.pending is not None and voice.pending.id == voice.auto_id and not begun:
+            self._call_off(voice)
 
     def beat_came(self, beat: int) -> None:
         """A beat of the song has come: whatever is due within a bar is asked for now. Bars are counted as
@@ -46,8 +61,7 @@ class Auto:
                 continue
             if voice.jam != "off" or voice.morphing:  # a next turn would call off what was asked for
                 continue
-            due_beats = voice.launched_beats + voice.auto_bars * bar_beats
-            if voice.sounding is not None and beat < due_beats - bar_beats:
+            if not self._is_due(voice, beat):
                 continue
             length_bars = 2 if voice.present is None else round(self._stage.length_of(voice.present) / bar_beats)
             bars = min(max(1, length_bars), limits.MAX_BARS)
@@ -58,3 +72,9 @@ class Auto:
                 voice.auto_bars, voice.auto_request = 0, None
                 self._stage.refuse(request.origin, request.address, error)
                 self._stage.voice_changed(voice)
+
+    def _is_due(self, voice: Voice, beat: float) -> bool:
+        """Whether its next bars are to come within a bar; where nothing sounds: now."""
+        bar_beats = self._stage.clock.bar_beats
+        due_beats = voice.launched_beats + voice.auto_bars * bar_beats
+        return voice.sounding is None or beat >= due_beats - bar_beats

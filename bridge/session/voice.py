@@ -185,6 +185,7 @@ class Voice:
     start_beats: float = -1.0
     launched_beats: float = 0.0
     auto_bars: int = 0
+    auto_id: int = 0  # of the bars that `auto` was given last
     listen: int = 0
     jam: str = "off"
     jam_bars: int = 2
@@ -199,6 +200,7 @@ class Voice:
     turned_order: int = 0  # of the newest turn of the morph or the pad, or scene, among requests
     seeded: Material | None = None  # the newest seed, as long as nothing sounds that came after it
     auto_request: Request | None = None
+    auto_order: int = 0  # among requests: what `auto` asked for before is called off
     queue: deque[Waiting] = field(default_factory=deque)
     click_job: int = 0
     knob_job: int = 0
@@ -277,6 +279,7 @@ class Voice:
             "start_beats": self.start_beats,
             "launched_beats": self.launched_beats,
             "auto_bars": self.auto_bars,
+            "auto_id": self.auto_id,
             "filling": self.fill is not None,
             "jam": [self.jam, self.jam_bars],
             "pending": loop_to_json(self.pending),
@@ -307,7 +310,7 @@ class Voice:
         self.sounding = loop_from_json(state["sounding"])
         self.start_beats = state["start_beats"]
         self.launched_beats = state["launched_beats"]
-        self.auto_bars = state["auto_bars"]
+        self.auto_bars, self.auto_id = state["auto_bars"], state.get("auto_id", 0)
         self.jam, self.jam_bars = state.get("jam", ("off", 2))
         if self.auto_bars:  # its requester cannot be asked for again: from now on only subscribers hear of it
             self.auto_request = Request(f"/{self.name}/auto", self.name, "auto", {"bars": self.auto_bars}, ("", 0), 0)

@@ -43,7 +43,9 @@ class VoiceRequests:
             self.fills,
         )
         self.jam = Jam(stage, composer, performer)
-        self.auto = Auto(stage, lambda voice, request, launch: self._click(voice, request, "next", launch))
+        self.auto = Auto(
+            stage, lambda voice, request, launch: self._click(voice, request, "next", launch), self._call_off
+        )
 
     def handle(self, voice: Voice, request: Request) -> None:
         """Do what was asked.
@@ -107,26 +109,33 @@ class VoiceRequests:
             self._composer.make_ready(voice, recipe_of(self._stage, voice, "next", args, voice.next_seed(), now_ns))
 
     def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
-        voice.go_on_from(loop.source, order)
+        if not _auto_ended(voice, request, order):
+            voice.go_on_from(loop.source, order)
         if self._performer.complete(voice, loop, request.origin):
             if voice.sounding is loop:
+                voice.go_on_from(loop.source, order)
                 self.make_ready(voice)
-        elif order < voice.turned_order:
+        elif order < voice.turned_order or _auto_ended(voice, request, order):
             self._performer.tell(voice, loop, request.origin, request.arrival_ns)
         else:
             turn = voice.gesture.request if voice.gesture is not None and voice.turning and not voice.morphing else None
             self._gestures.settle(voice)
-            self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary)
+            self._launch(voice, request, loop, boundary)
             if turn is not None:  # of what sounds until then
                 self._gestures.remake(voice, turn)
         self._stage.voice_changed(voice)
 
     def _first_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         """The first of long bars: they can begin to sound while the others are decoded."""
-        if order < voice.turned_order:
+        if order < voice.turned_order or _auto_ended(voice, request, order):
             return
         self._gestures.settle(voice)
-        self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary, whole=False)
+        self._launch(voice, request, loop, boundary, whole=False)
+
+    def _launch(self, voice: Voice, request: Request, loop: Loop, boundary: str, *, whole: bool = True) -> None:
+        self._performer.launch(voice, loop, request.origin, request.arrival_ns, boundary, whole=whole)
+        if request.verb == "auto":
+            voice.auto_id = loop.id
 
     # -- sticky knobs ----------------------------------------------------------------------------------------------
 
@@ -199,19 +208,25 @@ class VoiceRequests:
         self._gestures.settle(voice)
         history, sounding = voice.history, voice.sounding
         if voice.pending is not None and (sounding is not None or history.position <= 0):
-            self._performer.cancel_pending(voice)
-            before = voice.seeded or (None if sounding is None else sounding.source)
-            voice.newest, voice.newest_order = before, self._stage.next_order()
-            if sounding is None:
-                history.position = -1
-            else:
-                history.back_to(sounding.id)
-                clock = self._stage.clock  # what goes on by itself does so after as many bars again
+            self._call_off(voice)
+            if sounding is not None:  # what goes on by itself does so after as many bars again
+                clock = self._stage.clock
                 here = clock.bar_line_at_or_after(clock.beat_at(self._stage.timers.now_ns()))
                 voice.launched_beats = max(voice.launched_beats, here) if voice.auto_bars else voice.launched_beats
             self._stage.voice_changed(voice)
             return
         self._travel(voice, request, history.position - 1, "undo", order)
+
+    def _call_off(self, voice: Voice) -> None:
+        """Bars that wait are forgotten: what is gone on from, and where the history stands, is what sounds."""
+        self._performer.cancel_pending(voice)
+        history, sounding = voice.history, voice.sounding
+        before = voice.seeded or (None if sounding is None else sounding.source)
+        voice.newest, voice.newest_order = before, self._stage.next_order()
+        if sounding is not None:
+            history.back_to(sounding.id)
+        elif history.position <= 0:
+            history.position = -1
 
     def do_redo(self, voice: Voice, request: Request) -> None:
         """Forth again."""
@@ -285,3 +300,8 @@ class VoiceRequests:
             raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
         voice.next_model, voice.model_asked = name, request
         self._stage.engine.send(engine_messages.LoadModel(name))
+
+
+def _auto_ended(voice: Voice, request: Request, order: int) -> bool:
+    """Whether bars were asked for by `auto` and not by anybody, before it was switched off."""
+    return request.verb == "auto" and order < voice.auto_order

@@ -628,6 +628,82 @@ def test_bars_of_auto_that_are_called_off_come_after_as_many_bars_again(room: Ro
     assert asked == [8, 16]
 
 
+def auto_has_asked(room: Room) -> int:
+    """A loop that sounds from beat 4, and the next bars of `auto` under way at beat 8; the id of the loop."""
+    first = room.new_loop(pitch=61)
+    room.ask("auto", bars=2)
+    for number in range(5, 9):
+        beat(room, number)
+    assert len(room.engine.sent) == 1
+    room.player.take(messages.CancelPending)
+    return first
+
+
+def test_auto_that_is_switched_off_calls_off_the_bars_it_has_announced(room: Room) -> None:
+    first = auto_has_asked(room)
+    room.answer(pitch=62)
+    announced = room.schedule()
+    room.ask("auto", bars=0)
+    assert len(room.player.take(messages.CancelPending)) == 1
+    assert room.voice.pending is None
+    room.session.from_player(messages.Launched("melody", announced.id, 12.0, 12.0))  # it had not heard of that yet
+    (restored,) = room.player.take(messages.RestoreVoice)
+    assert restored.id == first
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 61  # it goes on from what sounds
+    room.launch()
+    room.ask("recall", id=announced.id)  # they were made, and can be brought back
+
+
+def test_auto_that_is_switched_off_calls_off_the_bars_that_are_being_made_for_it(room: Room) -> None:
+    auto_has_asked(room)
+    room.ask("auto", bars=0)
+    room.ask("next")
+    room.words.take("/melody/bars/begin")
+    room.answer(pitch=62)
+    assert room.player.take(messages.Launch) == []
+    ((_, _, start, _),) = room.words.take("/melody/bars/begin")  # told and kept
+    assert start == -1.0
+    assert room.answer(pitch=63).material[0][1][0][0] == 61
+    assert len(room.player.take(messages.Launch)) == 1
+
+
+def test_bars_that_a_client_asked_for_stay_when_auto_is_switched_off(room: Room) -> None:
+    auto_has_asked(room)
+    room.answer(pitch=62)
+    room.schedule()
+    room.ask("next")  # takes the place of those of auto
+    room.answer(pitch=63)
+    mine = room.schedule()
+    room.ask("auto", bars=0)
+    assert room.player.take(messages.CancelPending) == []
+    assert room.voice.pending.id == mine.id
+
+
+def test_auto_calls_nothing_off_that_is_due_all_the_same(room: Room) -> None:
+    auto_has_asked(room)
+    room.answer(pitch=62)
+    waits = room.schedule()
+    room.ask("auto", bars=1)
+    assert room.voice.pending.id == waits.id
+    room.ask("auto", bars=8)  # not before so many have been played
+    assert room.voice.pending is None
+    for number in range(9, 33):
+        beat(room, number)
+        assert len(room.engine.sent) == (number >= 32)
+
+
+def test_auto_switched_off_after_a_restart_of_the_bridge_calls_its_bars_off_too(room: Room, tmp_path: Path) -> None:
+    auto_has_asked(room)
+    room.answer(pitch=62)
+    room.schedule()
+    room.session.close()
+    again = Room(tmp_path)
+    assert again.voice.pending is not None
+    again.ask("auto", bars=0)
+    assert again.voice.pending is None
+
+
 def test_a_scene_brings_bars_corners_and_knobs_back(room: Room) -> None:
     first = room.new_loop(pitch=61)
     corners(room)
