@@ -16,3 +16,8 @@ MODEL_PARTS: Final[dict[str, tuple[str, ...]]] = {
     "drums-16bar": ("drums",),
     "trio-16bar": ("melody", "bass", "drums"),
 }
+
+
+def plays_drums(model: str) -> bool:
+    """Whether a model plays drums and nothing else: its pitches are sounds, and mean nothing to one of lines."""
+    return model.startswith("drums")

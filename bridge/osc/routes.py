@@ -166,8 +166,9 @@ _VOICE_BARS: Final = (
     Route(VOICE, "sample", "New bars from the prior.", (_BARS,), _BARS_COMING, "/drums/sample 4"),
     Route(VOICE, "vary", "Bars near the present loop: 0 the same, 1 far away.", (_float("amount", 0, 1, default=0.5),),
           _BARS_COMING, "/melody/vary 0.3"),
-    Route(VOICE, "auto", "New bars by itself each time so many have been played; 0: off.", (_int("bars", 0, 64),),
-          example="/melody/auto 4"),
+    Route(VOICE, "auto",
+          "New bars by itself each time so many have been played; 0: off, and bars that it asked for by itself and "
+          "that do not sound yet are called off.", (_int("bars", 0, 64),), example="/melody/auto 4"),
     Route(VOICE, "seed", "What to go on from, in one message of at most 30 notes.", (_LENGTH, _NOTES),
           example="/melody/seed 8.0 60 0.0 1.0 100 0 64 1.0 0.5 96 0"),
     Route(VOICE, "seed/begin", "A seed in several messages: its length.", (_LENGTH,), example="/melody/seed/begin 8.0"),
@@ -179,7 +180,8 @@ _VOICE_BARS: Final = (
           example="/melody/store a"),
     Route(VOICE, "morph", "Between corners a and b, while it plays; error 5 names a corner that is empty. Bars that "
           "were asked for before and do not sound yet are told, and kept, but called off. A corner that is still to be "
-          "stored is waited for.",
+          "stored is waited for; error 4 names one that holds drums where the model now plays a line, or the "
+          "other way round.",
           (_float("x", 0, 1),), _BARS_COMING, "/melody/morph 0.25"),
     Route(VOICE, "xy", "Between the four corners: a = 0 0, b = 1 0, c = 0 1, d = 1 1. Otherwise as `morph`.",
           (_float("x", 0, 1), _float("y", 0, 1)), _BARS_COMING, "/melody/xy 0.25 0.75"),
@@ -192,7 +194,9 @@ _VOICE_BARS: Final = (
           (_int("id", 1, _INT32_MAX),), _BARS_COMING, "/melody/recall 12"),
     Route(VOICE, "random_seed", "After it and `clear`, the same requests give the same notes.",
           (_int("seed", -_INT32_MAX - 1, _INT32_MAX),), example="/melody/random_seed 1"),
-    Route(VOICE, "model", "Swap the model; the old one plays until the new one is ready.", (Argument("name", "name"),),
+    Route(VOICE, "model", "Swap the model; the old one plays until the new one is ready. Between lines and drums the "
+          "corners stay stored for when it is swapped back, and nothing of the other kind is gone on from.",
+          (Argument("name", "name"),),
           example="/melody/model melody-2bar"),
     Route(VOICE, "jam",
           "Play with what comes in at the MIDI input. `respond`: silent, it waits for the first note; from that bar's "

@@ -12,7 +12,7 @@ import hashlib
 from bridge.session.bending import unlock_missing
 from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Recipe
-from bridge.session.outside import NO_SUCH, RefusedError, Request
+from bridge.session.outside import NO_SUCH, NOT_NOW, RefusedError, Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import SLOTS, Gesture, Voice
@@ -35,12 +35,20 @@ class Gestures:
         """What a morph between the stored corners is made of.
 
         Raises:
-            RefusedError: a corner is empty, or has no notes; it is named.
+            RefusedError: a corner is empty, has no notes, or is of a kind that the model cannot read; it is named.
         """
         missing = [slot for slot in CORNERS[op] if slot not in voice.corners or not voice.corners[slot].bars.notes]
         if missing:
             raise RefusedError(
                 NO_SUCH, f"corner {' and '.join(missing)} of {voice.name} is empty: store notes there first"
+            )
+        foreign = [slot for slot in CORNERS[op] if slot in voice.foreign_corners]
+        if foreign:
+            were, plays = ("a line", "drums") if voice.is_drums else ("drums", "a line")
+            raise RefusedError(
+                NOT_NOW,
+                f"corner {' and '.join(foreign)} of {voice.name} holds {were}, and {voice.model} plays {plays}: store "
+                "others there, or swap the model back",
             )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in CORNERS[op])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bridge import limits
+from bridge.family import plays_drums
 from bridge.music.notes import Bars, bars_fault
 from bridge.session.composer import Composer
 from bridge.session.gestures import CORNERS, Gestures
@@ -73,7 +74,12 @@ class MaterialRequests:
             given, is_there = Material.of(bars, self._stage.clock.bar_beats), True
 
         def put() -> None:
-            self._put(voice, request, self._present(voice, order) if given is None else given)
+            if given is None:
+                made_by = voice.present.recipe if voice.present is not None else None
+                is_drums = voice.is_drums if made_by is None else plays_drums(made_by.model)
+                self._put(voice, request, self._present(voice, order), drums=is_drums)
+            else:
+                self._put(voice, request, given, drums=voice.is_drums)
 
         if is_there and not _corners_wait(voice):
             put()
@@ -90,15 +96,17 @@ class MaterialRequests:
             )
         return Material(present.bars, present.bar_beats)
 
-    def _put(self, voice: Voice, request: Request, corner: Material) -> None:
-        slot, before = request.args["slot"], dict(voice.corners)
+    def _put(self, voice: Voice, request: Request, corner: Material, *, drums: bool) -> None:
+        slot, before = request.args["slot"], (dict(voice.corners), set(voice.drum_corners))
         voice.corners[slot] = corner
-        present = voice.present if voice.model_ready else None
-        if present is not None and present.recipe is not None and slot in CORNERS.get(present.recipe.op, ()):
+        voice.drum_corners = voice.drum_corners | {slot} if drums else voice.drum_corners - {slot}
+        recipe = voice.present.recipe if voice.present is not None and voice.model_ready else None
+        is_mine = recipe is not None and plays_drums(recipe.model) == voice.is_drums
+        if recipe is not None and is_mine and slot in CORNERS.get(recipe.op, ()):
             try:
-                self._reshape_corners(voice, request, present.recipe.op, self._stage.next_order())
+                self._reshape_corners(voice, request, recipe.op, self._stage.next_order())
             except RefusedError:  # a corner without notes, which what sounds is made of
-                voice.corners = before
+                voice.corners, voice.drum_corners = before
                 raise
 
     # -- between corners -------------------------------------------------------------------------------------------

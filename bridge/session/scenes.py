@@ -62,7 +62,7 @@ class Scenes:
             raise RefusedError(INSIDE, f"scene {name} cannot be read: {fault!r}") from fault
         self._stage.harmony = harmony
         self._stage.tell_key()
-        for voice_name, (knobs, corners, loop, muted_parts, auto_bars) in read.items():
+        for voice_name, (knobs, corners, drum_corners, loop, muted_parts, auto_bars) in read.items():
             voice = self._stage.voices[voice_name]
             self._gestures.settle(voice)
             order = self._stage.next_order()
@@ -72,6 +72,7 @@ class Scenes:
             if voice.sounding is not None and (loop is None or loop.id != voice.sounding.id):
                 knobs.locked = []  # they are of the bars that are to come
             voice.knobs, voice.corners = knobs, corners
+            voice.drum_corners = (set(corners) if voice.is_drums else set()) if drum_corners is None else drum_corners
             if knobs.loop != loops_on:
                 self._performer.set_loop(voice)
             self._switch(voice, request, muted_parts, auto_bars)
@@ -85,7 +86,7 @@ class Scenes:
         if loop is None and voice.jam == "respond":
             return
         self._performer.cancel_pending(voice)
-        voice.newest, voice.newest_order = None if loop is None else loop.source, order
+        voice.newest, voice.newest_order = voice.material_of(loop), order
         if loop is None:
             self._performer.silence(voice, request.origin, request.arrival_ns)
         else:
@@ -121,13 +122,15 @@ def _scene_of(voice: Voice) -> dict[str, Any]:
     return {
         "knobs": {**asdict(voice.knobs), "locked": locked},
         "corners": {slot: material_to_json(corner) for slot, corner in voice.corners.items()},
+        "drum_corners": sorted(voice.drum_corners),
         "loop": loop_to_json(loop),
         "muted_parts": sorted(voice.muted_parts),
         "auto_bars": voice.auto_bars,
     }
 
 
-def _read(kept: dict[str, Any]) -> tuple[Knobs, dict[str, Any], Any, set[int] | None, int | None]:
+def _read(kept: dict[str, Any]) -> tuple[Knobs, dict[str, Any], set[str] | None, Any, set[int] | None, int | None]:
     corners = {slot: material_from_json(corner) for slot, corner in kept["corners"].items()}
     muted = set(kept["muted_parts"]) if "muted_parts" in kept else None
-    return Knobs(**kept["knobs"]), corners, loop_from_json(kept["loop"]), muted, kept.get("auto_bars")
+    drums = set(kept["drum_corners"]) if "drum_corners" in kept else None
+    return Knobs(**kept["knobs"]), corners, drums, loop_from_json(kept["loop"]), muted, kept.get("auto_bars")

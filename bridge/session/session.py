@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import engine_messages, limits, messages
+from bridge.family import plays_drums
 from bridge.session import statefile
 from bridge.session.archive import Archive
 from bridge.session.bridge_requests import BridgeRequests
@@ -272,7 +273,10 @@ class Session:
     def _swap(self, voice: Voice, record: engine_messages.ModelState) -> None:
         asked, voice.model_asked, voice.next_model = voice.model_asked, None, ""
         if record.ready:
+            is_another_kind = plays_drums(record.model) != voice.is_drums
             voice.model, voice.model_ready, voice.model_fault = record.model, True, ""
+            if is_another_kind:
+                self._voice_requests.kind_changed(voice)
         elif asked is not None:
             self.stage.refuse(asked.origin, asked.address, RefusedError(NOT_NOW, record.detail))
 
@@ -297,7 +301,7 @@ def _voice(name: str, settings: dict[str, Any]) -> Voice:
         humanize=settings["humanize"],
         grid=settings["grid"],
         temperature=settings["temperature"],
-        scale="off" if settings["model"].startswith("drums") else "soft",
+        scale="off" if plays_drums(settings["model"]) else "soft",
     )
     seed = random.SystemRandom().getrandbits(31)
     return Voice(name, settings["model"], channels, knobs, listen=settings.get("listen", 0), base_seed=seed)

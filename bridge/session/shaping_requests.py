@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.family import plays_drums
 from bridge.session.gestures import Gestures
 from bridge.session.loops import Recipe
 from bridge.session.outside import NO_SUCH, RANGE, RefusedError, Request
@@ -50,7 +51,7 @@ class ShapingRequests:
             return
         loop = voice.sounding
         recipe = None if loop is None else loop.recipe
-        if loop is not None and (recipe is None or recipe.model.startswith("drums") == voice.is_drums):
+        if loop is not None and (recipe is None or plays_drums(recipe.model) == voice.is_drums):
             if recipe is None or recipe.model != voice.model:
                 recipe = Recipe("keep", voice.model, (loop.source,), 0, loop.bar_beats, 0.0, loop.groove_seed)
             self._gestures.turn(voice, request, recipe)

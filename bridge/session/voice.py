@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge import limits
+from bridge.family import plays_drums
 from bridge.messages import Launched
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars
@@ -191,6 +192,7 @@ class Voice:
     jam_bars: int = 2
     pending: Loop | None = None
     corners: dict[str, Material] = field(default_factory=dict)
+    drum_corners: set[str] = field(default_factory=set)  # those that were stored while it played drums
     history: History = field(default_factory=History)
     gesture: Gesture | None = None
     base_seed: int = 0
@@ -223,7 +225,12 @@ class Voice:
     @property
     def is_drums(self) -> bool:
         """Whether its model plays drums (never transposed, micro-timing kept)."""
-        return self.model.startswith("drums")
+        return plays_drums(self.model)
+
+    @property
+    def foreign_corners(self) -> list[str]:
+        """Corners that hold what its model cannot read: drums where it plays a line, or a line where it plays drums."""
+        return [slot for slot in self.corners if (slot in self.drum_corners) != self.is_drums]
 
     @property
     def parts(self) -> set[int]:
@@ -255,6 +262,14 @@ class Voice:
         if order > self.newest_order:
             self.newest, self.newest_order = material, order
 
+    def material_of(self, loop: Loop | None) -> Material | None:
+        """What new bars go on from where they are to follow a loop: of one of another kind, which a model made that
+        the voice had before or has had since, nothing.
+        """
+        if loop is None or (loop.recipe is not None and plays_drums(loop.recipe.model) != self.is_drums):
+            return None
+        return loop.source
+
     def draw_seed(self) -> int:
         """The noise seed of the next request: a function of `base_seed` and how many were drawn, never of the clock."""
         seed = self.next_seed()
@@ -284,6 +299,7 @@ class Voice:
             "jam": [self.jam, self.jam_bars],
             "pending": loop_to_json(self.pending),
             "corners": {slot: material_to_json(corner) for slot, corner in self.corners.items()},
+            "drum_corners": sorted(self.drum_corners),
             "history": [self.history.ids, self.history.position],
             "base_seed": self.base_seed,
             "seeds_drawn": self.seeds_drawn,
@@ -297,6 +313,7 @@ class Voice:
         if not -1 <= history.position < len(history.ids):
             raise ValueError(f"history: position {position} of {len(history.ids)}")
         self.corners, self.history = corners, history
+        self.drum_corners = set(state.get("drum_corners", corners if plays_drums(state["model"]) else ()))
 
     def restore_all(self, state: dict[str, Any]) -> None:
         """Exactly what was there, after the bridge process alone was restarted."""

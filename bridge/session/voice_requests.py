@@ -221,7 +221,7 @@ class VoiceRequests:
         """Bars that wait are forgotten: what is gone on from, and where the history stands, is what sounds."""
         self._performer.cancel_pending(voice)
         history, sounding = voice.history, voice.sounding
-        before = voice.seeded or (None if sounding is None else sounding.source)
+        before = voice.seeded or voice.material_of(sounding)
         voice.newest, voice.newest_order = before, self._stage.next_order()
         if sounding is not None:
             history.back_to(sounding.id)
@@ -275,7 +275,9 @@ class VoiceRequests:
 
     def _bring_back(self, voice: Voice, request: Request, loop: Loop, order: int) -> None:
         self._gestures.settle(voice)
-        voice.go_on_from(loop.source, order)
+        material = voice.material_of(loop)
+        if material is not None:
+            voice.go_on_from(material, order)
         self._stage.heard(voice, loop.bars)
         self._performer.launch(voice, replace(loop, verbatim=False), request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)
@@ -300,6 +302,13 @@ class VoiceRequests:
             raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
         voice.next_model, voice.model_asked = name, request
         self._stage.engine.send(engine_messages.LoadModel(name))
+
+    def kind_changed(self, voice: Voice) -> None:
+        """It plays drums in place of a line, or a line in place of drums: what the other kind has left is not gone on
+        from, but what sounds where that is of this kind again.
+        """
+        voice.seeded = voice.seed_coming = None
+        voice.newest, voice.newest_order = voice.material_of(voice.present), self._stage.next_order()
 
 
 def _auto_ended(voice: Voice, request: Request, order: int) -> bool:

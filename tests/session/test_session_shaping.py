@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_room import Room
+from session_room import Room, corners
 
 from bridge import engine_messages, messages
 from bridge.session.loops import Loop, bars_of, loop_from_json, loop_to_json
+from bridge.session.outside import RefusedError
 
 
 @pytest.fixture
@@ -112,6 +113,72 @@ def test_a_line_is_not_moved_by_a_model_of_drums_that_came_after_it(room: Room) 
     room.new_loop()
     room.ask("attribute", name="density", amount=1.0)
     assert room.answer().bend["attributes"] == {"density": 1.0}
+
+
+def swap(room: Room, name: str) -> None:
+    room.ask("model", name=name)
+    room.session.from_engine(engine_messages.ModelState(name, True, "ready"))
+
+
+def test_corners_of_another_kind_are_kept_and_refused_by_name(room: Room, tmp_path: Path) -> None:
+    room.new_loop(pitch=60)
+    corners(room)
+    swap(room, "drums-2bar")
+    with pytest.raises(RefusedError, match="corner a and b of melody holds a line, and drums-2bar plays drums") as told:
+        room.ask("morph", x=0.5)
+    assert told.value.code == 4
+    room.ask("store", slot="a")  # what sounds is still a line, whoever plays it
+    room.ask("store", slot="b", length=8.0, notes=[(36, 0.0, 1.0, 90, 0)])
+    with pytest.raises(RefusedError, match="corner a of melody holds a line"):
+        room.ask("morph", x=0.5)
+    room.ask("save", "bridge", name="drummed")
+    swap(room, "bass-2bar")
+    with pytest.raises(RefusedError, match="corner b of melody holds drums, and bass-2bar plays a line"):
+        room.ask("morph", x=0.5)
+    room.ask("store", slot="b", length=8.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    assert room.refusal("morph", x=0.5) == 0
+    room.answer()
+    room.ask("load", "bridge", name="drummed")
+    assert room.refusal("morph", x=0.5) == 4
+    room.session.close()
+    again = Room(tmp_path, token="another run")  # whose model is that of the config
+    with pytest.raises(RefusedError, match="corner b of melody holds drums"):
+        again.ask("morph", x=0.5)
+
+
+def test_a_new_corner_of_its_kind_is_stored_though_a_morph_of_the_other_kind_sounds(room: Room) -> None:
+    corners(room)
+    room.ask("morph", x=0.5)
+    room.answer()
+    room.launch()
+    swap(room, "drums-2bar")
+    for slot in "ab":
+        assert room.refusal("store", slot=slot, length=8.0, notes=[(36, 0.0, 1.0, 90, 0)]) == 0
+    assert room.engine.take(engine_messages.Generate) == []
+    room.ask("morph", x=0.25)
+    assert room.answer(pitch=36).model == "drums-2bar"
+
+
+def test_nothing_of_another_kind_is_gone_on_from(room: Room) -> None:
+    line = room.new_loop(pitch=61)
+    swap(room, "drums-2bar")
+    room.ask("next")
+    assert room.answer(pitch=36).op == "sample"
+    room.launch()
+    room.ask("next")
+    job = room.answer(pitch=38)
+    assert (job.op, job.material[0][1][0][0]) == ("next", 36)
+    room.launch()
+    room.ask("recall", id=line)
+    room.launch()
+    room.ask("next")
+    assert room.answer(pitch=36).material[0][1][0][0] == 38  # the newest drums
+    room.ask("clear")
+    room.ask("recall", id=line)
+    room.launch()
+    swap(room, "melody-2bar")
+    room.ask("next")
+    assert room.answer().material[0][1][0][0] == 61
 
 
 def test_bars_that_wait_are_moved_too_and_wait_on_while_a_morph_sounds(room: Room) -> None:
