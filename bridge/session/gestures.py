@@ -163,6 +163,7 @@ class Gestures:
         if present is not None and present.id != loop.id and voice.sounding is loop:
             beat = self._stage.clock.beat_at(self._stage.timers.now_ns())
             self._stage.outbox.publish(f"/{voice.name}/launched", loop.id, float(beat), also=gesture.request.origin)
+            self._stage.save_now()  # no file of them is kept before it settles: who comes after us must know them
         self._stage.voice_changed(voice)
 
     def announce(self, voice: Voice) -> None:

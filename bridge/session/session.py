@@ -61,6 +61,7 @@ class Session:
             dict(clock.get("offsets_ms", {})),
         )  # fmt: skip
         self.stage = Stage(built, song, archive, outbox, player, engine, timers, self._saves.trigger)
+        self.stage.save_now = self._saves.now
         self._performer = Performer(self.stage)
         self.stage.on_key = self._performer.key_changed
         self._composer = Composer(self.stage)

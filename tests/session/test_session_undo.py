@@ -173,6 +173,26 @@ def sounding_pitch(room: Room) -> int:
     return room.voice.sounding.bars.notes[0].pitch
 
 
+def test_a_gesture_that_has_just_begun_is_known_to_the_bridge_that_comes_after(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.5)
+    room.answer(pitch=66)
+    (reshape,) = room.player.take(messages.Reshape)
+    again = Room(tmp_path, fresh=False)  # the bridge process was killed at once
+    rows = [[66, 0.0, 0.2, 99, 0]]  # as they are performed
+    seen = messages.VoiceSnapshot("melody", True, True, [], reshape.new_id, 4.0, 8.0, rows, 0)
+    again.session.from_player(seen)
+    again.session.from_player(messages.SnapshotEnd(False))
+    sounding = again.voice.sounding
+    assert sounding.id == reshape.new_id
+    assert sounding.recipe.op == "morph"
+    assert [(note.pitch, note.velocity) for note in sounding.bars.notes] == [(66, 90), (66, 90)]
+    again.ask("temperature", temperature=0.9)  # it can be made again
+    assert again.answer().op == "morph"
+
+
 def test_a_knob_turned_while_the_bars_that_wait_come_in_turns_those(room: Room) -> None:
     room.new_loop(pitch=60)
     room.ask("next")
