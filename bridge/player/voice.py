@@ -241,7 +241,7 @@ class Voice:
             elif self._pending_target() <= due + NEARLY_BEATS:
                 self._take_pending(tempo_map, out)
             elif self.resume_beats is not None and self.resume_beats <= due + NEARLY_BEATS:
-                self._resume_now(self.resume_beats)
+                self._resume_now(self.resume_beats, tempo_map)
             elif min(self._end_beats, self._rest_beats) <= due + NEARLY_BEATS:
                 self.close(due, out)  # nothing is held over the end of a loop, but a rest may come in the middle
                 self.over = True
@@ -284,10 +284,12 @@ class Voice:
             self._announced = True
             self._outbox.append(messages.Launched(self.name, self.loop.id, self.start_beats, at_beats))
 
-    def _resume_now(self, at_beats: float) -> None:
+    def _resume_now(self, at_beats: float, tempo_map: TempoMap) -> None:
         self.playing, self.resume_beats = True, None
-        if self.pending is not None and self.pending.target_beats is not None:
-            self.pending.target_beats = max(self.pending.target_beats, at_beats)
+        pending = self.pending
+        if pending is not None and pending.target_beats is not None and pending.target_beats < at_beats:
+            # its boundary went by in silence; the next of that kind may be later than the one to play again from
+            pending.target_beats = tempo_map.first_boundary(pending.launch, at_beats, self.grid)
         self._begin_pass(at_beats)
         self._announce(at_beats)
 

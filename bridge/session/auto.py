@@ -8,6 +8,7 @@ from typing import Final
 
 from bridge import limits
 from bridge.session.outside import RefusedError, Request
+from bridge.session.performer import Performer
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 
@@ -39,9 +40,7 @@ class Auto:
         if voice.auto_bars and self._is_due(voice, clock.beat_at(self._stage.timers.now_ns())):
             return
         voice.auto_order = self._stage.next_order()
-        handed = voice.handed.get(voice.auto_id)
-        begun = handed is not None and handed.launched is not None  # the first of long bars sound by now
-        if voice.pending is not None and voice.pending.id == voice.auto_id and not begun:
+        if voice.pending is not None and voice.pending.id == voice.auto_id and Performer.begun(voice) is None:
             self._call_off(voice)
 
     def beat_came(self, beat: int) -> None:

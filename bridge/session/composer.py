@@ -74,6 +74,7 @@ class Composer:
         self._jobs: dict[int, _Job] = {}
         self._numbers = itertools.count(1)
         self._undone: list[int] = []
+        self.on_behind: Callable[[Voice, Request], None] = lambda _voice, _request: None
 
     def check_can_play(self, voice: Voice) -> None:
         """Refuse at once what could not be done.
@@ -205,11 +206,14 @@ class Composer:
             job.record = self._record(job.record.job, job.voice, job.recipe, knob=job.record.knob)
             self._stage.engine.send(job.record)
             return
+        is_behind = self._differs(job)
         self._release(job)
         bars = bars_of(record.length_beats, record.notes)
         self._stage.heard(job.voice, bars)
         unmoved = None if record.source is None else bars_of(record.length_beats, record.source)
         job.deliver(self._loop_of(job, bars, unmoved))
+        if is_behind:
+            self.on_behind(job.voice, job.request)
         self.pump(job.voice)
 
     def _loop_of(self, job: _Job, bars: Bars, unmoved: Bars | None) -> Loop:
@@ -239,8 +243,12 @@ class Composer:
         return now is not None and any(span not in kept for span in now["spans"])
 
     def _turned(self, job: _Job) -> bool:
-        """Whether, while new bars were made, a knob was turned that shapes them: they are to be made again."""
-        if job.voice.click_job != job.record.job or job.remakes >= _MAX_REMAKES:
+        """Whether new bars are to be made again, for a knob was turned meanwhile."""
+        return job.remakes < _MAX_REMAKES and self._differs(job)
+
+    def _differs(self, job: _Job) -> bool:
+        """Whether, while new bars were made, a knob was turned that shapes them."""
+        if job.voice.click_job != job.record.job:
             return False
         now = (bend_of(self._stage, job.voice, job.recipe), job.voice.knobs.temperature)
         return now != (job.record.bend, job.record.temperature)

@@ -116,7 +116,12 @@ class Fills:
     def _make(self, voice: Voice, start_beats: float, request: Request) -> None:
         """Ask the engine for a fill in whichever bars will sound then; nothing where that has been done."""
         loop, loop_start = _sounding_at(voice, start_beats)
-        if loop is None or not voice.is_drums or self._made.get(voice.name) == (start_beats, loop.id):
+        if (
+            loop is None
+            or not voice.is_drums
+            or not voice.model_ready
+            or self._made.get(voice.name) == (start_beats, loop.id)
+        ):
             return
         if self._is_locked(voice, loop, start_beats, loop_start):
             return

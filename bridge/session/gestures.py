@@ -60,9 +60,14 @@ class Gestures:
         """The knob has moved: decode with its newest value, now or when the decode under way is done. `order` is that
         of a turn, or a new corner, of the morph or the pad among requests.
 
-        A turn of the morph or the pad takes the place of bars that wait for their boundary; any other knob leaves them
-        waiting, whatever it is that sounds.
+        A turn of the morph or the pad takes the place of bars that wait for their boundary, and of those of which the
+        first sound before the others are made; any other knob leaves them, whatever it is that sounds: they are made
+        with what it says now.
         """
+        if request.verb in CORNERS:
+            self._performer.take_begun(voice)
+        elif self._performer.begun(voice) is not None:
+            return
         gesture = voice.gesture
         if gesture is None:
             of_id = 0 if voice.sounding is None else voice.sounding.id
@@ -83,7 +88,12 @@ class Gestures:
         self.remake_pending(voice, request)
 
     def remake_pending(self, voice: Voice, request: Request) -> None:
-        """A knob has moved that also shapes the bars that wait: they are made again, under their own id."""
+        """A knob has moved that also shapes the bars that wait: they are made again, under their own id; where they are
+        not all there yet, who makes them sees to it.
+        """
+        handed = None if voice.pending is None else voice.handed.get(voice.pending.id)
+        if handed is not None and not handed.whole:
+            return
         if voice.pending is not None and voice.pending.recipe is not None:
             voice.remake = request
             self._pump(voice)

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import replace
-from typing import Final
 
 from bridge import limits, messages
-from bridge.messages import NoteRow
 from bridge.music.notes import Bars
 from bridge.session.archive import ArchiveError
 from bridge.session.bending import unlock_missing
-from bridge.session.loops import Loop, bars_of, rows_of
+from bridge.session.loops import Loop
 from bridge.session.outside import Origin, Request
+from bridge.session.restoring import Restoring, as_played
 from bridge.session.stage import Stage
 from bridge.session.voice import Handed, Voice
 
 log = logging.getLogger(__name__)
-
-_NEARLY: Final = 1e-6
-_NEAR_LINE_BEATS: Final = 0.1  # a clock that is followed may slide back over the bar line where its metre changed
-
-ALL_PARTS = -1
-"""In a request and in the player's records: every part of the voice."""
 
 
 class Performer:
@@ -32,7 +23,7 @@ class Performer:
     def __init__(self, stage: Stage) -> None:
         """`stage` is shared with the other parts of the session."""
         self._stage = stage
-        self._seen: dict[str, messages.VoiceSnapshot] = {}
+        self.restoring = Restoring(stage, self._find, self.regroove)
 
     # -- to the player ---------------------------------------------------------------------------------------------
 
@@ -50,13 +41,16 @@ class Performer:
         voice.handed[loop.id] = Handed(loop, origin, arrival_ns, boundary=boundary, whole=whole)
         voice.gone.pop(loop.id, None)
         voice.replaced.pop(loop.id, None)
+        for old_id in list(voice.handed)[: -limits.MAX_REQUESTS_WAITING]:  # while the clock stands none is launched
+            if voice.handed[old_id].confirmed:
+                del voice.handed[old_id]
         self._stage.player.send(
             messages.Launch(
                 voice.name,
                 loop.id,
                 arrival_ns,
                 boundary or voice.knobs.launch,
-                *self._played(voice, loop),
+                *as_played(self._stage, voice, loop),
                 for_this_place,
             )
         )
@@ -74,9 +68,14 @@ class Performer:
         """All of the bars whose first ones were launched; False where none of them were."""
         handed = voice.handed.get(loop.id)
         if handed is None:
-            if loop.id not in voice.gone:
+            sounds = voice.sounding is not None and voice.sounding.id == loop.id
+            if not sounds and loop.id not in voice.gone:
                 return False
-            self.tell(voice, loop, origin, self._stage.timers.now_ns())  # called off meanwhile
+            if sounds:  # until what is to take their place is there
+                voice.sounding = loop
+                self.reshape(voice, loop.id, loop)
+            start_beats = voice.start_beats if sounds else -1.0
+            self._confirm(voice, Handed(loop, origin, self._stage.timers.now_ns()), start_beats)  # called off meanwhile
             return True
         handed.loop, handed.whole = loop, True
         if voice.pending is not None and voice.pending.id == loop.id:
@@ -88,13 +87,29 @@ class Performer:
             self.launched(handed.launched)
         return True
 
+    @staticmethod
+    def begun(voice: Voice) -> Handed | None:
+        """Long bars of which the first sound, while the others are still being made and nobody has been told."""
+        handed = None if voice.pending is None else voice.handed.get(voice.pending.id)
+        return None if handed is None or handed.launched is None else handed
+
+    def take_begun(self, voice: Voice) -> None:
+        """Something takes the place of bars of which only the first sound: what sounds is these, and called off."""
+        handed = self.begun(voice)
+        if handed is None or handed.launched is None:
+            return
+        voice.sounding, voice.pending = handed.loop, None
+        voice.start_beats, voice.launched_beats = handed.launched.start_beats, handed.launched.beat
+        voice.gone[handed.loop.id] = False
+        del voice.handed[handed.loop.id]
+
     def tell(self, voice: Voice, loop: Loop, origin: Origin, arrival_ns: int) -> None:
         """Bars that are not to sound, for something else was asked for since: told and kept, to be brought back."""
         self._confirm(voice, Handed(loop, origin, arrival_ns), -1.0)
 
     def reshape(self, voice: Voice, old_id: int, loop: Loop) -> None:
         """Other notes for bars the player has; they take over from now on."""
-        self._stage.player.send(messages.Reshape(voice.name, old_id, loop.id, *self._played(voice, loop)))
+        self._stage.player.send(messages.Reshape(voice.name, old_id, loop.id, *as_played(self._stage, voice, loop)))
 
     def regroove(self, voice: Voice) -> None:
         """A groove knob has moved: the same plain bars, performed anew."""
@@ -132,7 +147,7 @@ class Performer:
         """Forget the bars that wait for their boundary. They were made, so they are told, and can be brought back."""
         pending = voice.pending
         handed = None if pending is None else voice.handed.get(pending.id)
-        if pending is None or (handed is not None and handed.launched is not None):
+        if pending is None or self.begun(voice) is not None:
             return
         self._call_off_travel(voice)
         voice.pending = None
@@ -169,11 +184,6 @@ class Performer:
         except ArchiveError as fault:
             log.error("bars %d are not kept: %s", loop.id, fault)
         self._stage.voice_changed(voice)
-
-    def _played(self, voice: Voice, loop: Loop) -> tuple[float, list[NoteRow]]:
-        """Length in beats and notes of a loop as it will sound."""
-        bars = self._stage.performed(voice, loop)
-        return bars.length, rows_of(bars)
 
     # -- from the player -------------------------------------------------------------------------------------------
 
@@ -261,7 +271,7 @@ class Performer:
         """The player sounds what had just been called off: back to what we said."""
         if voice.sounding is None:
             self._stage.player.send(messages.ClearVoice(voice.name))
-        self._restore(voice)
+        self.restoring.restore(voice)
 
     def _find(self, voice: Voice, loop_id: int) -> Loop | None:
         for loop in (voice.sounding, voice.pending):
@@ -272,107 +282,6 @@ class Performer:
         except ArchiveError as fault:
             log.error("%s", fault)
             return None
-
-    # -- after a restart of one side -------------------------------------------------------------------------------
-
-    def snapshot(self, record: messages.VoiceSnapshot) -> None:
-        """What the player holds of one voice, told on every new connection."""
-        self._seen[record.voice] = record
-
-    def snapshot_end(self, fresh: bool) -> None:
-        """All is told: a fresh player is given what we know; from an old one we learn."""
-        for voice in self._stage.voices.values():
-            seen = self._seen.pop(voice.name, None)
-            if fresh:
-                self._restore(voice)
-            elif seen is not None:
-                self._learn(voice, seen)
-                if voice.regroove:
-                    self.regroove(voice)
-            voice.regroove = False
-            self._stage.voice_changed(voice)
-
-    def _restore(self, voice: Voice) -> None:
-        send = self._stage.player.send
-        loop = voice.sounding
-        if loop is not None and voice.start_beats >= 0:
-            send(
-                messages.RestoreVoice(
-                    voice.name,
-                    loop.id,
-                    voice.start_beats,
-                    *self._played(voice, loop),
-                    voice.playing,
-                    voice.goes_round,
-                    sorted(voice.muted_parts),
-                    voice.resting or self._has_ended(voice, loop),
-                )
-            )
-        else:
-            for part in sorted(voice.muted_parts):
-                send(messages.MuteVoice(voice.name, True, part))
-            if not voice.goes_round:
-                send(messages.LoopVoice(voice.name, False))
-            if not voice.playing:
-                send(messages.StopVoice(voice.name))
-        if voice.pending is not None:
-            handed = voice.handed.setdefault(
-                voice.pending.id, Handed(voice.pending, ("", 0), self._stage.timers.now_ns())
-            )
-            now_ns = self._stage.timers.now_ns()
-            pending = voice.pending
-            played = self._played(voice, pending)
-            send(messages.Launch(voice.name, pending.id, now_ns, handed.boundary or voice.knobs.launch, *played))
-            handed.arrival_ns = handed.arrival_ns or now_ns
-
-    def _has_ended(self, voice: Voice, loop: Loop) -> bool:
-        """Whether bars that sound once have done so."""
-        clock = self._stage.clock
-        played = clock.beat_at(self._stage.timers.now_ns()) - voice.launched_beats
-        return not voice.goes_round and clock.running and played >= self._stage.length_of(loop) - _NEARLY
-
-    def _learn(self, voice: Voice, seen: messages.VoiceSnapshot) -> None:
-        voice.playing = seen.playing
-        voice.muted_parts = voice.parts if ALL_PARTS in seen.muted_parts else set(seen.muted_parts)
-        if voice.jam != "respond":
-            voice.knobs.loop = seen.loop
-        if not seen.sounding_id:
-            voice.sounding = None
-        elif voice.sounding is None or voice.sounding.id != seen.sounding_id:
-            found = self._find(voice, seen.sounding_id)
-            unknown = Loop(seen.sounding_id, bars_of(seen.length_beats, seen.notes), seen.sounding_id)
-            voice.sounding = found or replace(unknown, bar_beats=self._stage.clock.bar_beats)
-        voice.start_beats = seen.start_beats if seen.sounding_id else -1.0
-        if not seen.pending_id:
-            voice.pending = None
-        elif voice.pending is None or voice.pending.id != seen.pending_id:
-            voice.pending = self._find(voice, seen.pending_id)
-        for loop in (voice.sounding, voice.pending):  # told just before the bridge died, and not noted any more
-            if loop is not None and loop.id not in voice.history.ids and self._stage.archive.has(voice.name, loop.id):
-                voice.history.push(loop.id)
-                voice.newest, voice.newest_order = loop.source, self._stage.next_order()
-        self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
-
-    def metre_changed(self, old_bar_beats: float) -> None:
-        """The song's bars have another length: loops are fitted to it, and the bar that was to come comes now."""
-        clock = self._stage.clock
-        here = clock.beat_at(self._stage.timers.now_ns())
-        line = clock.bar_line_at_or_before(here + _NEAR_LINE_BEATS)
-        for voice in self._stage.voices.values():
-            loop = voice.sounding
-            if loop is not None and voice.start_beats >= 0:
-                bars = max(1, round(self._stage.length_of(loop) / clock.bar_beats))
-                gone = math.floor((line - voice.start_beats) / old_bar_beats + _NEARLY) % bars
-                voice.start_beats = line - gone * clock.bar_beats
-                if voice.start_beats < 0:  # near the beginning of the song: the same place, a round later
-                    voice.start_beats += bars * clock.bar_beats
-                self._stage.announce_bars(voice, loop, voice.start_beats, 0.0, None)
-            played = (line - voice.launched_beats) / old_bar_beats
-            voice.launched_beats = line - played * clock.bar_beats
-            if voice.pending is not None and voice.pending.id in voice.handed:
-                voice.handed[voice.pending.id].refitted = voice.handed[voice.pending.id].confirmed
-            self._restore(voice)
-            self._stage.voice_changed(voice)
 
     # -- requests that only the player carries out -----------------------------------------------------------------
 

@@ -160,7 +160,7 @@ class Session:
             case messages.ClockState():
                 self._clock_told(record)
             case messages.VoiceSnapshot():
-                self._performer.snapshot(record)
+                self._performer.restoring.snapshot(record)
             case messages.SnapshotEnd():
                 self._snapshot_end(record.fresh)
             case messages.Panicked():
@@ -182,7 +182,7 @@ class Session:
         if before is not None and has_moved(before, record):
             self._voice_requests.fills.clock_moved(started=not before.playing)
         if clock.bar_beats != old_bar_beats:
-            self._performer.metre_changed(old_bar_beats)
+            self._performer.restoring.metre_changed(old_bar_beats)
         if not record.followed:
             clock.tempo_bpm = record.tempo_bpm
         self.stage.outbox.publish("/clock/state", *self.stage.clock_state())
@@ -214,7 +214,7 @@ class Session:
                 )
         if told is not None and (before is None or not fresh):
             self._clock_told(told)
-        self._performer.snapshot_end(fresh)
+        self._performer.restoring.snapshot_end(fresh)
         self._tell_ready()
 
     def player_gone(self) -> None:

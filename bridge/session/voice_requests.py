@@ -18,7 +18,8 @@ from bridge.session.jam import Jam
 from bridge.session.loops import Loop
 from bridge.session.material_requests import MaterialRequests
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
-from bridge.session.performer import ALL_PARTS, Performer
+from bridge.session.performer import Performer
+from bridge.session.restoring import ALL_PARTS
 from bridge.session.shaping_requests import ShapingRequests
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
@@ -42,6 +43,7 @@ class VoiceRequests:
             ShapingRequests(stage, gestures),
             self.fills,
         )
+        composer.on_behind = self._catch_up
         self.jam = Jam(stage, composer, performer)
         self.auto = Auto(
             stage, lambda voice, request, launch: self._click(voice, request, "next", launch), self._call_off
@@ -124,6 +126,13 @@ class VoiceRequests:
             if turn is not None:  # of what sounds until then
                 self._gestures.remake(voice, turn)
         self._stage.voice_changed(voice)
+
+    def _catch_up(self, voice: Voice, request: Request) -> None:
+        """A knob never rested while bars were made: they are made again as they wait, or sound."""
+        if voice.pending is not None:
+            self._gestures.remake_pending(voice, request)
+        else:
+            self._gestures.remake(voice, request)
 
     def _first_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         """The first of long bars: they can begin to sound while the others are decoded."""

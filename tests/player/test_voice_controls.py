@@ -44,6 +44,18 @@ def test_bars_launched_into_a_stopped_voice_wait_for_play(rig):
     assert [(event.id, event.beat) for event in rig.of(messages.Launched)] == [(1, 8.0)]
 
 
+@pytest.mark.parametrize("launch", ["bar", "loop"])
+def test_bars_whose_line_went_by_in_silence_begin_on_a_line_though_play_comes_before(rig, launch):
+    rig.play()
+    rig.send(messages.StopVoice("melody"))
+    rig.launch(1, QUARTERS, launch=launch)
+    rig.to_beat(5.3)
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "now"))
+    rig.to_beat(9.5)
+    assert rig.strokes() == [(8.0, 60), (9.0, 61)]
+    assert [(event.start_beats, event.beat) for event in rig.of(messages.Launched)] == [(8.0, 8.0)]
+
+
 @pytest.mark.parametrize("play_first", [False, True])
 def test_bars_taken_over_in_silence_are_told_when_play_and_the_clock_come_back(rig, play_first):
     rig.play()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from session_room import Room
+from session_room import Room, corners
 
 from bridge import engine_messages, messages
 
@@ -128,3 +128,54 @@ def test_what_a_hard_key_is_to_be_taken_from_is_waited_for(room: Room) -> None:
     assert room.player.take(messages.Launch) == []
     room.session.from_engine(engine_messages.Generated(job.job, 64.0, ALL, 1.0))
     assert len(room.player.take(messages.Launch)) == 1
+
+
+def sounding_in_part(room: Room) -> tuple[int, messages.Launch]:
+    """Sixteen bars whose first ones sound by now, while the others are made."""
+    corners(room)
+    room.ask("launch", when="now")
+    job, launch = begin(room)
+    room.session.from_player(messages.Scheduled("melody", launch.id, 4.0))
+    room.session.from_player(messages.Launched("melody", launch.id, 4.0, 5.0))
+    room.words.said.clear()
+    return job, launch
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("morph_first", [True, False])
+def test_a_morph_turned_while_only_the_first_bars_sound_takes_their_place(
+    room: Room, before: bool, morph_first: bool
+) -> None:
+    if before:
+        room.new_loop(pitch=50)
+    job, launch = sounding_in_part(room)
+    room.ask("morph", x=0.5)
+    turn = room.engine.take(engine_messages.Generate)[-1]
+    answers = [
+        engine_messages.Generated(turn.job, 8.0, [(70, 0.0, 1.0, 90, 0)], 1.0),
+        engine_messages.Generated(job, 64.0, ALL, 1.0),
+    ]
+    for answer in answers if morph_first else reversed(answers):
+        room.session.from_engine(answer)
+    reshaped = room.player.take(messages.Reshape)
+    assert (reshaped[-1].id, reshaped[-1].notes[0][0]) == (launch.id, 70)
+    assert room.voice.pending is None
+    assert (room.voice.sounding.id, room.voice.start_beats) == (reshaped[-1].new_id, 4.0)
+    assert [told[0] for told in room.words.take("/melody/launched")] == [reshaped[-1].new_id]
+    room.time.run(3.0)
+    assert room.voice.history.ids[-2:] == [launch.id, reshaped[-1].new_id]
+    assert len(room.session.stage.archive.load("melody", launch.id).bars.notes) == 2, "kept whole"
+
+
+def test_a_knob_turned_while_only_the_first_bars_sound_shapes_those_and_no_others(room: Room) -> None:
+    room.new_loop(pitch=50)
+    job, launch = sounding_in_part(room)
+    room.ask("temperature", temperature=1.2)
+    assert room.engine.take(engine_messages.Generate) == []
+    assert room.words.take("/melody/launched") == []
+    for _ in range(2):  # the second time with what the knob says
+        room.session.from_engine(engine_messages.Generated(job, 64.0, ALL, 1.0))
+    (again,) = room.engine.take(engine_messages.Generate)
+    assert (again.job, again.temperature, again.knob) == (job, 1.2, False)
+    assert [told[0] for told in room.words.take("/melody/launched")] == [launch.id]
+    assert room.voice.sounding.id == launch.id

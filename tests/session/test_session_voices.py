@@ -311,6 +311,30 @@ def test_a_knob_that_never_rests_does_not_keep_bars_for_ever(room: Room) -> None
     assert len(room.player.take(messages.Launch)) == 1
 
 
+def test_bars_that_a_restless_knob_has_overtaken_are_made_again_as_they_wait(room: Room) -> None:
+    room.ask("next")
+    for turned in (0.7, 0.8, 0.9):
+        room.ask("temperature", temperature=turned)
+        assert room.answer(pitch=60).temperature < turned
+    launch = room.schedule()
+    again = room.answer(pitch=61)
+    assert (again.temperature, again.knob) == (0.9, True)
+    (reshape,) = room.player.take(messages.Reshape)
+    assert (reshape.id, reshape.new_id, reshape.notes[0][0]) == (launch.id, launch.id, 61)
+    assert room.engine.sent == []
+
+
+def test_what_has_been_told_and_waits_for_nothing_is_not_held_for_ever(room: Room) -> None:
+    room.session.from_player(clock_state(room.time.ns, playing=False))
+    for _ in range(3 * limits.MAX_REQUESTS_WAITING):
+        room.ask("next")
+        room.answer()
+        newest = room.schedule()
+    assert len(room.voice.handed) <= limits.MAX_REQUESTS_WAITING + 1
+    room.session.from_player(messages.Launched("melody", newest.id, 0.0, 0.0))
+    assert (room.voice.sounding.id, room.voice.pending) == (newest.id, None)
+
+
 def test_a_corner_that_the_morph_does_not_use_changes_nothing(room: Room) -> None:
     room.new_loop()
     corners(room)
