@@ -23,7 +23,7 @@ class Performer:
     def __init__(self, stage: Stage) -> None:
         """`stage` is shared with the other parts of the session."""
         self._stage = stage
-        self.restoring = Restoring(stage, self._find, self.regroove)
+        self.restoring = Restoring(stage, self._find, self.regroove, self.keep)
 
     # -- to the player ---------------------------------------------------------------------------------------------
 
@@ -231,6 +231,11 @@ class Performer:
         if loop is None:
             return
         self._sounds(voice, loop, handed, record)
+        gesture = voice.gesture
+        if (
+            gesture is not None and gesture.of_id == loop_id
+        ):  # they waited to begin again, and the knob has not heard of
+            self.reshape(voice, gesture.loop_id, loop)  # their launch: if it has re-shaped them since, that is undone
         if voice.pending is not None and voice.pending.id == loop_id:
             voice.pending = None
         waiting = None if voice.pending is None else voice.pending.id

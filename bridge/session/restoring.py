@@ -29,12 +29,19 @@ class Restoring:
     """Gives a player what the bridge knows of the voices, and the bridge what a player knows."""
 
     def __init__(
-        self, stage: Stage, find: Callable[[Voice, int], Loop | None], regroove: Callable[[Voice], None]
+        self,
+        stage: Stage,
+        find: Callable[[Voice, int], Loop | None],
+        regroove: Callable[[Voice], None],
+        keep: Callable[[Voice, Loop], None],
     ) -> None:
-        """`find` gives bars of a voice by their id; `regroove` has them performed anew."""
+        """`find` gives bars of a voice by their id; `regroove` has them performed anew; `keep` is for archive and
+        history.
+        """
         self._stage = stage
         self._find = find
         self._regroove = regroove
+        self._keep = keep
         self._seen: dict[str, messages.VoiceSnapshot] = {}
 
     def snapshot(self, record: messages.VoiceSnapshot) -> None:
@@ -110,10 +117,16 @@ class Restoring:
             voice.pending = None
         elif voice.pending is None or voice.pending.id != seen.pending_id:
             voice.pending = self._find(voice, seen.pending_id)
-        for loop in (voice.sounding, voice.pending):  # told just before the bridge died, and not noted any more
-            if loop is not None and loop.id not in voice.history.ids and self._stage.archive.has(voice.name, loop.id):
+        for loop in (voice.sounding, voice.pending):
+            if loop is None or loop.id in voice.history.ids:
+                continue
+            if self._stage.archive.has(voice.name, loop.id):  # told just before the bridge died, and not noted any more
                 voice.history.push(loop.id)
                 voice.newest, voice.newest_order = loop.source, self._stage.next_order()
+            else:  # not even told, or a gesture's, which was not still for a bar yet
+                start_beats = voice.start_beats if loop is voice.sounding else -1.0
+                self._stage.announce_bars(voice, loop, start_beats, 0.0, None)
+                self._keep(voice, loop)
         self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
 
     def metre_changed(self, old_bar_beats: float) -> None:

@@ -193,6 +193,54 @@ def test_a_gesture_that_has_just_begun_is_known_to_the_bridge_that_comes_after(t
     assert again.answer().op == "morph"
 
 
+def test_bars_that_nobody_was_told_of_when_the_bridge_died_are_told_and_kept_by_the_next(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    first = room.new_loop()
+    room.ask("next")
+    room.answer(pitch=67)
+    room.session.save()
+    launch = room.player.take(messages.Launch)[-1]  # the player has it, but could not say so any more
+    again = Room(tmp_path, fresh=False)
+    rows = [[60, 0.0, 0.2, 99, 0]]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], first, 4.0, 8.0, rows, launch.id))
+    again.session.from_player(messages.SnapshotEnd(False))
+    assert [told[0] for told in again.words.take("/melody/bars/begin")] == [launch.id]
+    assert again.voice.history.ids == [first, launch.id]
+    again.session.from_player(messages.Launched("melody", launch.id, 12.0, 12.0))
+    assert again.refusal("recall", id=launch.id) == 0
+
+
+def test_a_gesture_that_the_bridge_died_in_is_in_the_history_of_the_next(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    first = room.new_loop()
+    corners(room)
+    room.ask("morph", x=0.5)
+    room.answer(pitch=66)  # it has not been still for a bar
+    gesture = room.player.take(messages.Reshape)[-1].new_id
+    again = Room(tmp_path, fresh=False)
+    rows = [[66, 0.0, 0.2, 99, 0]]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], gesture, 4.0, 8.0, rows, 0))
+    again.session.from_player(messages.SnapshotEnd(False))
+    assert again.voice.history.ids == [first, gesture]
+    again.ask("undo")
+    assert again.player.take(messages.Launch)[-1].id == first
+
+
+def test_bars_that_begin_again_as_a_knob_re_shapes_them_are_what_the_bridge_says(room: Room) -> None:
+    first = room.new_loop(pitch=60)
+    room.ask("recall", id=first)  # they sound, and wait to begin again
+    room.schedule()
+    room.ask("temperature", temperature=0.9)
+    room.answer(pitch=61)
+    gesture = room.player.take(messages.Reshape)[-1].new_id
+    room.answer(pitch=61)  # those that wait, too
+    room.player.sent.clear()
+    room.session.from_player(messages.Launched("melody", first, 8.0, 8.0))  # said before it heard of the re-shaping
+    assert room.voice.sounding.id == first
+    (back,) = room.player.take(messages.Reshape)
+    assert (back.id, back.new_id) == (gesture, first)
+
+
 def test_a_knob_turned_while_the_bars_that_wait_come_in_turns_those(room: Room) -> None:
     room.new_loop(pitch=60)
     room.ask("next")
