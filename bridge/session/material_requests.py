@@ -75,8 +75,7 @@ class MaterialRequests:
 
         def put() -> None:
             if given is None:
-                made_by = voice.present.recipe if voice.present is not None else None
-                is_drums = voice.is_drums if made_by is None else plays_drums(made_by.model)
+                is_drums = voice.is_drums if voice.present is None else voice.has_drums(voice.present)
                 self._put(voice, request, self._present(voice, order), drums=is_drums)
             else:
                 self._put(voice, request, given, drums=voice.is_drums)

@@ -229,6 +229,7 @@ class Performer:
             return
         loop = handed.loop if handed is not None else self._find(voice, loop_id)
         if loop is None:
+            self._put_right(voice)
             return
         self._sounds(voice, loop, handed, record)
         gesture = voice.gesture

@@ -117,6 +117,8 @@ class Restoring:
             voice.pending = None
         elif voice.pending is None or voice.pending.id != seen.pending_id:
             voice.pending = self._find(voice, seen.pending_id)
+            if voice.pending is None:  # the bridge died before it knew of them itself: nobody would know what sounds
+                self._stage.player.send(messages.CancelPending(voice.name))
         for loop in (voice.sounding, voice.pending):
             if loop is None or loop.id in voice.history.ids:
                 continue

@@ -151,9 +151,10 @@ class Stage:
             is_bound = loop.verbatim or frozenset(loop.bound_to) == scale
             groove = replace(groove, scale=scale, binds_all=not is_bound)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
+        drums = voice.has_drums(loop)
         if fill is not None:
-            return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
-        played = with_feel(apply_groove(loop.bars, groove, loop.groove_seed, voice.is_drums), loop.feel.offset_beats)
+            return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
+        played = with_feel(apply_groove(loop.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
         return fitted(played, loop.bar_beats, self.clock.bar_beats)
 
     def length_of(self, loop: Loop) -> float:

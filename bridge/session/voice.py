@@ -266,9 +266,11 @@ class Voice:
         """What new bars go on from where they are to follow a loop: of one of another kind, which a model made that
         the voice had before or has had since, nothing.
         """
-        if loop is None or (loop.recipe is not None and plays_drums(loop.recipe.model) != self.is_drums):
-            return None
-        return loop.source
+        return None if loop is None or self.has_drums(loop) != self.is_drums else loop.source
+
+    def has_drums(self, loop: Loop) -> bool:
+        """Whether a loop is one of drums: as the model that made it, or where none did, as the voice's."""
+        return self.is_drums if loop.recipe is None else plays_drums(loop.recipe.model)
 
     def draw_seed(self) -> int:
         """The noise seed of the next request: a function of `base_seed` and how many were drawn, never of the clock."""

@@ -159,6 +159,21 @@ def test_a_new_corner_of_its_kind_is_stored_though_a_morph_of_the_other_kind_sou
     assert room.answer(pitch=36).model == "drums-2bar"
 
 
+def test_a_line_sounds_as_it_did_though_the_voice_has_a_model_of_drums_since(room: Room) -> None:
+    room.ask("transpose", semitones=12)
+    room.new_loop(pitch=60)
+    swap(room, "drums-2bar")
+    room.player.sent.clear()
+    room.time.run(1.0)
+    room.ask("swing", swing=60.0)
+    (reshape,) = room.player.take(messages.Reshape)
+    assert {row[0] for row in reshape.notes} == {72}  # drums are never transposed
+    room.new_loop(pitch=36)
+    room.time.run(1.0)
+    room.ask("swing", swing=55.0)
+    assert {row[0] for row in room.player.take(messages.Reshape)[-1].notes} == {36}
+
+
 def test_nothing_of_another_kind_is_gone_on_from(room: Room) -> None:
     line = room.new_loop(pitch=61)
     swap(room, "drums-2bar")

@@ -210,6 +210,23 @@ def test_bars_that_nobody_was_told_of_when_the_bridge_died_are_told_and_kept_by_
     assert again.refusal("recall", id=launch.id) == 0
 
 
+def test_bars_that_nobody_knows_of_do_not_sound(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    first = room.new_loop()
+    room.session.save()
+    room.ask("next")
+    room.answer(pitch=67)
+    launch = room.player.take(messages.Launch)[-1]  # the bridge dies before it has noted them
+    again = Room(tmp_path, fresh=False)
+    rows = [[60, 0.0, 0.2, 99, 0]]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], first, 4.0, 8.0, rows, launch.id))
+    again.session.from_player(messages.SnapshotEnd(False))
+    assert len(again.player.take(messages.CancelPending)) == 1
+    again.session.from_player(messages.Launched("melody", launch.id, 12.0, 12.0))  # it had not heard of that
+    assert [record.id for record in again.player.take(messages.RestoreVoice)] == [first]
+    assert again.voice.sounding.id == first
+
+
 def test_a_gesture_that_the_bridge_died_in_is_in_the_history_of_the_next(tmp_path: Path) -> None:
     room = Room(tmp_path)
     first = room.new_loop()
