@@ -24,9 +24,11 @@ class BendingRequests:
         self._gestures = gestures
 
     def do_scale(self, voice: Voice, request: Request) -> None:
-        """How the session's key binds the voice; `hard`: at once, though what sounds is still to be made again."""
-        voice.knobs.scale = request.args["how"]
-        if voice.knobs.scale == "hard" and not voice.is_drums:
+        """How the session's key binds the voice; to `hard` and from it at once, though what sounds is still to be made
+        again, or cannot be.
+        """
+        before, voice.knobs.scale = voice.knobs.scale, request.args["how"]
+        if "hard" in (before, voice.knobs.scale) and not voice.is_drums:
             self._performer.regroove(voice)
         self._gestures.remake(voice, request)
 

@@ -81,6 +81,7 @@ class Gestures:
     def remake(self, voice: Voice, request: Request) -> None:
         """A sticky knob has moved: what sounds and what waits is made again, with the same noise."""
         if not voice.model_ready:
+            voice.missed = voice.missed or request
             return
         sounding = voice.sounding
         if sounding is not None and sounding.recipe is not None and sounding.recipe.model == voice.model:

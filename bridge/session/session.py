@@ -269,6 +269,9 @@ class Session:
             self.stage.voice_changed(voice)
         if all(voice.model in self._engine_told for voice in self.stage.voices.values()):
             self._composer.engine_came()
+            for voice in self.stage.voices.values():
+                if voice.model_ready:
+                    self._voice_requests.model_came(voice)
         self._tell_ready()
 
     def _swap(self, voice: Voice, record: engine_messages.ModelState) -> None:

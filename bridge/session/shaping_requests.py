@@ -30,7 +30,7 @@ class ShapingRequests:
             there = ", ".join(names) or "none"
             raise RefusedError(NO_SUCH, f"{voice.model} has no attribute {name}: there are {there}")
         voice.knobs.attributes = _turned(voice.knobs.attributes, name, amount)
-        self._move(voice, request)
+        self.move(voice, request)
 
     def do_latent(self, voice: Voice, request: Request) -> None:
         """So many standard deviations along a latent direction; 0: where it was."""
@@ -41,13 +41,14 @@ class ShapingRequests:
         if index >= size:
             raise RefusedError(RANGE, f"index {index}: {voice.model} has latent directions 0 to {size - 1}")
         voice.knobs.latents = _turned(voice.knobs.latents, str(index), value)
-        self._move(voice, request)
+        self.move(voice, request)
 
-    def _move(self, voice: Voice, request: Request) -> None:
+    def move(self, voice: Voice, request: Request) -> None:
         """Bars of any origin are moved: those that no recipe of this model can make again, from where they lie; but
         no line by a model of drums that the voice was given since, nor drums by one of lines.
         """
         if not voice.model_ready:
+            voice.missed = request
             return
         loop = voice.sounding
         recipe = None if loop is None else loop.recipe

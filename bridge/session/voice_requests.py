@@ -37,10 +37,11 @@ class VoiceRequests:
         self._performer = performer
         self._gestures = gestures
         self.fills = Fills(stage, composer, performer)
+        self._shaping = ShapingRequests(stage, gestures)
         self._others = (
             MaterialRequests(stage, composer, gestures),
             BendingRequests(stage, composer, performer, gestures),
-            ShapingRequests(stage, gestures),
+            self._shaping,
             self.fills,
         )
         composer.on_behind = self._catch_up
@@ -311,6 +312,14 @@ class VoiceRequests:
             raise RefusedError(NOT_NOW, "the engine is starting: ask again when /bridge/ready says 1")
         voice.next_model, voice.model_asked = name, request
         self._stage.engine.send(engine_messages.LoadModel(name))
+
+    def model_came(self, voice: Voice) -> None:
+        """Its model is ready again: what sounds and waits is made with what the knobs have said since it went."""
+        request, voice.missed = voice.missed, None
+        if request is not None and request.verb in ("attribute", "latent"):
+            self._shaping.move(voice, request)
+        elif request is not None:
+            self._gestures.remake(voice, request)
 
     def kind_changed(self, voice: Voice) -> None:
         """It plays drums in place of a line, or a line in place of drums: what the other kind has left is not gone on

@@ -157,6 +157,21 @@ def test_a_hard_key_binds_at_once_what_is_still_to_be_made_again(room: Room) -> 
     assert newest_rows(room) <= {6, 8, 10, 1, 3}
 
 
+def test_what_was_bound_hard_is_free_again_at_once_though_it_cannot_be_made_again(room: Room) -> None:
+    room.ask("key", "bridge", tonic=0, mode="major")
+    room.ask("scale", how="off")
+    room.new_loop(pitch=61)
+    room.session.engine_gone()
+    room.player.take(messages.Reshape)
+    heard = []
+    for how in ("hard", "soft", "off"):
+        room.ask("scale", how=how)
+        heard += [{row[0] for row in reshape.notes} for reshape in room.player.take(messages.Reshape)]
+    assert len(heard) == 2
+    assert 61 not in heard[0]
+    assert heard[1] == {61}
+
+
 def test_bars_of_a_model_that_was_swapped_are_bound_too(room: Room) -> None:
     loop_of(room, "melody", OUT)
     room.ask("scale", how="hard")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,29 @@ def test_a_line_is_not_moved_by_a_model_of_drums_that_came_after_it(room: Room) 
     room.new_loop()
     room.ask("attribute", name="density", amount=1.0)
     assert room.answer().bend["attributes"] == {"density": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("verb", "turned", "told_of"),
+    [
+        ("attribute", {"name": "density", "amount": 0.5}, lambda job: job.bend["attributes"] == {"density": 0.5}),
+        ("temperature", {"temperature": 1.5}, lambda job: job.temperature == 1.5),
+    ],
+)
+def test_a_knob_turned_while_there_is_no_engine_shapes_what_sounds_when_there_is(
+    room: Room, verb: str, turned: dict[str, Any], told_of: Callable[[Any], bool]
+) -> None:
+    room.new_loop()
+    seed = room.voice.sounding.recipe.seed
+    room.session.engine_gone()
+    room.ask(verb, **turned)
+    assert room.engine.take(engine_messages.Generate) == []
+    room.session.engine_came()
+    for model in ("melody-2bar", "drums-2bar"):
+        room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
+    (job,) = room.engine.take(engine_messages.Generate)
+    assert told_of(job)
+    assert (job.seed, job.knob) == (seed, True)
 
 
 def swap(room: Room, name: str) -> None:
