@@ -287,7 +287,9 @@ class Voice:
         return int.from_bytes(digest, "big") >> 1
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that outlives a restart."""
+        """Everything that outlives a restart: not bars that are half made, for nobody goes on making them."""
+        handed = None if self.pending is None else self.handed.get(self.pending.id)
+        is_half = handed is not None and not handed.whole and not handed.silence
         return {
             "model": self.model,
             "knobs": asdict(self.knobs),
@@ -302,7 +304,7 @@ class Voice:
             "auto_id": self.auto_id,
             "filling": self.fill is not None,
             "jam": [self.jam, self.jam_bars],
-            "pending": loop_to_json(self.pending),
+            "pending": None if is_half else loop_to_json(self.pending),
             "corners": {slot: material_to_json(corner) for slot, corner in self.corners.items()},
             "drum_corners": sorted(self.drum_corners),
             "history": [self.history.ids, self.history.position],

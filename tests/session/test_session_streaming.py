@@ -179,3 +179,15 @@ def test_a_knob_turned_while_only_the_first_bars_sound_shapes_those_and_no_other
     assert (again.job, again.temperature, again.knob) == (job, 1.2, False)
     assert [told[0] for told in room.words.take("/melody/launched")] == [launch.id]
     assert room.voice.sounding.id == launch.id
+
+
+def test_bars_that_were_half_made_when_the_bridge_died_do_not_begin_to_sound(room: Room, tmp_path: Path) -> None:
+    first = room.new_loop(pitch=50)
+    _, launch = begin(room)
+    room.session.save()
+    again = Room(tmp_path, fresh=False)
+    rows = [[50, 0.0, 0.2, 99, 0]]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], first, 4.0, 8.0, rows, launch.id))
+    again.session.from_player(messages.SnapshotEnd(False))
+    assert len(again.player.take(messages.CancelPending)) == 1
+    assert (again.voice.sounding.id, again.voice.pending) == (first, None)
