@@ -60,6 +60,8 @@ class Auto:
                 continue
             if voice.jam != "off" or voice.morphing:  # a next turn would call off what was asked for
                 continue
+            if not voice.model_ready and not voice.model_fault:  # the engine is being started again: the loop goes round
+                continue
             if not self._is_due(voice, beat):
                 continue
             length_bars = 2 if voice.present is None else round(self._stage.length_of(voice.present) / bar_beats)

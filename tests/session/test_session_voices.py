@@ -637,6 +637,23 @@ def test_auto_asks_in_the_last_bar_before_the_next_bars_are_due(room: Room) -> N
     assert room.engine.sent == []
 
 
+def test_auto_outlives_an_engine_and_ends_with_a_model_that_is_gone(room: Room) -> None:
+    room.new_loop()  # launched at beat 4
+    room.ask("auto", bars=2)
+    room.session.engine_gone()
+    for number in range(5, 30):
+        beat(room, number)
+    assert (room.voice.auto_bars, room.words.take("/error")) == (2, [])
+    for model in ("melody-2bar", "drums-2bar"):
+        room.session.from_engine(messages.ModelState(model, True, "ready"))
+    beat(room, 30)
+    assert room.engine.take(messages.Generate)[0].op == "next"
+    room.ask("clear")
+    room.session.from_engine(messages.ModelState("melody-2bar", False, "its weights are damaged"))
+    beat(room, 31)
+    assert (room.voice.auto_bars, room.words.take("/error")[-1][0]) == (0, 4)
+
+
 def test_bars_of_auto_that_are_called_off_come_after_as_many_bars_again(room: Room) -> None:
     room.new_loop()  # launched at beat 4
     room.ask("auto", bars=2)
