@@ -60,7 +60,7 @@ class Auto:
                 continue
             if voice.jam != "off" or voice.morphing:  # a next turn would call off what was asked for
                 continue
-            if not voice.model_ready and not voice.model_fault:  # the engine is being started again: the loop goes round
+            if not voice.model_ready and not voice.model_fault:  # the next engine is on its way: the loop goes round
                 continue
             if not self._is_due(voice, beat):
                 continue

@@ -6,8 +6,11 @@ progress bar.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +129,7 @@ def train(
     Raises:
         UnknownModelError, CorpusError: a wrong name, or data with nothing useful in it.
         CheckpointError, DeviceError: the run cannot be resumed; no such device here.
-        KeyboardInterrupt: the user's, once the checkpoint is written.
+        KeyboardInterrupt: the user's, or SIGTERM, once the checkpoint is written.
     """
     config = BAR_CONFIGS.get(name) or config_of(name)
     kept = cache or out_dir / "index"
@@ -159,7 +162,7 @@ def train(
 
 
 def _go(run: Run, length: Length, batch_size: int, *, resume: bool, progress: bool) -> None:
-    """Train to the end, or to the user's interrupt."""
+    """Train to the end, or to the user's interrupt or SIGTERM."""
     first = ranks.is_first()
     resumed = resume and run.restore()
     if not resumed and first:
@@ -174,7 +177,8 @@ def _go(run: Run, length: Length, batch_size: int, *, resume: bool, progress: bo
         log.info("%s on %s, bfloat16 %s, %d windows", name, run.device, run.bfloat16, windows)
     bar = _bar(name, length.fraction(run)) if progress and first else None
     try:
-        training_loop(run, length, batch_size, bar)
+        with _ended_as_interrupted():
+            training_loop(run, length, batch_size, bar)
     except KeyboardInterrupt:
         run.save()
         log.info("stopped after %d steps: --resume goes on from %s", run.steps, run.out_dir / CHECKPOINT)
@@ -183,6 +187,19 @@ def _go(run: Run, length: Length, batch_size: int, *, resume: bool, progress: bo
         if bar is not None:
             bar.close()
     run.save()
+
+
+@contextlib.contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """Within, SIGTERM is as good as Ctrl-C: whoever ends a run (a queue whose time is up, `torchrun`) loses nothing."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def warn_of_too_little(dataset: Dataset, config: ModelConfig, remedy: str = "more files, or fewer minutes") -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -124,6 +125,29 @@ def test_an_interrupt_keeps_the_checkpoint_and_ends_the_command(small_run, tmp_p
             small_run(50)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["steps"] == 2
     assert small_run(5, resume=True).steps == 5
+
+
+def test_a_request_to_end_keeps_the_checkpoint_too(small_run, tmp_path, monkeypatch):
+    original = training_run.Run.train_step
+
+    def ended(self, batch_size, fraction):
+        if self.steps == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, batch_size, fraction)
+
+    def unheeded(*_):
+        raise RuntimeError("SIGTERM would have ended the run at once")
+
+    before = signal.signal(signal.SIGTERM, unheeded)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(training_run.Run, "train_step", ended)
+            with pytest.raises(KeyboardInterrupt):
+                small_run(50)
+        assert signal.getsignal(signal.SIGTERM) is unheeded
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["steps"] == 2
 
 
 def test_a_run_that_begins_anew_never_ends_with_a_former_one_s_weights(small_run, tmp_path, monkeypatch, caplog):
