@@ -200,7 +200,7 @@ class VoiceRequests:
         voice.knobs.locked = []
         if self._stage.harmony.forget(voice.name):
             self._stage.tell_key()
-        voice.seed_coming = voice.newest = voice.seeded = voice.remake = None
+        voice.seed_coming = voice.newest = voice.seeded = voice.remake = voice.missed = None
         self.jam.forget(voice)
         self.fills.forget(voice)
         self._performer.forget_all(voice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,46 @@ def test_a_turn_moves_what_sounds_with_the_same_noise(room: Room) -> None:
     newest = job_of(room)
     assert newest.bend["attributes"] == {"density": 0.5}
     assert newest.bend["latents"] == {"3": -2.0}
+
+
+def engine_back(room: Room) -> None:
+    """The next engine has its models."""
+    for model in ("melody-2bar", "drums-2bar"):
+        room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
+
+
+def test_knobs_turned_while_the_engine_is_away_move_what_sounds_when_the_next_is_there(room: Room) -> None:
+    room.ask("next")
+    made = room.answer()
+    room.launch()
+    room.session.engine_gone()
+    room.ask("attribute", name="density", amount=0.5)
+    room.ask("temperature", temperature=1.5)
+    assert room.engine.take(engine_messages.Generate) == []
+    engine_back(room)
+    job = job_of(room)
+    assert (job.op, job.seed, job.knob, job.temperature) == (made.op, made.seed, True, 1.5)
+    assert job.bend["attributes"] == {"density": 0.5}
+    done(room, job, 72, 60)
+    engine_back(room)  # once is enough
+    assert room.engine.take(engine_messages.Generate) == []
+
+
+def test_bars_without_a_recipe_are_moved_by_the_next_engine_too_and_none_that_clear_has_dropped(room: Room) -> None:
+    room.new_loop()
+    room.voice.sounding = replace(room.voice.sounding, recipe=None)
+    room.session.engine_gone()
+    room.ask("attribute", name="density", amount=0.5)
+    room.ask("scale", how="hard")
+    engine_back(room)
+    job = job_of(room)
+    assert job.op == "keep"
+    done(room, job, 72, 60)
+    room.session.engine_gone()
+    room.ask("attribute", name="density", amount=1.0)
+    room.ask("clear")
+    engine_back(room)
+    assert room.engine.take(engine_messages.Generate) == []
 
 
 def test_both_are_sticky_told_and_at_0_as_good_as_none(room: Room) -> None:

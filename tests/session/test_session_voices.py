@@ -645,11 +645,11 @@ def test_auto_outlives_an_engine_and_ends_with_a_model_that_is_gone(room: Room) 
         beat(room, number)
     assert (room.voice.auto_bars, room.words.take("/error")) == (2, [])
     for model in ("melody-2bar", "drums-2bar"):
-        room.session.from_engine(messages.ModelState(model, True, "ready"))
+        room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
     beat(room, 30)
-    assert room.engine.take(messages.Generate)[0].op == "next"
+    assert room.engine.take(engine_messages.Generate)[0].op == "next"
     room.ask("clear")
-    room.session.from_engine(messages.ModelState("melody-2bar", False, "its weights are damaged"))
+    room.session.from_engine(engine_messages.ModelState("melody-2bar", False, "its weights are damaged"))
     beat(room, 31)
     assert (room.voice.auto_bars, room.words.take("/error")[-1][0]) == (0, 4)
 
