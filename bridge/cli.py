@@ -124,9 +124,12 @@ def _wrote(paths: Sequence[Path], given: argparse.Namespace | None = None, seed:
 
 
 def _start(_: argparse.Namespace, settings: Callable[[], Settings]) -> int:
+    from bridge.paths import check_own_models
     from bridge.supervisor import Supervisor
 
-    Supervisor(settings(), _say).run()
+    wanted = settings()
+    check_own_models(wanted.engine.own_models)
+    Supervisor(wanted, _say).run()
     return 0
 
 

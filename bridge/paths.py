@@ -12,6 +12,11 @@ from typing import Final
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _DATA: Final = _PACKAGE / "_data"
+_FILES_OF_A_MODEL: Final = ("card.json", "weights.safetensors")
+
+
+class OwnModelsError(ValueError):
+    """A folder that models of one's own cannot be taken from; the message says which and what was expected."""
 
 
 def checkout() -> Path | None:
@@ -24,6 +29,23 @@ def models_folder() -> Path:
     """The folder with one folder a model (weights and card)."""
     root = checkout()
     return root / "models" if root else _DATA / "models"
+
+
+def check_own_models(own_models: str | None) -> None:
+    """Refuse a folder for models of one's own (`engine.own_models`) that cannot hold any: those that came with Barline
+    would play in their place.
+
+    Raises:
+        OwnModelsError: there is no such folder, or it is a model's own.
+    """
+    if own_models is None:
+        return
+    folder = Path(own_models)
+    expected = f"engine.own_models = {own_models}: expected a folder of models"
+    if not folder.is_dir():
+        raise OwnModelsError(f"{expected}, there is none")
+    if any((folder / name).is_file() for name in _FILES_OF_A_MODEL):
+        raise OwnModelsError(f"{expected}, found one model's own: give {folder.parent}")
 
 
 def folder_with(model: str, own_models: str | None, others: Path) -> Path:

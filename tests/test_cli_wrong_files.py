@@ -228,6 +228,19 @@ def test_models_of_one_s_own_have_to_be_somewhere(
     assert f"engine.own_models = {room / 'nowhere'}: expected a folder of models, there is none" in line
 
 
+@pytest.mark.parametrize("command", [("start",), ("models",), ("sample", "melody-2bar", "--out", "out")])
+def test_no_other_models_play_in_place_of_one_s_own(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("bridge.supervisor.Supervisor", None)  # it does not come to that
+    (room / "own" / "melody-2bar").mkdir(parents=True)
+    (room / "own" / "melody-2bar" / "card.json").write_text(json.dumps(CARD))
+    one = f"found one model's own: give {room / 'own'}"
+    for folder, found in (("nowhere", "there is none"), ("own/melody-2bar", one)):
+        line = refused(room, capsys, *command, "--set", f"engine.own_models={folder}")
+        assert f"engine.own_models = {room / folder}: expected a folder of models, {found}" in line
+
+
 def test_drums_have_no_key(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(room, capsys, "sample", "drums-2bar", "--out", "out", "--key", "C")
     assert "--key: expected a model with pitches, drums-2bar has none" in line

@@ -72,7 +72,8 @@ class Residents:
     def load(self, name: str) -> tuple[bool, str]:
         """Make a model resident and warm it up; whether it is ready, and what the user should know."""
         try:
-            model = load_compiled(name, self._device, folder_with(name, self._own_models, self._folder))
+            folder = folder_with(name, self._own_models, self._folder)
+            model = load_compiled(name, self._device, folder)
             generation.warm_up(model)
         except (ModelFileError, UnknownModelError) as fault:
             return False, str(fault)
@@ -81,7 +82,8 @@ class Residents:
             return False, f"{name} cannot be loaded on {self._device}: {fault}"
         self._models[name] = model
         precision = "int8" if model.int8 else "float32"
-        return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread)"
+        own = "" if folder == self._folder else f", your own from {folder}"
+        return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread){own}"
 
     def make_ready(self, job: Generate) -> None:
         """Do a job that may be asked for soon, and keep what comes of it; what is kept longest gives way.

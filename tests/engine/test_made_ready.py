@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,16 @@ def engine() -> Residents:
     residents = Residents(paths.models_folder(), "cpu", 1)
     assert residents.load("melody-2bar")[0]
     return residents
+
+
+def test_whose_model_is_ready_is_told(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(paths.models_folder() / "melody-2bar", own / "melody-2bar")
+    residents = Residents(paths.models_folder(), "cpu", 1, str(own))
+    came = residents.load("bass-2bar")
+    assert (came[0], "your own" in came[1]) == (True, False)
+    told = residents.load("melody-2bar")
+    assert (told[0], told[1].endswith(f", your own from {own}")) == (True, True)
 
 
 def test_what_was_made_ready_is_what_would_have_been_made(engine: Residents) -> None:

@@ -24,7 +24,7 @@ from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.latent_maps import MAP_NAMES, LatentMaps
 from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
 from bridge.model.nets.vae import MusicVae
-from bridge.paths import folder_with, models_folder
+from bridge.paths import check_own_models, folder_with, models_folder
 
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "card.json"
 #: What is in a weights file besides the weights of the model.
@@ -76,10 +76,9 @@ def folder_of(name: str, own_models: str | None) -> Path:
     """The folder that a model is taken from where the user may have models of their own (`engine.own_models`).
 
     Raises:
-        ModelFileError: the user's own are in no folder.
+        OwnModelsError: the user's own cannot be in that folder.
     """
-    if own_models is not None and not Path(own_models).is_dir():
-        raise ModelFileError(f"engine.own_models = {own_models}: expected a folder of models, there is none")
+    check_own_models(own_models)
     return folder_with(name, own_models, models_folder())
 
 
@@ -88,7 +87,7 @@ def cards_and_faults(own_models: str | None = None) -> tuple[list[dict[str, Any]
     family; and what is wrong with those that cannot be read.
 
     Raises:
-        ModelFileError: as `folder_of`.
+        OwnModelsError: as `folder_of`.
     """
     cards, faults = [], []
     for name in CONFIGS:
