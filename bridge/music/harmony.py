@@ -46,6 +46,7 @@ _FIFTH_WEIGHT = 0.05
 _AWAY_WEIGHT = 0.004  # a semitone of transposition costs as much as this share of the notes outside
 _STAY_WEIGHT = 0.06
 _HALF_BAR_BEATS = 2.0
+_AS_WELL = 0.01  # so small a share of the notes says nothing for one scale and against another
 _TRIADS = ("maj", "min", "dim")
 _ROOT_WEIGHT = 0.35
 _DIM_COST = 0.25
@@ -96,6 +97,16 @@ def class_weights(notes: Iterable[Note]) -> list[float]:
 def best_scale(weights: Sequence[float], mode: str) -> frozenset[int]:
     """The scale of a mode that holds most of what has these weights (12,)."""
     return max((scale_of(tonic, mode) for tonic in range(12)), key=lambda scale: sum(weights[c] for c in scale))
+
+
+def fitting_classes(weights: Sequence[float], mode: str) -> frozenset[int]:
+    """The pitch classes of all scales of a mode that hold what has these weights (12,) as well as the best one does: of
+    few notes it isn't known which of several they are in.
+    """
+    scales = [scale_of(tonic, mode) for tonic in range(12)]
+    held = [sum(weights[c] for c in scale) for scale in scales]
+    least = max(held) - _AS_WELL * sum(weights)
+    return frozenset[int]().union(*(scale for scale, inside in zip(scales, held, strict=True) if inside >= least))
 
 
 def tonic_of(bars: Bars, mode: str) -> int | None:

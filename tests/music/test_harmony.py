@@ -13,6 +13,7 @@ from bridge.music.harmony import (
     ChordLoop,
     bound,
     class_weights,
+    fitting_classes,
     harmony_of,
     nearest_shift,
     scale_of,
@@ -33,6 +34,18 @@ def line(*pitches: int, beats: float = 1.0) -> Bars:
 def test_every_mode_and_chord_of_the_contract_begins_on_its_root() -> None:
     assert all(steps[0] == 0 and list(steps) == sorted(set(steps)) for steps in (*MODES.values(), *CHORDS.values()))
     assert (len(MODES), len(CHORDS)) == (13, 10)
+
+
+def test_of_few_notes_all_scales_that_hold_them_fit() -> None:
+    c_major = scale_of(0, "major")
+    assert fitting_classes([1.0 if c in c_major else 0.0 for c in range(12)], "major") == c_major
+    triad = [4.0 if c in (0, 4, 7) else 0.0 for c in range(12)]
+    in_c_f_or_g = scale_of(0, "major") | scale_of(5, "major") | scale_of(7, "major")
+    assert fitting_classes(triad, "major") == in_c_f_or_g == set(range(12)) - {1, 3, 8}
+    slipped = [*triad[:6], 0.05, *triad[7:]]
+    assert fitting_classes(slipped, "major") == in_c_f_or_g
+    with_f_sharp = [*triad[:6], 4.0, *triad[7:]]
+    assert fitting_classes(with_f_sharp, "major") == scale_of(7, "major")
 
 
 @pytest.mark.parametrize("tonic", range(12))

@@ -20,7 +20,7 @@ from bridge.model.playing.framing import Frame, WindowTokens, part_of, unstreame
 from bridge.model.playing.keeping import FORBIDDEN, Hold, Lock, forced_bias
 from bridge.model.playing.leaning import Lean, lean_bias
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
-from bridge.music.harmony import best_scale
+from bridge.music.harmony import best_scale, fitting_classes
 from bridge.music.notes import STEPS_PER_BAR
 
 _SOFT_KEY_NATS = -2.5
@@ -37,13 +37,13 @@ class _OwnKey(NamedTuple):
     outside_nats: float
 
 
-#: As far as the bars before kept to their key, and as far out of it as they went (1,300 continuations of test songs,
-#: 600 of long ones: source by source within .045 of what really came next; bound alone, lieder and quartets kept to
-#: their key by .05 to .10 more than they do, in long windows up to .15).
-_OWN_KEY = {"melody": _OwnKey(0.95, -1.0, 1.5), "bass": _OwnKey(0.95, -2.0, 3.5)}
+#: As far as the bars before kept to their key, and as far out of it as they went (1,300 continuations of test songs:
+#: source by source within .025 of what really came next; 600 of long ones: within .02, one source .053; bound alone,
+#: lieder and quartets kept to their key by .05 to .10 more than they do, in long windows up to .15).
+_OWN_KEY = {"melody": _OwnKey(0.95, -1.2, 1.5), "bass": _OwnKey(0.95, -2.5, 3.5)}
 _LONG_OWN_KEY = _OwnKey(0.95, -5.0, 1.0)
 #: Of a trio, each line by its own key (bound softly by that of both together, basses of test trios left theirs by .11).
-_TRIO_OWN_KEY = {"melody": _OwnKey(0.8, -4.0, 0.0), "bass": _OwnKey(0.8, -8.0, 0.0)}
+_TRIO_OWN_KEY = {"melody": _OwnKey(0.8, -5.0, 0.0), "bass": _OwnKey(0.8, -9.0, 0.0)}
 #: So much further outside, all of `outside_nats` counts.
 _FAR_OUTSIDE = 0.15
 #: Of fewer bars it isn't known whether they left their key or slipped.
@@ -93,8 +93,9 @@ def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[i
 def _own_key(
     windows: Sequence[WindowTokens], shift: int, config: ModelConfig, *, heard: int, in_trio: bool
 ) -> tuple[frozenset[int] | None, float]:
-    """Their `diatonic_set`, and how many nats it is to count in what is made of them, or goes on from the first `heard`
-    of them: by those alone, for what was made since and left the key would lead what comes next further out of it.
+    """Their `diatonic_set`, or those of all that hold them as well, and how many nats it is to count in what is made of
+    them, or goes on from the first `heard` of them: by those alone, for what was made since and left the key would lead
+    what comes next further out of it.
     """
     weights = held_classes(windows[:heard] if heard else windows, shift)
     if not any(weights):
@@ -105,7 +106,7 @@ def _own_key(
     if inside < own.least:
         known = heard * config.bars >= _BARS_TO_KNOW
         return classes, own.outside_nats * min(1.0, (own.least - inside) / _FAR_OUTSIDE) if known else 0.0
-    return classes, own.inside_nats * (inside - own.least) / (1.0 - own.least)
+    return fitting_classes(weights, "major"), own.inside_nats * (inside - own.least) / (1.0 - own.least)
 
 
 def held_classes(windows: Sequence[WindowTokens], shift: int = 0) -> list[float]:
