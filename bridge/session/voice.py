@@ -207,9 +207,7 @@ class Voice:
     click_job: int = 0
     knob_job: int = 0
     remake: Request | None = None
-    missed: Request | None = (
-        None  # a turn of a sticky knob while there was no engine: one that moves bars, else the first
-    )
+    missed: Request | None = None  # a sticky knob's turn without an engine: one that moves bars, else the first
     handed: dict[int, Handed] = field(default_factory=dict)
     # What the player may launch before it hears of a change: id of bars that waited -> of those that took their place;
     # id of bars called off -> whether they then have to be stopped.
