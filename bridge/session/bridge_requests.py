@@ -46,6 +46,7 @@ class BridgeRequests:
         self._stage.player.send(messages.Panic(every_note=again))
         for voice in self._stage.voices.values():
             voice.playing = False
+            self._stage.on_switch(voice)
             self._stage.voice_changed(voice)
 
     def bridge_save(self, request: Request) -> None:

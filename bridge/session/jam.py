@@ -34,6 +34,7 @@ class Jam:
         self._band = Band(stage, composer, performer, self._listening)
         self._jammers: dict[str, Jammer] = {}
         self._clock: ClockState | None = None
+        stage.on_switch = self._switched
 
     def switch(self, voice: Voice, request: Request) -> None:
         """`off`, `respond` or `follow`, with the number of bars."""
@@ -87,6 +88,12 @@ class Jam:
                 jammer.clock_moved(stood=not before.playing)
             else:
                 jammer.clock_slid()
+
+    def _switched(self, voice: Voice) -> None:
+        """The voice was stopped, or is to play again."""
+        jammer = self._jammers.get(voice.name)
+        if jammer is not None:
+            jammer.switched()
 
     def _fall_silent(self, voice: Voice) -> None:
         """A voice that responds rests while it listens: from the next bar line its loop no longer goes round."""

@@ -293,13 +293,16 @@ class Performer:
 
     def play(self, voice: Voice, request: Request) -> None:
         """Sound again from the launch boundary on. Bars that sounded once do so once more, but for answers of a jam."""
-        voice.playing = True
+        stood, voice.playing = not voice.playing, True
         anew, launch = voice.jam != "respond", voice.knobs.launch
         self._stage.player.send(messages.PlayVoice(voice.name, request.arrival_ns, launch, anew))
+        if stood:
+            self._stage.on_switch(voice)
         self._stage.voice_changed(voice)
 
     def stop(self, voice: Voice) -> None:
         """Close the voice's notes at once; keep its bars."""
         voice.playing = False
         self._stage.player.send(messages.StopVoice(voice.name))
+        self._stage.on_switch(voice)
         self._stage.voice_changed(voice)

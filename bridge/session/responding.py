@@ -66,7 +66,7 @@ class Responder:
 
     def heard(self, begun: list[Played]) -> None:
         """Notes have begun: the first one begins a phrase."""
-        if self._phase != "ready":
+        if self._phase != "ready" or not self._voice.playing:
             return
         for note in begun:
             if hears(self._voice, note) and note.start_beats >= self._from_beats - PICK_UP_BEATS:
@@ -76,11 +76,18 @@ class Responder:
 
     def clock_moved(self, *, stood: bool) -> None:
         """The clock has started (`stood`: it stood before), stopped or leapt: what was listened to is discarded."""
+        self._discard(counting_in=stood and self._stage.clock.running)
+
+    def switched(self) -> None:
+        """The voice was stopped, and listens to nobody, or is to play again: it is ready from the next bar line on."""
+        self._discard()
+
+    def _discard(self, *, counting_in: bool = False) -> None:
         self._turns.void()
         self._call_off_pending()
         self._stage.player.send(messages.RestVoice(self._voice.name, -1.0))
         self._answered_from = -1.0
-        self._arm(counting_in=stood and self._stage.clock.running)
+        self._arm(counting_in=counting_in)
 
     def clock_slid(self) -> None:
         """Tempo or metre are others: the bar lines come at other moments."""

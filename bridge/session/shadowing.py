@@ -70,6 +70,9 @@ class Follower:
         """Tempo or metre are others."""
         self._plan()
 
+    def switched(self) -> None:
+        """The voice was stopped, and does not move, or is to play again."""
+
     def came_late(self, loop_id: int) -> None:
         """The player got a step after its beat: it takes the next one, as it would anyway."""
 

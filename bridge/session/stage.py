@@ -130,6 +130,7 @@ class Stage:
     panics: list[Origin] = field(default_factory=list)
     harmony: Harmony = field(default_factory=Harmony)
     on_key: Callable[[], None] = lambda: None
+    on_switch: Callable[[Voice], None] = lambda _voice: None  # it was stopped, or is to play again
     save_now: Callable[[], None] = lambda: None
 
     def ms_since(self, arrival_ns: int) -> float:

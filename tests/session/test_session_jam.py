@@ -532,3 +532,32 @@ def test_a_jam_that_ends_calls_the_safety_answer_off(room):
     assert room.room.voice.pending is not None
     room.ask("stop", "clock")
     assert room.room.voice.pending is None
+
+
+@pytest.mark.parametrize("panic", [False, True])
+@pytest.mark.parametrize("at_beat", [7.9, 9.5])  # an answer waits; it sounds
+def test_a_voice_that_was_stopped_answers_nobody_until_it_plays_again_and_somebody_plays(room, panic, at_beat):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(at_beat)
+    room.ask(*(("panic", "bridge") if panic else ("stop",)))
+    room.play(*at(3, (0.0, 50)))  # to a voice that does not play
+    room.to(18.0)
+    room.ask("play")
+    room.to(28.0)
+    assert room.strokes(at_beat, 28) == []
+    room.play(*at(7, (0.0, 72), (1.0, 74)))
+    room.to(36.5)
+    assert {pitch for _, pitch in room.strokes(28, 36)} == {72, 74}
+    assert room.strokes(28, 36)[0][0] == 32.0
+    assert room.strokes(28, 32) == []
+
+
+def test_a_voice_that_plays_is_told_to_play_and_goes_on_answering(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(9.5)
+    room.ask("play")
+    room.to(12.5)
+    assert len(room.strokes(8, 12)) == 4
+    assert room.phases[-1][0] == "listen"
