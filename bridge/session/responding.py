@@ -22,6 +22,7 @@ from bridge.music.notes import Bars
 from bridge.session.listening import PICK_UP_BEATS, Phrase, Phrases, hears
 from bridge.session.loops import Loop
 from bridge.session.outside import Handle, Request
+from bridge.session.restoring import NEAR_LINE_BEATS
 from bridge.session.turns import Band, Turns, Wish
 from bridge.session.voice import Voice
 
@@ -47,7 +48,7 @@ class Responder:
         self._phrases = Phrases(voice, band.listening)
         self._key = KeySense()
         self._phase = "ready"
-        self._from_beats = self._to_beats = 0.0
+        self._from_beats = self._to_beats = self._bar_beats = 0.0
         self._answered_from = -1.0
         self._step = 0
         self._handle: Handle | None = None
@@ -91,9 +92,17 @@ class Responder:
 
     def clock_slid(self) -> None:
         """Tempo or metre are others: the bar lines come at other moments."""
-        if self._phase != "ready" and self._stage.clock.running:
-            self._to_beats = self._stage.clock.nearest_bar_line(self._to_beats)
-            self._plan()
+        clock = self._stage.clock
+        if self._phase == "ready" or not clock.running:
+            return
+        if clock.bar_beats != self._bar_beats:  # as many bars as before are still to come
+            line = clock.bar_line_at_or_before(clock.beat_at(self._stage.timers.now_ns()) + NEAR_LINE_BEATS)
+            bars = max(0, round((self._to_beats - line) / self._bar_beats))
+            self._to_beats, self._bar_beats = line + bars * clock.bar_beats, clock.bar_beats
+            self._tell(self._phase, self._from_beats, self._to_beats - self._from_beats)
+        else:
+            self._to_beats = clock.nearest_bar_line(self._to_beats)
+        self._plan()
 
     def came_late(self, loop_id: int) -> None:
         """The player got the answer after the line: it comes in where it would be, at the next step."""
@@ -148,7 +157,7 @@ class Responder:
         self._begin_phase()
 
     def _begin_phase(self) -> None:
-        self._step = 0
+        self._step, self._bar_beats = 0, self._stage.clock.bar_beats
         self._tell(self._phase, self._from_beats, self._to_beats - self._from_beats)
         self._plan()
 

@@ -16,7 +16,7 @@ from bridge.session.voice import Handed, Voice
 ALL_PARTS: Final = -1
 """In a request and in the player's records: every part of the voice."""
 _NEARLY: Final = 1e-6
-_NEAR_LINE_BEATS: Final = 0.1  # a clock that is followed may slide back over the bar line where its metre changed
+NEAR_LINE_BEATS: Final = 0.1  # a clock that is followed may slide back over the bar line where its metre changed
 
 
 def as_played(stage: Stage, voice: Voice, loop: Loop) -> tuple[float, list[NoteRow]]:
@@ -135,7 +135,7 @@ class Restoring:
         """The song's bars have another length: loops are fitted to it, and the bar that was to come comes now."""
         clock = self._stage.clock
         here = clock.beat_at(self._stage.timers.now_ns())
-        line = clock.bar_line_at_or_before(here + _NEAR_LINE_BEATS)
+        line = clock.bar_line_at_or_before(here + NEAR_LINE_BEATS)
         for voice in self._stage.voices.values():
             loop = voice.sounding
             if loop is not None and voice.start_beats >= 0:

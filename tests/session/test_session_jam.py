@@ -561,3 +561,37 @@ def test_a_voice_that_plays_is_told_to_play_and_goes_on_answering(room):
     room.to(12.5)
     assert len(room.strokes(8, 12)) == 4
     assert room.phases[-1][0] == "listen"
+
+
+def with_live(room: JamRoom, until: float, *presses: tuple[float, int], waltz_from: float) -> None:
+    """Live plays at 120 BPM until a beat, in 4/4 and then in 3/4; keys go down at beats, each for a fifth of one."""
+    todo = sorted([(beat, pitch, True) for beat, pitch in presses] + [(beat + 0.2, p, False) for beat, p in presses])
+    beat = round((room.rig.now_ns - BEGAN_NS) / BEAT_NS, 6)
+    while beat < until:
+        line, numerator = (waltz_from, 3) if beat >= waltz_from - 1e-9 else (0.0, 4)
+        bar, into = divmod(beat - line + 1e-9, numerator)
+        report = messages.LiveReport(
+            room.rig.now_ns, True, 120.0, beat, numerator, 4, waltz_from / 4 * (line > 0) + bar, into
+        )
+        room.rig.send(report)
+        while todo and todo[0][0] <= beat + 1e-9:
+            _, pitch, down = todo.pop(0)
+            (room.press if down else room.lift)(pitch)
+        room.pass_ns(BEAT_NS // 50)
+        beat = round(beat + 0.02, 6)
+
+
+@pytest.mark.parametrize("waltz_from", [8.0, 24.0])  # while it listens; while it answers
+def test_where_the_metre_changes_it_listens_and_answers_as_many_bars_all_the_same(tmp_path, waltz_from):
+    room = JamRoom(tmp_path)
+    with_live(room, 1.0, waltz_from=waltz_from)
+    room.jam("respond", 4)
+    line, over = (17.0, 29.0) if waltz_from == 8.0 else (20.0, 33.0)
+    with_live(room, over + 13.0, (4.0, 60), (5.0, 62), (over + 1.0, 72), (over + 5.0, 74), waltz_from=waltz_from)
+    assert room.phases[-1] == ("answer", over + 12.0, 12.0)
+    assert next(start for phase, start, _ in room.phases if phase == "answer") == line
+    assert room.launched() == [line, over + 12.0]
+    assert room.strokes(line, over)[0][0] == pytest.approx(line, abs=0.02)
+    assert room.strokes(over, over + 11.9) == []
+    assert room.jobs[-1].material[0][0] == 12.0
+    assert {row[0] for row in room.jobs[-1].material[0][1]} == {72, 74}
