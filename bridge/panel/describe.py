@@ -14,12 +14,15 @@ from bridge.session.stage import Stage
 from bridge.session.voice import Knobs, Voice
 
 
-def interface(version: str, voices: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The whole table of routes, and the voices with the values their knobs rest at (the config's, else ours)."""
+def interface(version: str, run: str, voices: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The whole table of routes, and the voices with the values their knobs rest at (the config's, else ours). In
+    another `run` the ids that a page knows may be of other bars.
+    """
     rest = asdict(Knobs())
     return {
         "kind": "interface",
         "version": version,
+        "run": run,
         "routes": [_route(route) for route in ROUTES],
         "attributes": {name: list(config.attributes) for name, config in CONFIGS.items()},
         "voices": [

@@ -102,7 +102,7 @@ class Hub:
         self._count += 1
         page = self._pages[self._count] = Page(self._count, wake, drop)
         stage = self._stage()
-        page.send(json.dumps(interface(self._version, self._voices), separators=(",", ":")))
+        page.send(json.dumps(interface(self._version, stage.run, self._voices), separators=(",", ":")))
         stage.send_whole_state(page.origin)
         only_here = replace(stage, outbox=_OnlyTo(self, page.origin))
         for voice in stage.voices.values():
@@ -110,7 +110,9 @@ class Hub:
             if voice.sounding is not None:
                 only_here.announce_bars(voice, voice.sounding, voice.start_beats, 0.0, None)
             if voice.pending is not None:
-                only_here.announce_bars(voice, voice.pending, -1.0, 0.0, None)
+                handed = voice.handed.get(voice.pending.id)
+                start_beats = -1.0 if handed is None else handed.start_beats
+                only_here.announce_bars(voice, voice.pending, start_beats, 0.0, None)
         return page
 
     def leave(self, page: Page) -> None:

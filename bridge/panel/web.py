@@ -33,7 +33,7 @@ from bridge.session.loops import bars_to_json
 STATIC: Final = Path(__file__).parent / "static"
 _BREATHE_EVERY: Final = 16  # messages of one page before everything else gets a turn
 _TOO_MANY: Final = 1013  # WebSocket's "try again later"
-_FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}  # an id is never used twice in a folder
+_ASK_AGAIN: Final = {"cache-control": "private, no-cache"}  # in another session folder the same id is of other bars
 
 
 class _Files(StaticFiles):
@@ -93,7 +93,7 @@ class _Bars:
         path = self._hub.stage.archive.path(loop_id, voice)
         if not path.is_file():
             return _missing()
-        return FileResponse(path, media_type="audio/midi", filename=f"{voice}-{loop_id}.mid", headers=_FOREVER)
+        return FileResponse(path, media_type="audio/midi", filename=f"{voice}-{loop_id}.mid", headers=_ASK_AGAIN)
 
     async def notes(self, request: Request) -> Response:
         """``{"id", "length", "notes": [[pitch, start, duration, velocity, part], ...]}``, in beats."""
@@ -108,7 +108,7 @@ class _Bars:
         if loop is None:
             return _missing()
         length_beats, rows = bars_to_json(loop.bars)
-        return JSONResponse({"id": loop.id, "length": length_beats, "notes": rows}, headers=_FOREVER)
+        return JSONResponse({"id": loop.id, "length": length_beats, "notes": rows}, headers=_ASK_AGAIN)
 
 
 def _missing() -> Response:

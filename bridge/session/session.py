@@ -60,7 +60,7 @@ class Session:
             clock["source"], clock["tempo"], clock["offset_ms"], float(clock["beats_per_bar"]),
             dict(clock.get("offsets_ms", {})),
         )  # fmt: skip
-        self.stage = Stage(built, song, archive, outbox, player, engine, timers, self._saves.trigger)
+        self.stage = Stage(built, song, archive, outbox, player, engine, timers, self._saves.trigger, self._run)
         self.stage.save_now = self._saves.now
         self._performer = Performer(self.stage)
         self.stage.on_key = self._performer.key_changed

@@ -125,6 +125,8 @@ class Stage:
     engine: Peer
     timers: Timers
     save_soon: Callable[[], None]
+    run: str = ""
+    """Tells this run of Barline from others; the bridge process that is restarted in it is of the same."""
     order: int = 0
     ready: bool = False
     panics: list[Origin] = field(default_factory=list)

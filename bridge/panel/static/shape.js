@@ -19,18 +19,20 @@ export class Shape {
     this.table = table;
     this.send = send;
     this.model = null;
+    this.state = {};
     this.knobs = [];
     this.turned = new Map();
   }
 
   /** The knobs of the model, as the voice's state says they stand. */
   sync(state) {
+    this.state = state;
     if (state.model !== this.model) this.build(state.model);
     const told = { attribute: pairs(state.attributes), latent: pairs(state.latents) };
     for (const { knob, verb, what } of this.knobs) {
       const echo = performance.now() - (knob.touched || -ECHO_MS) < ECHO_MS;
       if (!knob.held && !echo) knob.show(told[verb].get(String(what)) || 0);
-      if (echo && !this.later) this.later = setTimeout(() => { this.later = 0; this.sync(state); }, ECHO_MS);
+      if (echo && !this.later) this.later = setTimeout(() => { this.later = 0; this.sync(this.state); }, ECHO_MS); // of the voice that is chosen by then
     }
   }
 
