@@ -28,6 +28,7 @@ B.tick = function () {
     B.link.tick();
     if (B.link.connected) {
         B.params.reconcile();
+        B.fetchLate();
     }
     if (B.ticks % 10 === 0) {
         B.live.check();
@@ -227,6 +228,7 @@ B.heard = {
     "/bridge/welcome": function (values) {
         B.params.forget();
         B.bars.forget();
+        B.bars.doubt();
         B.live.keySent = "";
         B.link.welcomed(values[0]);
     },
@@ -291,12 +293,29 @@ B.voiceEvents = {
     }
 };
 
-// Sounding bars that we were not told (this device is younger than they are): saying a groove knob's own value again
-// makes the bridge send them again.
+// Bars that we were not told (this device is younger than they are): saying a groove knob's own value again makes the
+// bridge send them again.
 B.fetch = function () {
-    var told = B.params.told;
-    if (told.sounding_id && !B.bars.known[told.sounding_id] && told.swing !== undefined) {
-        B.toVoice("swing", [told.swing]);
+    var ids = B.bars.lacking();
+    if (ids.length && B.params.told.swing !== undefined) {
+        ids.forEach(function (id) {
+            B.bars.fetching[id] = true;
+        });
+        B.toVoice("swing", [B.params.told.swing]);
+    }
+};
+
+B.FETCH_MS = 300; // the notes of a new id may come so long after it
+B.REFETCH_MS = 3000;
+B.lack = {id: 0, from: 0};
+
+B.fetchLate = function () {
+    var id = B.bars.lacking()[0] || 0;
+    if (id !== B.lack.id) {
+        B.lack = {id: id, from: B.now() + B.FETCH_MS};
+    } else if (id && B.now() > B.lack.from) {
+        B.lack.from = B.now() + B.REFETCH_MS;
+        B.fetch();
     }
 };
 

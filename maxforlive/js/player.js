@@ -3,11 +3,12 @@
 
 B.bars = {
     coming: null, // being received
-    known: {}, // by id: {id, rows, start, bars, length}
+    known: {}, // by id: {id, rows, start, bars, length}, and stale where they are of a connection before this one
     order: [], // ids, oldest first
     sounding: 0,
     said: 0, // the id that the bridge says sounds: we follow as soon as we have its notes
     pending: 0,
+    fetching: {}, // ids whose notes we have asked for once more
     asked: [], // our own requests that have not been answered yet: {verb, at}
     latencyMs: 0
 };
@@ -41,13 +42,17 @@ B.bars.end = function (id) {
         return null;
     }
     var before = B.bars.known[id];
+    if (before && before.stale && id !== B.bars.said) {
+        before = null;
+    }
     if (before && coming.start < 0) {
         coming.start = before.start;
     }
     if (before && before.length > 0 && before.bars === coming.bars) {
         coming.length = before.length;
     }
-    coming.isNew = !before;
+    coming.isNew = !before && !B.bars.fetching[id];
+    delete B.bars.fetching[id];
     B.bars.known[id] = coming;
     B.bars.order = B.bars.order.filter(function (known) {
         return known !== id;
@@ -59,7 +64,7 @@ B.bars.end = function (id) {
     coming.playable = null;
     if (id === B.bars.said) {
         B.bars.follow();
-    } else if (coming.isNew) {
+    } else if (!before) {
         B.bars.pending = id;
     }
     B.player.reshape();
@@ -136,6 +141,21 @@ B.bars.present = function () {
 B.bars.forget = function () {
     B.bars.coming = null;
     B.bars.asked = [];
+    B.bars.fetching = {};
+};
+
+// Another connection: the bridge may be one with another session folder, where the same id is of other bars.
+B.bars.doubt = function () {
+    B.bars.order.forEach(function (id) {
+        B.bars.known[id].stale = true;
+    });
+};
+
+// The ids of bars that sound or wait and whose notes we were not told.
+B.bars.lacking = function () {
+    return [B.bars.said, B.bars.pending].filter(function (id) {
+        return id && (!B.bars.known[id] || B.bars.known[id].stale);
+    });
 };
 
 B.clock = {source: "", playing: 0, numerator: 4, denominator: 4, errorMs: 0};
@@ -254,7 +274,7 @@ B.player.handOut = function (loop, from, to, now, msPerBeat) {
     if (!(length > 0)) {
         return;
     }
-    var once = B.params.told.loop === 0;
+    var once = B.params.told.loop === 0 || B.params.told.jam === "respond"; // an answer sounds once
     var start = loop.start >= 0 ? loop.start : 0;
     B.player.playable(loop).forEach(function (row) {
         var round = Math.ceil((from - start - row[1]) / length - 1e-9);

@@ -173,6 +173,7 @@ def test_each_control_says_what_it_means(
     witness.send("/melody/play")
     witness.send("/melody/model", "melody-2bar")
     witness.send("/melody/launch", "bar")
+    witness.send("/melody/jam", "off")
 
 
 # -- key -------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from maxforlive.device_rig import Device, Rig
 
 DEVICE, CLIP = 0, 1
@@ -177,6 +178,58 @@ def test_once_round_and_then_silence(still_rig: Rig) -> None:
     spoken.tell(loop=0)
     spoken.wait_beat(start + 7)
     assert spoken.ons() == [60, 60]
+    spoken.stop()
+
+
+def test_an_answer_of_a_jam_sounds_once_whatever_the_loop_switch_says(still_rig: Rig) -> None:
+    spoken = Spoken(still_rig)
+    spoken.tell(jam="respond")
+    start = spoken.sounding()
+    spoken.wait_beat(start + 7)
+    assert spoken.ons() == [60, 60]
+    spoken.bars(2, start + 8, NEW)
+    spoken.wait_beat(start + 8.04)
+    spoken.say("/melody/launched", 2, start + 8)
+    spoken.tell(sounding_id=2, start=start + 8)
+    spoken.wait_beat(start + 15)
+    assert spoken.ons() == [60, 60, 72, 72]
+    spoken.tell(jam="off")
+    spoken.wait_beat(start + 19)
+    assert spoken.ons() == [60, 60, 72, 72, 72, 72], "the loop goes round as before"
+    spoken.stop()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_bars_that_were_made_before_this_device_came_are_asked_for_and_played(still_rig: Rig, waits: bool) -> None:
+    spoken = Spoken(still_rig, Output=CLIP if waits else DEVICE)
+    start = spoken.next_bar()
+    mark = spoken.device.mark()
+    spoken.tell(**({"pending_id": 3} if waits else {"sounding_id": 3, "start": start, "length": 4}))
+    spoken.wait(1000)
+    (asked,) = spoken.device.sent("/melody/swing", mark)
+    assert asked["values"] == [50]
+    if waits:
+        spoken.device.press("Sample")
+    spoken.bars(3, -1 if waits else start, OLD)
+    spoken.wait(300)
+    assert not any(spoken.device.clips()), "those are not the bars that Sample asked for"
+    spoken.wait(5000)
+    assert len(spoken.device.sent("/melody/swing", mark)) == 1
+    assert waits or set(spoken.ons()) == {60}
+    spoken.stop()
+
+
+def test_a_bridge_that_counts_its_bars_anew_is_believed(still_rig: Rig) -> None:
+    spoken = Spoken(still_rig, Output=CLIP)
+    spoken.sounding()
+    spoken.say("/bridge/welcome", "test", 1)  # another session folder: nothing sounds, and the next bars are number 1
+    spoken.tell(sounding_id=0, start=-1, length=0)
+    spoken.say("/bridge/ready", 1)
+    spoken.device.press("Sample")
+    spoken.bars(1, -1, NEW)
+    spoken.wait(300)
+    (clip,) = [found for found in spoken.device.clips() if found]
+    assert {note["pitch"] for note in clip["notes"]} == {72}
     spoken.stop()
 
 
