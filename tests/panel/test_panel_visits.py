@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,3 +127,34 @@ def test_knobs_are_those_of_the_voice_that_was_chosen_just_after_a_turn(browser:
         assert tab.js("document.querySelector('.knob[data-name=fill]') !== null")
         assert tab.js("document.querySelector('.knob[data-name=register]') === null")
         assert stand.room.refusal("attribute", name="register", amount=0.0) == 0
+
+
+def test_bars_that_sound_once_are_not_shown_as_sounding_when_they_have(browser: Browser, tmp_path: Path) -> None:
+    over = "document.querySelector('.lane[data-voice=melody]').classList.contains('over')"
+    head = "getComputedStyle(document.querySelector('.lane[data-voice=melody] .head')).opacity"
+    with contextlib.ExitStack() as stack:
+        stand = stack.enter_context(Stand(tmp_path, "t"))
+        loop_id = stand.bars(*range(8))
+        stand.do(lambda: stand.room.time.run(60.0))
+        tab = stack.enter_context(browser.tab(stand.url))
+        tab.until("document.querySelector('.lane[data-voice=melody]') !== null")
+        here = int(stand.room.session.stage.clock.beat_at(stand.room.time.ns))
+
+        def launched(start: float) -> None:
+            stand.room.session.from_player(messages.Launched("melody", loop_id, start, start))
+
+        stand.do(lambda: launched(here - 16.0))
+        tab.until("document.querySelector('.lane[data-voice=melody]').classList.contains('hasloop')")
+        assert not tab.js(over), "it goes round"
+        stand.do(lambda: stand.room.ask("jam", how="respond", bars=1))
+        tab.until(over)
+        assert float(tab.js(head)) == 0.0
+        stand.do(lambda: launched(here + 400.0))
+        tab.until(f"!{over}")
+        stand.do(lambda: launched(here - 16.0))
+        tab.until(over)
+        stand.do(lambda: stand.room.ask("jam", how="off", bars=1))
+        tab.until(f"!{over}")
+        stand.do(lambda: launched(here - 8.0))  # the round that it is in will soon be over
+        stand.do(lambda: stand.room.ask("loop", on=False))
+        tab.until(over, timeout_s=10)

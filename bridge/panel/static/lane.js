@@ -77,7 +77,9 @@ export class Lane {
     const start = Math.max(0, voice.state.start); // -1: it has not begun
     const position = (((beat - start) % shown.length) + shown.length) % shown.length;
     this.head.style.transform = `translateX(${((position / shown.length) * this.width).toFixed(1)}px)`;
-    const key = running && voice.state.playing && !voice.state.muted ? soundingKey(shown, position) : "";
+    const sounds = running && voice.sounds(beat);
+    this.element.classList.toggle("over", voice.over);
+    const key = sounds ? soundingKey(shown, position) : "";
     if (key !== this.key) {
       this.key = key;
       drawSounding(this.glow, shown, this.rows, key, { colors: voice.colors, drums: voice.drums });

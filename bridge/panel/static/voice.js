@@ -12,6 +12,8 @@ export class Voice {
     this.colors = COLORS.map((_, part) => COLORS[(index + part) % COLORS.length]); // by part: a trio has three
     this.color = this.colors[0];
     this.state = {};
+    this.until = Infinity; // the beat where bars that sound once have done so
+    this.over = false;
     this.loops = new Map();
     this.memory = { bars: [], corners: {} };
   }
@@ -32,7 +34,25 @@ export class Voice {
       present.length = this.state.length;
       changed.add("length");
     }
+    if (["loop", "jam", "sounding_id", "start", "length"].some((key) => changed.has(key))) this.once();
     return changed;
+  }
+
+  /** Answers of a jam sound once, and bars with the loop off to the end of the round that they are in. */
+  once() {
+    const { start, length, loop, jam } = this.state;
+    const round = Math.max(0, Math.floor((this.clock.beatAt(performance.now()) - start) / length));
+    this.over = false;
+    this.until = Infinity;
+    if (start >= 0 && length > 0 && jam === "respond") this.until = start + length;
+    else if (start >= 0 && length > 0 && loop === 0) this.until = start + (round + 1) * length;
+  }
+
+  /** Whether its bars are heard at a beat of the song, which runs. */
+  sounds(beat) {
+    this.over = this.over || beat >= this.until;
+    const early = this.state.jam === "respond" && beat < this.state.start - 0.1; // the song has gone back
+    return Boolean(this.state.playing) && !this.state.muted && !this.over && !early;
   }
 
   begin(id, start, bars) {
