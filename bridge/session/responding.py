@@ -111,9 +111,10 @@ class Responder:
             self._band.performer.launch(self._voice, self._given, self._request.origin, now_ns, "step")
 
     def forget(self) -> None:
-        """`clear`: nothing is gone on from."""
+        """`clear`: nothing is gone on from but what is played; that is still to be answered."""
         self._turns.void()
-        self._last = self._given = None
+        self._last = self._given = self._asked = None
+        self._loop_id = 0
 
     def end(self) -> None:
         """No more jamming."""

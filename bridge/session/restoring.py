@@ -92,7 +92,10 @@ class Restoring:
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending
             played = as_played(self._stage, voice, pending)
-            send(messages.Launch(voice.name, pending.id, now_ns, handed.boundary or voice.knobs.launch, *played))
+            boundary = handed.boundary or voice.knobs.launch
+            if voice.jam == "respond" and 0.0 <= handed.start_beats < self._stage.clock.beat_at(now_ns) - _NEARLY:
+                boundary = "step"  # its line went by without a player: at the next one it would be played over
+            send(messages.Launch(voice.name, pending.id, now_ns, boundary, *played))
             handed.arrival_ns = handed.arrival_ns or now_ns
 
     def _has_ended(self, voice: Voice, loop: Loop) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from jam_room import JamRoom
-from player_rig import BEAT_NS, BEGAN_NS
+from player_rig import BEAT_NS, BEGAN_NS, Rig
 
 from bridge import engine_messages, messages, wire
 
@@ -595,3 +595,35 @@ def test_where_the_metre_changes_it_listens_and_answers_as_many_bars_all_the_sam
     assert room.strokes(over, over + 11.9) == []
     assert room.jobs[-1].material[0][0] == 12.0
     assert {row[0] for row in room.jobs[-1].material[0][1]} == {72, 74}
+
+
+def test_an_answer_whose_line_goes_by_without_a_player_comes_in_late_and_not_over_who_plays_next(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    room.to(7.8)
+    now_ns = room.rig.now_ns + BEAT_NS // 2  # the player dies, and the next one comes half a beat later
+    room.room.session.player_gone()
+    room.room.time.run(0.25)
+    room.rig = Rig(room.folder)
+    room.rig.clock.move_to(now_ns)
+    room.room.player.sent.clear()
+    room.room.session.player_came()
+    for record in [*room.rig.performer.snapshot(), messages.SnapshotEnd(True)]:
+        room.room.session.from_player(record)
+    room.exchange()
+    room.play((12.0, 65), (13.0, 67))
+    room.to(20.0)
+    assert room.launched() == [8.5, 16.0]
+    assert room.strokes(8, 12)[0][0] == 9.0
+    assert room.strokes(12, 16) == []
+
+
+def test_what_is_played_is_answered_although_the_voice_is_cleared_meanwhile(room):
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60), (1.0, 62)))
+    room.to(7.3)
+    assert room.room.voice.pending is not None
+    room.ask("clear")
+    room.to(12.0)
+    assert room.launched() == [8.0]
+    assert {pitch for _, pitch in room.strokes(8, 12)} == {60, 62}
