@@ -621,9 +621,17 @@ def test_an_answer_whose_line_goes_by_without_a_player_comes_in_late_and_not_ove
 def test_what_is_played_is_answered_although_the_voice_is_cleared_meanwhile(room):
     room.jam("respond")
     room.play(*at(1, (0.0, 60), (1.0, 62)))
-    room.to(7.3)
+    room.to(7.72)  # there is time for another answer
     assert room.room.voice.pending is not None
     room.ask("clear")
     room.to(12.0)
     assert room.launched() == [8.0]
     assert {pitch for _, pitch in room.strokes(8, 12)} == {60, 62}
+    room.play(*at(3, (0.0, 65), (1.0, 67)))
+    room.to(15.9)  # there is none
+    room.ask("clear")
+    room.to(17.0)
+    assert room.phases[-1][:2] == ("ready", 16.0), "no answer without a note, in which nobody is listened to"
+    room.play((18.0, 72))
+    room.to(21.0)
+    assert room.launched() == [8.0, 20.0]
