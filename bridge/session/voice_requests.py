@@ -327,6 +327,7 @@ class VoiceRequests:
         """
         voice.seeded = voice.seed_coming = None
         voice.newest, voice.newest_order = voice.material_of(voice.present), self._stage.next_order()
+        self.jam.forget(voice)
         self._performer.regroove(voice)  # bars that no model made are played as its model plays
 
 

@@ -635,3 +635,20 @@ def test_what_is_played_is_answered_although_the_voice_is_cleared_meanwhile(room
     room.play((18.0, 72))
     room.to(21.0)
     assert room.launched() == [8.0, 20.0]
+
+
+def test_after_a_swap_to_drums_an_answer_of_the_line_is_not_gone_on_from(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(9.0)
+    room.ask("model", name="drums-2bar")
+    room.room.session.from_engine(engine_messages.ModelState("drums-2bar", True, "ready"))
+    made = len(room.jobs)
+    room.to(20.0)
+    assert [job.model for job in room.jobs[made:]] == []
+    assert room.phases[-1][0] == "ready"
+    room.play((24.0, 36), (25.0, 38), channel=9)
+    room.to(29.0)
+    assert {job.model for job in room.jobs[made:]} == {"drums-2bar"}
+    assert set(room.materials()[-1]) == {36, 38}
+    assert room.launched()[-1] == 28.0
