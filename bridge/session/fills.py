@@ -35,6 +35,7 @@ class Fills:
         self._wanted: dict[str, tuple[float, Request]] = {}
         self._every: dict[str, Request] = {}
         self._made: dict[str, tuple[float, int]] = {}
+        self._set_aside: dict[str, Fill] = {}
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -64,6 +65,7 @@ class Fills:
     def forget(self, voice: Voice) -> None:
         """`clear`: the fill that was asked for is of no bar any more."""
         self._wanted.pop(voice.name, None)
+        self._set_aside.pop(voice.name, None)
 
     def _check_drums(self, voice: Voice) -> None:
         if not voice.is_drums:
@@ -79,6 +81,11 @@ class Fills:
         if not started:
             self._wanted.clear()
         clock = self._stage.clock
+        for voice in self._stage.voices.values():
+            if not clock.running:
+                self._lay_aside(voice)
+            elif started:
+                self._take_up(voice)
         began = 0.0 if clock.state is None else clock.state.anchor_beats  # some ms before it is told
         first = clock.bar_line_at_or_after(began - _AT_ONCE_BEATS)
         for name, (start, request) in list(self._wanted.items()):
@@ -106,6 +113,23 @@ class Fills:
                 wanted_at, request = start, self._every.get(voice.name, regular)
             if request is not None and abs(wanted_at - start) < _NEARLY and voice.playing and voice.model_ready:
                 self._make(voice, start, request)
+
+    def _lay_aside(self, voice: Voice) -> None:
+        """The song stops: where it starts again is not known before it does, and a fill is not to be struck there."""
+        if voice.fill is not None:
+            self._set_aside[voice.name] = voice.fill
+            self._end(voice)
+
+    def _take_up(self, voice: Voice) -> None:
+        """The song starts: a fill that it stopped in, or shortly before, goes on where that is played on from."""
+        fill, clock = self._set_aside.pop(voice.name, None), self._stage.clock
+        here = clock.beat_at(self._stage.timers.now_ns())
+        loops = {loop.id for loop in (voice.sounding, voice.pending) if loop is not None}
+        if fill is None or voice.fill is not None or fill.loop_id not in loops:
+            return
+        if fill.from_beats - clock.bar_beats <= here < fill.until_beats - _NEARLY:
+            voice.fill = fill
+            self._performer.regroove(voice)
 
     def _end(self, voice: Voice) -> None:
         voice.fill = None

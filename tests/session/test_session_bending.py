@@ -524,6 +524,32 @@ def test_a_locked_bar_has_no_fill(room: Room) -> None:
     assert answer(room).op == "fill"
 
 
+@pytest.mark.parametrize(("again_from", "goes_on"), [(0.0, False), (9.0, True), (40.0, False)])
+def test_a_song_that_starts_again_does_not_begin_with_the_fill_that_it_stopped_in(
+    room: Room, again_from: float, goes_on: bool
+) -> None:
+    def pitches() -> list[int]:
+        return [row[0] for row in room.player.take(messages.Reshape)[-1].notes]
+
+    loop_of(room, "drums", [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)], start=0.0)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("fill", "drums")
+    answer(room, [(50, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)])
+    assert pitches() == [50, 36]
+    room.session.from_player(messages.Beat(8, 120.0, True))
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=9.0, playing=False))
+    room.session.from_player(messages.Beat(9, 120.0, False))
+    assert pitches() == [36, 36], "before anybody knows from where the song will go on"
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=again_from))
+    if goes_on:
+        assert pitches() == [50, 36]
+        room.session.from_player(messages.Beat(12, 120.0, True))
+        assert pitches() == [36, 36]
+    else:
+        assert room.player.take(messages.Reshape) == []
+        assert room.session.stage.voices["drums"].fill is None
+
+
 def test_a_loop_of_one_bar_is_played_twice_round_for_a_fill(room: Room) -> None:
     room.ask("sample", "drums", bars=1)
     answer(room, [(36, 0.0, 0.125, 90, 0)], 4.0)
