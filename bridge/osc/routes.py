@@ -204,8 +204,9 @@ _VOICE_BARS: Final = (
           "and loudness kept), and so on, always on the bar line. Notes up to a sixteenth before a line belong to the "
           "bar after it. Nothing played: it goes on from its own last answer, more softly; twice running: it is silent "
           "until somebody plays. Overdub: what is played into an answer is gone on from where nothing is played after "
-          "it. A started clock counts in one bar, unless somebody plays in it; a stop or a jump discards what was "
-          "listened to. `follow`: at every bar line the loop moves towards the last so many bars that were played. "
+          "it. A started clock counts in one bar, unless somebody plays in it; a stop, of the clock or of the voice, or "
+          "a jump discards what was listened to. `follow`: at every bar line the loop moves towards the last so many "
+          "bars that were played. "
           "`off`: the loop goes round as before.",
           (_choice("how", "off", "respond", "follow"), _BARS),
           "jam/phase; bars/begin, bars/notes, bars/end and launched of every answer", "/melody/jam respond 2"),
@@ -303,7 +304,7 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("/VOICE/launched", "id:i beat:f", "They have begun to sound."),
     Event("/VOICE/jam/phase", "phase:s start:f length:f",
           "Jamming: `count_in` (a bar before anybody need play), `ready`, `listen`, `answer`, `follow` or `off`, from "
-          "which beat (-1: none) and for how many beats."),
+          "which beat (-1: none) and for how many beats; once more where the metre changes in it."),
     Event("/VOICE/late", "id:i ms:f", "They missed their boundary; the old loop goes round once more."),
     Event("/VOICE/state", "key:s value ...",
           "Keys and values in turn, after changes, at most 20 a second, the last value always. `muted` is 1 when all "
