@@ -140,21 +140,25 @@ def encode_line(bars: Bars, n_steps: int, *, top: bool = True) -> Ints:
     return line_tokens(line.sounding, line.struck)
 
 
+def held_notes(tokens: Ints) -> list[tuple[int, int]]:
+    """Where the notes of a line of tokens (n,) are struck, and for how many steps each is held."""
+    sounding, struck = tokens_line(tokens)
+    onsets = np.flatnonzero(struck)
+    following = np.append(onsets[1:], len(tokens))
+    quiet = np.append(np.flatnonzero(sounding == SILENT), len(tokens))
+    ends = np.minimum(following, quiet[np.searchsorted(quiet, onsets)])
+    return list(zip(onsets.tolist(), (ends - onsets).tolist(), strict=True))
+
+
 def decode_line(
     tokens: Ints, velocity_at: Callable[[int], int], *, length_beats: float | None = None, part: int = 0
 ) -> Bars:
     """The notes of a line of tokens (n,); `velocity_at` gives the velocity of a note struck at a step."""
-    sounding, struck = tokens_line(tokens)
-    n = len(tokens)
-    length = n * STEP_BEATS if length_beats is None else length_beats
-    notes = []
-    onsets = np.flatnonzero(struck).tolist()
-    for index, step in enumerate(onsets):
-        limit = onsets[index + 1] if index + 1 < len(onsets) else n
-        quiet = np.flatnonzero(sounding[step:limit] == SILENT)
-        end = step + int(quiet[0]) if len(quiet) else limit
-        pitch, beats = int(tokens[step]) + LOWEST_PITCH, (end - step) * STEP_BEATS
-        notes.append(Note(pitch, step * STEP_BEATS, beats, velocity_at(step), part))
+    length = len(tokens) * STEP_BEATS if length_beats is None else length_beats
+    notes = [
+        Note(int(tokens[step]) + LOWEST_PITCH, step * STEP_BEATS, steps * STEP_BEATS, velocity_at(step), part)
+        for step, steps in held_notes(tokens)
+    ]
     return Bars(in_order(notes), length)
 
 

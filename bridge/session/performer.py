@@ -233,10 +233,9 @@ class Performer:
             return
         self._sounds(voice, loop, handed, record)
         gesture = voice.gesture
-        if (
-            gesture is not None and gesture.of_id == loop_id
-        ):  # they waited to begin again, and the knob has not heard of
-            self.reshape(voice, gesture.loop_id, loop)  # their launch: if it has re-shaped them since, that is undone
+        if gesture is not None and gesture.of_id == loop_id:
+            # they waited to begin again, and the knob has not heard of it: if it has re-shaped them, that is undone
+            self.reshape(voice, gesture.loop_id, loop)
         if voice.pending is not None and voice.pending.id == loop_id:
             voice.pending = None
         waiting = None if voice.pending is None else voice.pending.id

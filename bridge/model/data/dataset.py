@@ -207,9 +207,8 @@ def _nothing_found(collections: Sequence[Collection], config: ModelConfig, passe
     """What to say where there is no window: what is wrong with the files may be why."""
     where = ", ".join(str(c.path) for c in collections)
     why = passed_over.why_nothing(sum(len(c.files) for c in collections))
-    return f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none" + (
-        f" ({why})" if why else ""
-    )
+    told = f" ({why})" if why else ""
+    return f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none{told}"
 
 
 def _split(names: Sequence[tuple[str, str]], keys_of_parts: Sequence[Sequence[Sequence[bytes]]]) -> tuple[Array, Array]:

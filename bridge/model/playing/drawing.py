@@ -40,8 +40,8 @@ class _Reading(NamedTuple):
 #: Whose draws are read again: that is nearer to music, and more like songs. Two bars of drums cost 1.13 times what
 #: songs do so, are .92 as dense and told from them with an AUC of .60 (unread, with narrower noise, 1.15, .90 and .67);
 #: sixteen, read once, 1.20 and .73, twice 1.16 and .70, four times, each time with noise of its own, 1.13 and .65.
-#: It takes time: four candidates of two bars, read once, took a click from 17 to 38 ms, the first bars of four of
-#: sixteen came after 206, read once after 81.
+#: It takes time: with their output product still in float32, four candidates of two bars, read once, took a click from
+#: 17 to 38 ms, and the first bars of four of sixteen came after 206, read once after 81.
 _READ_AGAIN = {"drums-2bar": _Reading(1, 0, 0.3, 0.87), "drums-16bar": _Reading(4, 1, 0.2, 0.88)}
 #: Where bars are looked for again when there is not one note in them, by the path of their noise.
 ANEW: tuple[tuple[int, ...], ...] = ((), (9, 1), (9, 2), (9, 3))

@@ -18,7 +18,6 @@ from bridge.music.grids import (
     LOWEST_PITCH,
     NOTE_OFF,
     PITCHES,
-    SILENT,
     VELOCITY_BINS,
     DrumGrid,
     Ints,
@@ -27,9 +26,9 @@ from bridge.music.grids import (
     decode_line,
     encode_drums,
     encode_line,
+    held_notes,
     metric_velocity,
     struck_apart,
-    tokens_line,
 )
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to, step_of
 
@@ -308,24 +307,14 @@ def rested(window: WindowTokens, config: ModelConfig, before: Sequence[WindowTok
     parts = unstreamed(window, config)
     for part, name in enumerate(config.parts):
         if name != "drums":
-            held_before = (length for each in earlier for _, length in _held(each[part].tokens))
-            longest = max(_LONGEST_HELD_STEPS, *held_before, 0)
+            held_before = (length for each in earlier for _, length in held_notes(each[part].tokens))
+            longest = max([_LONGEST_HELD_STEPS, *held_before])
             tokens = parts[part].tokens.copy()
-            for onset, length in _held(tokens):
+            for onset, length in held_notes(tokens):
                 if length > longest:
                     tokens[(onset // STEPS_PER_BAR + 1) * STEPS_PER_BAR] = NOTE_OFF
             parts[part] = WindowTokens(tokens)
     return streamed(parts)
-
-
-def _held(tokens: Ints) -> list[tuple[int, int]]:
-    """Where the notes of a line's tokens (T,) are struck, and for how many steps each is held."""
-    sounding, struck = tokens_line(tokens)
-    onsets = np.flatnonzero(struck)
-    following = np.append(onsets[1:], len(tokens))
-    quiet = np.append(np.flatnonzero(sounding == SILENT), len(tokens))
-    ends = np.minimum(following, quiet[np.searchsorted(quiet, onsets)])
-    return list(zip(onsets.tolist(), (ends - onsets).tolist(), strict=True))
 
 
 def is_heard(window: WindowTokens, config: ModelConfig, steps: int) -> bool:
