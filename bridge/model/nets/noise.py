@@ -64,7 +64,8 @@ def _uniform(seed: int, stream: int, first: int, shape: tuple[int, ...]) -> np.n
 def gumbel(seed: int, stream: int, first_step: int, steps: int, classes: int) -> Floats:
     """Gumbel noise (steps, classes) of the steps from `first_step` on; kept for the next turn of the same knob."""
     uniform = _uniform(seed, stream, first_step, (steps, classes))
-    values: Floats = (-np.log(-np.log(uniform))).astype(np.float32)
+    values: Floats = np.negative(np.log(uniform, out=uniform), out=uniform).astype(np.float32)
+    np.negative(np.log(values, out=values), out=values)  # where 1 is near, only the first logarithm needs 64 bits
     values.flags.writeable = False
     return values
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -85,6 +85,22 @@ def filled_row(row: Decoded, config: ModelConfig) -> Decoded:
     return Decoded(WindowTokens(whole(tokens), velocities, offsets), whole(row.log_probabilities))
 
 
+class _Struck(NamedTuple):
+    """Steps of B rows from step `first` on whose tokens (B, n) are known, but not how hard and early they are struck:
+    that follows from the hidden states (B, n, H) they came with, and the state `after` them.
+    """
+
+    first: int
+    tokens: Tensor
+    hidden: Tensor
+    after: DecodeState
+
+    def of_row(self, row: int) -> _Struck:
+        """One of the rows alone."""
+        one = slice(row, row + 1)
+        return _Struck(self.first, self.tokens[one], self.hidden[one], self.after.of_row(row))
+
+
 class WindowDecode:
     """A decode of B windows that can be advanced step by step; a trio's windows are streams (see `ModelConfig`).
 
@@ -105,6 +121,7 @@ class WindowDecode:
         self.step = 0
         self._tokens: list[Tensor] = []
         self._chances: list[Tensor] = []
+        self._struck: list[_Struck] = []
         self._velocities: list[Tensor] = []
         self._offsets: list[Tensor] = []
 
@@ -119,15 +136,11 @@ class WindowDecode:
         steps = min(steps, config.stream_steps - self.step)
         if steps <= 0:
             return
-        gumbel = self._noise(noise.TOKENS, steps, config.classes)
+        gumbel = self._noise(noise.TOKENS, self.step, steps, config.classes)
         bias = self._bias[:, self.step : self.step + steps]
         tokens, chances, hidden, self._state = self._model.decode(self._state, gumbel, self._temperature, bias)
         if "drums" in config.parts:
-            grain = self._noise(noise.DYNAMICS, steps, DRUM_CLASSES * DYNAMICS)
-            grain = grain.view(-1, steps, DRUM_CLASSES, DYNAMICS)
-            velocities, offsets = self._model.dynamics(hidden, self._state, tokens, grain, self._temperature)
-            self._velocities.append(velocities.cpu())
-            self._offsets.append(offsets.cpu())
+            self._struck.append(_Struck(self.step, tokens, hidden, self._state))
         self._tokens.append(tokens.cpu())
         self._chances.append(chances.cpu())
         self.step += steps
@@ -137,34 +150,63 @@ class WindowDecode:
         one = slice(row, row + 1)
         self._seeds, self._temperature, self._bias = self._seeds[one], self._temperature[one], self._bias[one]
         self._state = self._state.of_row(row)
+        self._struck = [struck.of_row(row) for struck in self._struck]
         for made in (self._tokens, self._chances, self._velocities, self._offsets):
             made[:] = [values[one] for values in made]
 
-    def _noise(self, stream: int, steps: int, classes: int) -> Tensor:
-        rows = [noise.gumbel(seed, stream, self.step, steps, classes) for seed in self._seeds]
+    def _noise(self, stream: int, first: int, steps: int, classes: int) -> Tensor:
+        rows = [noise.gumbel(seed, stream, first, steps, classes) for seed in self._seeds]
         return torch.from_numpy(np.stack(rows))
+
+    def _give_dynamics(self) -> None:
+        """Work out how hard and how early what was struck is struck, where that is not known yet."""
+        for first, tokens, hidden, after in self._struck:
+            steps = tokens.shape[1]
+            grain = self._noise(noise.DYNAMICS, first, steps, DRUM_CLASSES * DYNAMICS)
+            grain = grain.view(-1, steps, DRUM_CLASSES, DYNAMICS)
+            velocities, offsets = self._model.dynamics(hidden, after, tokens, grain, self._temperature)
+            self._velocities.append(velocities.cpu())
+            self._offsets.append(offsets.cpu())
+        self._struck.clear()
 
     def run(self, steps: int | None = None) -> list[Decoded]:
         """Decode what is left, or on to the end of the bar in which the window's first `steps` end, and return every
         row. Between beats what `between_beats` was given is called.
         """
+        self._go_on_to(steps, self._give_dynamics)
+        return self.rows()
+
+    def run_bare(self, steps: int | None = None) -> list[Decoded]:
+        """The same, of drums without how hard and how early they are struck: to choose a row by, and `keep` it. What
+        is not kept is spared that work.
+        """
+        self._go_on_to(steps, lambda: None)
+        return self._bare_rows()
+
+    def _go_on_to(self, steps: int | None, after_each: Callable[[], None]) -> None:
         config = self._model.config
         bars = config.bars if steps is None else min(config.bars, max(1, math.ceil(steps / STEPS_PER_BAR)))
         end = bars * STEPS_PER_BAR * len(config.parts)
         while _pause.get() is not None and self.step + STEPS_PER_BEAT < end:
             self.advance(STEPS_PER_BEAT)
+            after_each()
             look_about()
         self.advance(end - self.step)
-        return self.rows()
+        after_each()
+
+    def _bare_rows(self) -> list[Decoded]:
+        tokens, chances = torch.cat(self._tokens, 1).numpy(), torch.cat(self._chances, 1).numpy()
+        return [Decoded(WindowTokens(t), c) for t, c in zip(tokens, chances, strict=True)]
 
     def rows(self) -> list[Decoded]:
         """What has been decoded so far, row by row."""
-        tokens = torch.cat(self._tokens, 1).numpy()
-        chances = torch.cat(self._chances, 1).numpy()
+        self._give_dynamics()
+        rows = self._bare_rows()
         if not self._velocities:
-            return [Decoded(WindowTokens(t), c) for t, c in zip(tokens, chances, strict=True)]
+            return rows
         velocities, offsets = torch.cat(self._velocities, 1).numpy(), torch.cat(self._offsets, 1).numpy()
         assert int(velocities.max(initial=0)) < VELOCITY_BINS
         return [
-            Decoded(drum_window(t, v, o), c) for t, v, o, c in zip(tokens, velocities, offsets, chances, strict=True)
+            Decoded(drum_window(row.window.tokens, v, o), row.log_probabilities)
+            for row, v, o in zip(rows, velocities, offsets, strict=True)
         ]

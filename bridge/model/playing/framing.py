@@ -269,7 +269,9 @@ def streamed(parts: Sequence[WindowTokens]) -> WindowTokens:
 
 
 def unstreamed(window: WindowTokens, config: ModelConfig) -> list[WindowTokens]:
-    """A window part by part: the inverse of `streamed`; of a model with one part, the window."""
+    """A window part by part: the inverse of `streamed`, also of one whose drums do not know how hard they are struck
+    yet; of a model with one part, the window.
+    """
     count = len(config.parts)
     if count == 1:
         return [window]
@@ -278,12 +280,11 @@ def unstreamed(window: WindowTokens, config: ModelConfig) -> list[WindowTokens]:
         bars = column.reshape(-1, count, STEPS_PER_BAR, *column.shape[1:])[:, part]
         return bars.reshape(len(column) // count, *column.shape[1:])
 
-    made = [WindowTokens(split(window.tokens, part)) for part in range(count - 1)]
-    assert window.velocities is not None
-    assert window.offsets is not None
-    last = count - 1
-    drums = (split(column, last) for column in (window.tokens, window.velocities, window.offsets))
-    return [*made, WindowTokens(*drums)]
+    made = [WindowTokens(split(window.tokens, part)) for part in range(count)]
+    if window.velocities is not None and window.offsets is not None:
+        dynamics = (split(column, count - 1) for column in (window.velocities, window.offsets))
+        made[-1] = WindowTokens(made[-1].tokens, *dynamics)
+    return made
 
 
 def struck_steps(config: ModelConfig) -> Ints:

@@ -222,12 +222,12 @@ def _best_of(
     if steering.surprise is not None or judged:
         few, row_seeds = list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES))
         decode = WindowDecode(model, torch.stack(few), row_seeds, temperature, bias)
-        rows = decode.run(None if judged else by)
+        rows = decode.run() if judged else decode.run_bare(by)
         onsets = onsets_wanted(steering.hold, first_step, min(by, model.config.steps))
         odds = _chances_to_be_taken(model, [row.window for row in rows], seed) if judged else None
         best = chosen(rows, steering.surprise, model.config, by, onsets, odds)
         decode.keep(best)
-        return _to_the_end(decode, rows[best].window, by, steps, early)
+        return _to_the_end(decode, decode.rows()[0].window, by, steps, early)
     for point, row_seed in zip(points, seeds, strict=False):
         decode = WindowDecode(model, point[None], [row_seed], temperature, bias)
         window = decode.run(by)[0].window

@@ -81,6 +81,22 @@ def test_any_chunks_give_the_same_bars(shipped, chunks):
     assert all(rows_equal(a, b) for a, b in zip(whole, parts.rows(), strict=True))
 
 
+def test_a_row_that_is_kept_is_struck_as_it_would_have_been_among_the_others(shipped, monkeypatch):
+    z, rows_struck = points(shipped, 4), []
+    dynamics = type(shipped).dynamics
+    whole = WindowDecode(shipped, z, [1, 2, 3, 4], 0.8).run()
+    monkeypatch.setattr(
+        type(shipped), "dynamics", lambda self, *given: (rows_struck.append(len(given[2])), dynamics(self, *given))[1]
+    )
+    decode = WindowDecode(shipped, z, [1, 2, 3, 4], 0.8)
+    bare = decode.run_bare()
+    assert all(np.array_equal(a.window.tokens, b.window.tokens) for a, b in zip(whole, bare, strict=True))
+    assert all(row.window.velocities is None for row in bare)
+    decode.keep(2)
+    assert rows_equal(decode.rows()[0], whole[2])
+    assert set(rows_struck) <= {1}, "what is not kept is not worked out"
+
+
 def test_a_row_hardly_knows_its_batch(shipped):
     """Float products of one row and of six round differently in the last bit, which may tip a token over, seldom."""
     z = points(shipped, 6)
