@@ -147,7 +147,7 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
         made.add_argument("--seed", type=_SEED, metavar="S", help="for the same result again")
     for made in (sample, go_on, interpolate, reconstruct):
         made.add_argument("--temperature", type=_TEMPERATURE, metavar="T", help="0.05-2: low is plain, high is bold")
-        made.add_argument("--key", metavar="KEY", help="nothing outside it: 'A minor', 'F# dorian', 'C' (major)")
+        made.add_argument("--key", metavar="KEY", help="nothing outside it: Am, 'A minor', 'F# dorian', C (major)")
         made.add_argument("--attribute", action="append", default=[], metavar="NAME=AMOUNT",
                           help="-1 to 1, may be repeated: density=0.5")  # fmt: skip
     for made in (sample, interpolate):

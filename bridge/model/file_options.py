@@ -14,8 +14,17 @@ from bridge.music.notes import DRUM_PART, Bars, in_order
 
 DEFAULT_TEMPERATURE: Final = 0.6
 _LETTERS: Final = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
-_SIGNS: Final = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
-_KEY: Final = re.compile(r"([a-g])([#♯b♭]?)(?:\s+(.+))?", re.IGNORECASE)
+_SIGNS: Final = {"": 0, "#": 1, "♯": 1, "sharp": 1, "b": -1, "♭": -1, "flat": -1}
+_MINOR_BY_CASE: Final = "m"  # M is major to some: as it stands it says neither
+#: What the modes are called besides their names: as in chords, in ABC notation, and in the order they are spoken.
+_MODE_NAMES: Final = {
+    **{mode: mode for mode in MODES},
+    "": "major", "maj": "major", "ionian": "major", "ion": "major",
+    _MINOR_BY_CASE: "minor", "min": "minor", "aeolian": "minor", "aeo": "minor", "natural_minor": "minor",
+    "dor": "dorian", "phr": "phrygian", "lyd": "lydian", "mix": "mixolydian", "loc": "locrian",
+    "major_pentatonic": "pentatonic_major", "minor_pentatonic": "pentatonic_minor",
+}  # fmt: skip
+_KEY: Final = re.compile(r"([a-g])(.*[^\s_-])?", re.IGNORECASE)
 
 
 class RequestError(ValueError):
@@ -65,18 +74,22 @@ def within(name: str, value: float, least: float, most: float) -> None:
 
 
 def parse_key(text: str) -> frozenset[int]:
-    """The pitch classes of a key by name: `A minor`, `Bb`, `F# harmonic minor`; without a mode it is major.
+    """The pitch classes of a key by name: `A minor`, `Am`, `Bb`, `F# harmonic minor`, `E-flat major`; without a mode it
+    is major, in small letters too.
 
     Raises:
         RequestError: no such key.
     """
     found = _KEY.fullmatch(text.strip())
     if found:
-        letter, sign, mode = found.groups()
-        mode = re.sub(r"[\s_-]+", "_", (mode or "major").strip().lower())
-        if mode in MODES:
-            return scale_of((_LETTERS[letter.lower()] + _SIGNS[sign.lower()]) % 12, mode)
-    raise RequestError(f"--key {text}: expected a key such as 'A minor' or 'F# dorian' (modes: {', '.join(MODES)})")
+        letter, rest = found[1].lower(), found[2] or ""
+        words = re.sub(r"[\s_-]+", "_", rest.lower()).lstrip("_")
+        for sign, semitones in _SIGNS.items():
+            mode = words[len(sign) :].lstrip("_")
+            if words.startswith(sign) and mode in _MODE_NAMES and (mode != _MINOR_BY_CASE or rest.endswith(mode)):
+                return scale_of((_LETTERS[letter] + semitones) % 12, _MODE_NAMES[mode])
+    expected = "expected a key such as C (major), Am, 'F# minor', 'Eb major' or 'D dorian'"
+    raise RequestError(f"--key {text}: {expected} (modes: {', '.join(MODES)})")
 
 
 def parse_attributes(texts: Sequence[str]) -> dict[str, float]:

@@ -280,13 +280,31 @@ def test_models_that_are_not_there_are_told(tmp_path, monkeypatch):
         ("Bb", {10, 0, 2, 3, 5, 7, 9}),
         ("F# Harmonic Minor", {6, 8, 9, 11, 1, 2, 5}),
         ("E pentatonic_minor", {4, 7, 9, 11, 2}),
+        ("Am", {9, 11, 0, 2, 4, 5, 7}),
+        ("am", {9, 11, 0, 2, 4, 5, 7}),
+        ("Amin", {9, 11, 0, 2, 4, 5, 7}),
+        ("a-minor", {9, 11, 0, 2, 4, 5, 7}),
+        ("F#m", {6, 8, 9, 11, 1, 2, 4}),
+        ("C# min", {1, 3, 4, 6, 8, 9, 11}),
+        ("c♯m", {1, 3, 4, 6, 8, 9, 11}),
+        ("Bm", {11, 1, 2, 4, 6, 7, 9}),
+        ("bbm", {10, 0, 1, 3, 5, 6, 8}),
+        ("Bbmaj", {10, 0, 2, 3, 5, 7, 9}),
+        ("Eb major", {3, 5, 7, 8, 10, 0, 2}),
+        ("E-flat major", {3, 5, 7, 8, 10, 0, 2}),
+        ("F sharp minor", {6, 8, 9, 11, 1, 2, 4}),
+        ("D dor", {2, 4, 5, 7, 9, 11, 0}),
+        ("Bblues", {11, 2, 4, 5, 6, 9}),
+        ("Bb blues", {10, 1, 3, 4, 5, 8}),
+        ("A minor pentatonic", {9, 0, 2, 4, 7}),
+        ("A aeolian", {9, 11, 0, 2, 4, 5, 7}),
     ],
 )
 def test_keys_go_by_their_names(name, classes):
     assert parse_key(name) == classes
 
 
-@pytest.mark.parametrize("name", ["H minor", "A moll", "", "Aminor", "C ## major"])
+@pytest.mark.parametrize("name", ["H minor", "A moll", "", "AM", "A-", "C ## major", "A7", "A pentatonic", "mA"])
 def test_keys_that_are_none_are_refused(name):
     with pytest.raises(RequestError, match="expected a key such as"):
         parse_key(name)
