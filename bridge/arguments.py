@@ -139,9 +139,8 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
     train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="what is drawn at random (default: 0)")
     sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
-    go_on.add_argument(
-        "--bars", type=_number(int, 1, limits.MAX_BARS), default=2, metavar="N", help="how many (default: 2)"
-    )
+    go_on.add_argument("--bars", type=_number(int, 1, limits.MAX_FILE_BARS), default=2, metavar="N",
+                       help="how many (default: 2)")  # fmt: skip
     interpolate.add_argument("--steps", type=_number(int, 2, 999), default=7, metavar="N", help="files (default: 7)")
     for made in (sample, go_on, interpolate, reconstruct, evaluate):
         made.add_argument("--seed", type=_SEED, metavar="S", help="for the same result again")

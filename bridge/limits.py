@@ -48,6 +48,7 @@ MAX_OFFSET_MS: Final = 1000.0  # of the clock, either way: more than any driver 
 MAX_SONG_BEATS: Final = 10_000_000  # seven days at 999 BPM
 TICKS_PER_BEAT: Final = 480  # contract section 1: of the files we write
 CLOCK_TICKS_PER_BEAT: Final = 24  # MIDI clock
+MAX_FILE_BARS: Final = 1024  # read or written by the commands on files, window by window: half an hour at 120 BPM
 
 # -- between processes ------------------------------------------------------------------------------------------------
 MAX_FRAME_BYTES: Final = 1 << 20  # 2,048 notes take about 80 KB of JSON

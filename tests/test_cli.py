@@ -182,6 +182,21 @@ def test_sample_with_a_seed_is_the_same_again(tmp_path: Path, capsys: pytest.Cap
     assert "gives this again" in capsys.readouterr().err
 
 
+def test_what_continues_may_be_longer_than_a_request_of_the_bridge(tmp_path: Path) -> None:
+    from bridge.music.midi_files import read_midi
+
+    assert run("sample", "bass-2bar", "--count", "1", "--seed", "2") == 0
+    for bars in ("16", "64"):
+        arguments = ("--bars", bars, "--seed", "2", "--out", f"{bars}.mid")
+        assert run("continue", "bass-2bar", "bass-2bar-001.mid", *arguments) == 0
+    few, many = (read_midi(tmp_path / f"{bars}.mid") for bars in (16, 64))
+    assert (few.length, many.length) == (64.0, 256.0)
+    notes = many.tracks[0].notes
+    ends = max(note.start for note in few.tracks[0].notes)
+    assert [note for note in notes if note.start < ends] == [n for n in few.tracks[0].notes if n.start < ends]
+    assert sum(note.start >= 192.0 for note in notes) > 16  # and it has not run dry
+
+
 def test_the_tests_are_in_the_source_tree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(paths, "tests_folder", lambda: None)
     assert run("test") == 2

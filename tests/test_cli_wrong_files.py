@@ -156,6 +156,12 @@ def test_what_may_not_be_written_to_is_named_before_anything_is_made(
     assert expected in refused(room, capsys, *arguments)
 
 
+@pytest.mark.parametrize("bars", ["0", "-4", "1025", "2.5", "many"])
+def test_a_number_of_bars_that_is_none_is_refused(room: Path, capsys: pytest.CaptureFixture[str], bars: str) -> None:
+    line = refused(room, capsys, *ONE, "--bars", bars, "--out", "out/next.mid")
+    assert f"argument --bars: {bars}: expected a whole number from 1 to 1024" in line
+
+
 @pytest.mark.parametrize("kind", ["text", "waltz"])
 def test_a_folder_with_nothing_of_use_is_named(room: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     songs = room / "songs"

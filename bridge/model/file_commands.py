@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import torch
 
-from bridge import whole_file
+from bridge import limits, whole_file
 from bridge.model.data.corpus import open_collections
 from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, bound_to, moved_to, within
@@ -49,7 +49,6 @@ _RUN: Final = "the folder of the run"
 _CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
 _METRES = ((4, 4), (2, 2))
 _MAX_COUNT = 999
-_MAX_BARS = 1024
 _HEARD_BARS = 8
 #: Rests at the end of a file belong to it as far as they close a phrase of so many bars.
 _PHRASE_BARS = 4
@@ -90,7 +89,7 @@ def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options:
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    within("--bars", bars, 1, _MAX_BARS)
+    within("--bars", bars, 1, limits.MAX_FILE_BARS)
     refuse_unwritable(out_path, [out_path])
     source = source_of(in_path, config_of(model))
     compiled, steering = _compiled(model, options)
@@ -266,8 +265,8 @@ def source_of(path: Path, config: ModelConfig) -> Source:
     if not notes:
         raise MidiFileError(f"{path}: expected notes for {wanted}, found none (drums are channel 10)")
     whole_bars = _whole_bars(notes, score.length)
-    if whole_bars > _MAX_BARS:
-        raise MidiFileError(f"{path}: expected at most {_MAX_BARS} bars, found {whole_bars}")
+    if whole_bars > limits.MAX_FILE_BARS:
+        raise MidiFileError(f"{path}: expected at most {limits.MAX_FILE_BARS} bars, found {whole_bars}")
     length = float(whole_bars * BEATS_PER_BAR)
     bars = cut(Bars(in_order(notes), length), 0.0, length)
     if not any(_in_range(bars, part, index if len(parts) > 1 else None) for index, part in enumerate(parts)):
