@@ -164,7 +164,9 @@ _VOICE_BARS: Final = (
     Route(VOICE, "next", "Bars that follow what is newest: a completed seed, pending bars, sounding bars.", (_BARS,),
           _BARS_COMING, "/melody/next 2"),
     Route(VOICE, "sample", "New bars from the prior.", (_BARS,), _BARS_COMING, "/drums/sample 4"),
-    Route(VOICE, "vary", "Bars near the present loop: 0 the same, 1 far away.", (_float("amount", 0, 1, default=0.5),),
+    Route(VOICE, "vary",
+          "Bars near the present loop: 0 the same, 1 far away. That is the newest of those that wait or sound, "
+          "whatever seed came since; where there is none, the seed is varied.", (_float("amount", 0, 1, default=0.5),),
           _BARS_COMING, "/melody/vary 0.3"),
     Route(VOICE, "auto",
           "New bars by itself each time so many have been played; 0: off, and bars that it asked for by itself and "

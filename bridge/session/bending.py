@@ -64,7 +64,8 @@ def recipe_of(
     stage: Stage, voice: Voice, op: str, args: Mapping[str, Any], seed: int, asked_ns: int, boundary: str = ""
 ) -> Recipe:
     """What a request for bars is made of when its turn has come: `next` with nothing to follow is `sample`."""
-    material = () if op == "sample" or voice.newest is None else (voice.newest,)
+    given = None if op == "sample" else voice.to_vary if op == "vary" else voice.newest
+    material = () if given is None else (given,)
     what = "sample" if op == "next" and not material else op
     bend = kept_bend(stage, voice, start_expected(stage, voice, asked_ns, boundary))
     bars, amount = args.get("bars", 0), args.get("amount", 0.0)

@@ -182,6 +182,7 @@ class Voice:
     seed_coming: Seed | None = None
     newest: Material | None = None
     newest_order: int = 0
+    seeded: Material | None = None  # the newest seed, as long as nothing sounds that came after it
     sounding: Loop | None = None
     start_beats: float = -1.0
     launched_beats: float = 0.0
@@ -200,7 +201,6 @@ class Voice:
     # -- not kept across restarts -----------------------------------------------------------------------------------
     resting: bool = False  # it jams, and listens
     turned_order: int = 0  # of the newest turn of the morph or the pad, or scene, among requests
-    seeded: Material | None = None  # the newest seed, as long as nothing sounds that came after it
     auto_request: Request | None = None
     auto_order: int = 0  # among requests: what `auto` asked for before is called off
     queue: deque[Waiting] = field(default_factory=deque)
@@ -258,6 +258,17 @@ class Voice:
         """What is heard, or would be next: the sounding loop, else the pending one."""
         return self.sounding or self.pending
 
+    @property
+    def to_vary(self) -> Material | None:
+        """What new bars are to be near to: the newest loop, by order of request, whatever seed came since; the seed
+        where there is none.
+        """
+        handed = None if self.pending is None else self.handed.get(self.pending.id)
+        silenced = handed is not None and handed.silence
+        if self.seeded is None or self.newest != self.seeded or silenced:
+            return self.newest
+        return self.material_of(self.pending or self.sounding) or self.newest
+
     def go_on_from(self, material: Material, order: int) -> None:
         """What new bars follow, unless something that was asked for later is there."""
         if order > self.newest_order:
@@ -295,6 +306,7 @@ class Voice:
             "muted_parts": sorted(self.muted_parts),
             "newest": None if self.newest is None else material_to_json(self.newest),
             "newest_order": self.newest_order,
+            "seeded": None if self.seeded is None else material_to_json(self.seeded),
             "sounding": loop_to_json(self.sounding),
             "start_beats": self.start_beats,
             "launched_beats": self.launched_beats,
@@ -329,6 +341,8 @@ class Voice:
         self.muted_parts = set(state["muted_parts"])
         self.newest = None if state["newest"] is None else material_from_json(state["newest"])
         self.newest_order = state["newest_order"]
+        seeded = state.get("seeded")
+        self.seeded = None if seeded is None else material_from_json(seeded)
         self.sounding = loop_from_json(state["sounding"])
         self.start_beats = state["start_beats"]
         self.launched_beats = state["launched_beats"]

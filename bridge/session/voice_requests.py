@@ -72,7 +72,7 @@ class VoiceRequests:
         self._click(voice, request, "sample")
 
     def do_vary(self, voice: Voice, request: Request) -> None:
-        """Bars near the newest loop."""
+        """Bars near the newest loop; before there is any, near the seed."""
         if voice.newest is None and self._composer.is_done(voice):
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to vary: ask for next or sample first")
         self._click(voice, request, "vary")

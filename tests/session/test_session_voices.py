@@ -51,6 +51,41 @@ def test_a_seed_counts_from_where_it_was_asked(room: Room) -> None:
     assert following.material == [[4.0, [[72, 0.0, 1.0, 90, 0]]]]
 
 
+def test_a_seed_is_gone_on_from_and_what_is_varied_is_the_newest_loop(room: Room) -> None:
+    """However soon the requests come: a loop that waits is varied as it would be where it sounds already."""
+    seed = [4.0, [[72, 0.0, 1.0, 90, 0]]]
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("vary", amount=0.0)  # there is no loop yet
+    assert room.answer(pitch=61).material == [seed]
+    room.launch()
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("vary", amount=0.0)
+    assert room.answer(pitch=62).material[0][1][0][0] == 61
+    room.schedule()
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("vary", amount=0.0)
+    assert room.answer(pitch=63).material[0][1][0][0] == 62, "of the two the newest, which waits"
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("next")
+    assert room.answer(pitch=64).material == [seed]
+
+
+def test_a_seed_is_none_to_vary_after_a_restart_either(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    first = room.new_loop(pitch=61)
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.session.close()
+    again = Room(tmp_path, fresh=False)  # the player plays on
+    rows = [[61, 0.0, 0.25, 90, 0], [61, 1.0, 0.25, 90, 0]]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], first, 4.0, 8.0, rows, 0))
+    again.session.from_player(messages.SnapshotEnd(False))
+    again.ask("vary", amount=0.0)
+    assert again.answer().material[0][1][0][0] == 61
+    again.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    again.ask("next")
+    assert again.answer().material == [[4.0, [[72, 0.0, 1.0, 90, 0]]]]
+
+
 def test_a_long_seed_in_pieces(room: Room) -> None:
     assert room.refusal("seed/end") == 4
     room.ask("seed/begin", length=8.0)
