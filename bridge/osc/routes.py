@@ -103,7 +103,7 @@ _BRIDGE: Final = (
           "/bridge/welcome version voices, then what /bridge/state answers", "/bridge/subscribe 9101"),
     Route("bridge", "unsubscribe", "No more events.", (), "/bridge/bye"),
     Route("bridge", "state", "The whole state.", (),
-          "/clock/state, one /VOICE/state per voice, then /bridge/ready i"),
+          "/clock/state, one /VOICE/state per voice (and its jam/phase while it jams), then /bridge/ready i"),
     Route("bridge", "panic",
           "Closes every sounding note at once, then CC 123 and 120 on the channels in use; the voices stop. "
           "A second one within 2 s sends all 128 note-offs on every channel.", (), "/bridge/panicked n_notes"),

@@ -50,7 +50,7 @@ class Jam:
         if how != OFF:
             self._jammers[voice.name] = _KINDS[how](self._band, voice, request)
         elif was != OFF:
-            self._stage.outbox.publish(f"/{voice.name}/jam/phase", OFF, -1.0, 0.0, also=request.origin)
+            self._stage.tell_phase(voice, OFF, -1.0, 0.0, request.origin)
 
     def forget(self, voice: Voice) -> None:
         """`clear`."""

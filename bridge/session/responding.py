@@ -293,5 +293,4 @@ class Responder:
 
     def _tell(self, phase: str, start_beats: float, length_beats: float) -> None:
         self._voice.resting = phase != "answer"
-        base = f"/{self._voice.name}/jam/phase"
-        self._stage.outbox.publish(base, phase, float(start_beats), float(length_beats), also=self._request.origin)
+        self._stage.tell_phase(self._voice, phase, start_beats, length_beats, self._request.origin)

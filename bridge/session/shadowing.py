@@ -179,9 +179,8 @@ class Follower:
         self._stage.voice_changed(voice)
 
     def _tell(self) -> None:
-        base, length = f"/{self._voice.name}/jam/phase", self._stage.clock.bar_beats
-        also = self._request.origin
-        self._stage.outbox.publish(base, "follow", float(self._line_beats), float(length), also=also)
+        length_beats = self._stage.clock.bar_beats
+        self._stage.tell_phase(self._voice, "follow", self._line_beats, length_beats, self._request.origin)
 
 
 def common_share(one: Bars, other: Bars) -> float:

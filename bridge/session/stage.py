@@ -258,6 +258,12 @@ class Stage:
         """`/VOICE/state` to all subscribers."""
         self.outbox.publish(f"/{voice.name}/state", *self.voice_state(voice))
 
+    def tell_phase(self, voice: Voice, phase: str, start_beats: float, length_beats: float, also: Origin) -> None:
+        """`/VOICE/jam/phase` to all subscribers, and remembered for those that come later."""
+        told = (phase, float(start_beats), float(length_beats))
+        voice.jam_phase = None if voice.jam == "off" else told
+        self.outbox.publish(f"/{voice.name}/jam/phase", *told, also=also)
+
     def clock_state(self) -> list[int | float | str]:
         """The arguments of `/clock/state`."""
         state = self.clock.state
@@ -276,8 +282,10 @@ class Stage:
         ]
 
     def send_whole_state(self, origin: Origin) -> None:
-        """The answer to `/bridge/state`: the clock, every voice, ready."""
+        """The answer to `/bridge/state`: the clock, every voice and where its jam is, ready."""
         self.outbox.reply(origin, "/clock/state", *self.clock_state())
         for voice in self.voices.values():
             self.outbox.reply(origin, f"/{voice.name}/state", *self.voice_state(voice))
+            if voice.jam_phase is not None:
+                self.outbox.reply(origin, f"/{voice.name}/jam/phase", *voice.jam_phase)
         self.outbox.reply(origin, "/bridge/ready", int(self.ready))

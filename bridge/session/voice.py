@@ -200,6 +200,7 @@ class Voice:
     seeds_drawn: int = 0
     # -- not kept across restarts -----------------------------------------------------------------------------------
     resting: bool = False  # it jams, and listens
+    jam_phase: tuple[str, float, float] | None = None  # as `/VOICE/jam/phase` last told it; None: it does not jam
     turned_order: int = 0  # of the newest turn of the morph or the pad, or scene, among requests
     auto_request: Request | None = None
     auto_order: int = 0  # among requests: what `auto` asked for before is called off

@@ -263,6 +263,10 @@ B.voiceEvents = {
         B.params.state(values);
         B.bars.told(B.params.told);
     },
+    "jam/phase": function (values) {
+        B.params.phase = values[0];
+        B.status.show();
+    },
     "bars/begin": function (values) {
         B.bars.begin(values[0], values[1], values[2], values[3]);
     },

@@ -6,6 +6,7 @@ B.params = {
     sentAt: {}, // by address
     waiting: {}, // by address: a newer value is to be sent
     told: {}, // the bridge's newest state of our voice
+    phase: "", // where its jam is, as the bridge last said
     synced: false,
     switching: false // another voice has been chosen: the controls take over what it has
 };
@@ -211,4 +212,5 @@ B.params.switchVoice = function () {
 B.params.forget = function () {
     B.params.synced = false;
     B.params.told = {};
+    B.params.phase = "";
 };

@@ -42,7 +42,17 @@ B.status.standing = function () {
     if (!B.params.told.ready) {
         return "Bridge found. " + model + " is loading; if it stays so: python3 run_bridge.py doctor";
     }
-    return "Ready | " + voice + ": " + model + " | " + B.status.clock() + B.status.latency();
+    var jam = B.status.JAM[B.params.phase];
+    var begins = "Ready | " + voice + ": " + model + " | ";
+    return jam ? begins + jam + " | " + B.status.clock() : begins + B.status.clock() + B.status.latency();
+};
+
+B.status.JAM = {
+    "count_in": "jam: counts you in",
+    "ready": "jam: your turn",
+    "listen": "jam: listens",
+    "answer": "jam: answers",
+    "follow": "jam: follows you"
 };
 
 B.status.clock = function () {

@@ -199,6 +199,23 @@ def test_an_answer_of_a_jam_sounds_once_whatever_the_loop_switch_says(still_rig:
     spoken.stop()
 
 
+def test_the_line_says_whose_turn_it_is_in_a_jam(still_rig: Rig) -> None:
+    spoken = Spoken(still_rig)
+    lines = []
+    for phase in ("count_in", "ready", "listen", "answer", "follow", "off"):
+        spoken.say("/bass/jam/phase", "listen", 0, 4)  # that is another's
+        spoken.say("/melody/jam/phase", phase, 0, 4)
+        spoken.wait(200)
+        lines.append(spoken.device.statuses()[-1])
+    turns = ["counts you in", "your turn", "listens", "answers", "follows you"]
+    assert [f"| jam: {turn} |" in line for turn, line in zip(turns, lines, strict=False)] == [True] * 5
+    assert "jam" not in lines[-1]
+    spoken.say("/melody/jam/phase", "listen", 0, 4)
+    spoken.device.turn("Voice", 1)
+    spoken.wait(200)
+    assert "jam" not in spoken.device.statuses()[-1], "the other voice does not"
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_bars_that_were_made_before_this_device_came_are_asked_for_and_played(still_rig: Rig, waits: bool) -> None:
     spoken = Spoken(still_rig, Output=CLIP if waits else DEVICE)

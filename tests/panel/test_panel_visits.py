@@ -158,3 +158,22 @@ def test_bars_that_sound_once_are_not_shown_as_sounding_when_they_have(browser: 
         stand.do(lambda: launched(here - 8.0))  # the round that it is in will soon be over
         stand.do(lambda: stand.room.ask("loop", on=False))
         tab.until(over, timeout_s=10)
+
+
+def test_whose_turn_it_is_in_a_jam_is_seen_by_who_comes_late_too(browser: Browser, tmp_path: Path) -> None:
+    turn = "document.querySelector('.lane[data-voice=melody] .turn')?.textContent"
+    with contextlib.ExitStack() as stack:
+        stand = stack.enter_context(Stand(tmp_path, "t"))
+        stage, voice = stand.room.session.stage, stand.room.voice
+        tab = stack.enter_context(browser.tab(stand.url))
+        tab.until(f"{turn} === ''")
+        stand.do(lambda: stand.room.ask("jam", how="respond", bars=1))
+        tab.until(f"{turn} === 'your turn'")
+        here = stage.clock.beat_at(stand.room.time.ns)
+        stand.do(lambda: stage.tell_phase(voice, "listen", here, 400.0, ("", 0)))
+        listens = f"/^listens, 3[0-9][0-9] to go$/.test({turn})"
+        tab.until(listens)
+        late = stack.enter_context(browser.tab(stand.url))
+        late.until(listens)
+        stand.do(lambda: stand.room.ask("jam", how="off", bars=1))
+        late.until(f"{turn} === ''")

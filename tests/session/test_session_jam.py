@@ -334,6 +334,24 @@ def test_the_state_tells_of_it(room):
     assert dict(zip(keys[::2], keys[1::2], strict=True))["jam"] == "respond"
 
 
+def test_who_comes_in_the_middle_is_told_where_the_jam_is(room):
+    def asked():
+        room.room.words.said.clear()
+        room.room.session.stage.send_whole_state(("127.0.0.1", 5006))
+        return [(address, *args) for address, args in room.room.words.said if not address.endswith("/state")]
+
+    assert asked() == [("/bridge/ready", 1)]
+    room.jam("respond")
+    room.play(*at(1, (0.0, 60)))
+    room.jam("follow", scope="bass")
+    assert asked() == [
+        ("/melody/jam/phase", "listen", 4.0, 4.0), ("/bass/jam/phase", "follow", 8.0, 4.0), ("/bridge/ready", 1)
+    ]  # fmt: skip
+    for voice in ("melody", "bass"):
+        room.jam("off", scope=voice)
+    assert asked() == [("/bridge/ready", 1)]
+
+
 def test_without_its_model_a_voice_does_not_jam(room):
     room.room.session.from_engine(engine_messages.ModelState("melody-2bar", False, "no such file"))
     assert room.room.refusal("jam", "bass", how="respond", bars=1) == 4

@@ -121,7 +121,8 @@ function onVoice(voice, verb, args) {
     lane.update();
     if (voice === chosen) desk.sync();
     if (changed.has("ready")) health();
-  } else if (verb === "bars/begin") voice.begin(args[0], args[2], args[3]);
+  } else if (verb === "jam/phase") voice.jam = { phase: args[0], start: args[1], length: args[2] };
+  else if (verb === "bars/begin") voice.begin(args[0], args[2], args[3]);
   else if (verb === "bars/notes") voice.notes(args[0], args.slice(1));
   else if (verb === "bars/end") {
     const loop = voice.end(args[0]);

@@ -12,6 +12,7 @@ export class Lane {
     this.coming = make("canvas");
     this.when = make("span", { class: "when" });
     this.hint = make("span", { class: "hint" });
+    this.turn = make("span", { class: "turn" });
     this.detail = make("small");
     this.muteButton = make("button", {
       class: "mute", text: "M", "aria-label": `Mute ${voice.name}`, "aria-pressed": "false", click: () => mute(voice),
@@ -21,12 +22,13 @@ export class Lane {
     }, make("b", { text: voice.name }), this.detail);
     this.element = make("article", { class: "lane", "data-voice": voice.name, "aria-label": voice.name },
       make("div", { class: "label" }, this.chooser, this.muteButton),
-      make("div", { class: "roll", click: () => choose(voice.name) }, this.roll, this.glow, this.head, this.hint),
+      make("div", { class: "roll", click: () => choose(voice.name) }, this.roll, this.glow, this.head, this.hint, this.turn),
       make("div", { class: "coming", click: () => choose(voice.name) }, this.coming, this.when));
     this.element.style.setProperty("--tint", voice.color);
     new ResizeObserver(() => this.draw()).observe(this.roll);
     this.key = "";
     this.words = "";
+    this.turnWords = "";
   }
 
   choose(is) {
@@ -73,6 +75,8 @@ export class Lane {
       else words = `next ${voice.state.launch || "bar"}`;
     }
     if (words !== this.words) this.when.textContent = this.words = words;
+    const turn = voice.turn(beat, running);
+    if (turn !== this.turnWords) this.turn.textContent = this.turnWords = turn;
     if (!shown) return;
     const start = Math.max(0, voice.state.start); // -1: it has not begun
     const position = (((beat - start) % shown.length) + shown.length) % shown.length;

@@ -14,6 +14,7 @@ export class Voice {
     this.state = {};
     this.until = Infinity; // the beat where bars that sound once have done so
     this.over = false;
+    this.jam = { phase: "off", start: -1, length: 0 }; // where its jam is, as the bridge last said
     this.loops = new Map();
     this.memory = { bars: [], corners: {} };
   }
@@ -53,6 +54,15 @@ export class Voice {
     this.over = this.over || beat >= this.until;
     const early = this.state.jam === "respond" && beat < this.state.start - 0.1; // the song has gone back
     return Boolean(this.state.playing) && !this.state.muted && !this.over && !early;
+  }
+
+  /** Whose turn it is in a jam at a beat of the song; nothing where it does not jam. */
+  turn(beat, running) {
+    const { phase, start, length } = this.jam;
+    const left = Math.min(length, Math.ceil(start + length - beat)); // it may be told a moment before its line
+    const counted = running && left > 0 ? `, ${left} to go` : "";
+    if (phase === "count_in") return counted ? `counts you in${counted}` : "your turn";
+    return { ready: "your turn", listen: `listens${counted}`, answer: `answers${counted}`, follow: "follows you" }[phase] || "";
   }
 
   begin(id, start, bars) {
