@@ -15,7 +15,7 @@ from bridge.session.loops import Loop, Recipe
 from bridge.session.outside import NO_SUCH, NOT_NOW, RefusedError, Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
-from bridge.session.voice import SLOTS, Gesture, Voice
+from bridge.session.voice import SLOTS, Gesture, Missed, Voice
 
 #: Between which corners a knob moves.
 CORNERS = {"morph": SLOTS[:2], "xy": SLOTS}
@@ -78,14 +78,24 @@ class Gestures:
         self._rest_later(voice)
         self._pump(voice)
 
-    def remake(self, voice: Voice, request: Request) -> None:
-        """A sticky knob has moved: what sounds and what waits is made again, with the same noise."""
+    def remake(self, voice: Voice, request: Request, *, moved: bool = False) -> None:
+        """A sticky knob has moved: what sounds and what waits is made again, with the same noise.
+
+        Where it says where bars are `moved` to, bars of any origin are: those that no recipe of this model can make
+        again, from where they lie; but no line by a model of drums that the voice was given since, nor drums by one of
+        lines.
+        """
         if not voice.model_ready:
-            voice.missed = voice.missed or request
+            if moved or voice.missed is None:
+                voice.missed = Missed(request, moved)
             return
         sounding = voice.sounding
-        if sounding is not None and sounding.recipe is not None and sounding.recipe.model == voice.model:
-            self.turn(voice, request, sounding.recipe)
+        recipe = None if sounding is None else sounding.recipe
+        if recipe is not None and recipe.model == voice.model:
+            self.turn(voice, request, recipe)
+        elif moved and sounding is not None and voice.has_drums(sounding) == voice.is_drums:
+            bars, seed = (sounding.source,), sounding.groove_seed
+            self.turn(voice, request, Recipe("keep", voice.model, bars, 0, sounding.bar_beats, 0.0, seed))
         self.remake_pending(voice, request)
 
     def remake_pending(self, voice: Voice, request: Request) -> None:

@@ -158,6 +158,14 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """A sticky knob's turn that nothing could be made with; whether it says where bars are `moved` to."""
+
+    request: Request
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A request that waits for those before it, and what doing it is."""
 
@@ -208,7 +216,7 @@ class Voice:
     click_job: int = 0
     knob_job: int = 0
     remake: Request | None = None
-    missed: Request | None = None  # a sticky knob's turn without an engine: one that moves bars, else the first
+    missed: Missed | None = None  # a sticky knob's turn without an engine: one that moves bars, else the first
     handed: dict[int, Handed] = field(default_factory=dict)
     # What the player may launch before it hears of a change: id of bars that waited -> of those that took their place;
     # id of bars called off -> whether they then have to be stopped.

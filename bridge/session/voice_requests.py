@@ -37,11 +37,10 @@ class VoiceRequests:
         self._performer = performer
         self._gestures = gestures
         self.fills = Fills(stage, composer, performer)
-        self._shaping = ShapingRequests(stage, gestures)
         self._others = (
             MaterialRequests(stage, composer, gestures),
             BendingRequests(stage, composer, performer, gestures),
-            self._shaping,
+            ShapingRequests(gestures),
             self.fills,
         )
         composer.on_behind = self._catch_up
@@ -315,11 +314,9 @@ class VoiceRequests:
 
     def model_came(self, voice: Voice) -> None:
         """Its model is ready again: what sounds and waits is made with what the knobs have said since it went."""
-        request, voice.missed = voice.missed, None
-        if request is not None and request.verb in ("attribute", "latent"):
-            self._shaping.move(voice, request)
-        elif request is not None:
-            self._gestures.remake(voice, request)
+        missed, voice.missed = voice.missed, None
+        if missed is not None:
+            self._gestures.remake(voice, missed.request, moved=missed.moved)
 
     def kind_changed(self, voice: Voice) -> None:
         """It plays drums in place of a line, or a line in place of drums: what the other kind has left is not gone on
