@@ -88,7 +88,9 @@ def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
 def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
     """What a recipe keeps of the moment its bars are asked for; they will begin at `start_beats` (-1: not known)."""
     kept: dict[str, Any] = {}
-    present = voice.newest if voice.present is None else Material(voice.present.bars, voice.present.bar_beats)
+    present = voice.newest
+    if voice.present is not None:
+        present = None if voice.is_foreign(voice.present) else Material(voice.present.bars, voice.present.bar_beats)
     if voice.knobs.hold != "none" and present is not None:
         held = fitted(present.bars, present.bar_beats, stage.clock.bar_beats)
         kept["hold"] = {"what": voice.knobs.hold, "bars": bars_to_json(held)}
@@ -108,7 +110,7 @@ def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
 def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
     """The locked bars of the present loop, fitted to bars of `bar_beats`, with no other notes than theirs."""
     loop = voice.present
-    if loop is None or not voice.knobs.locked:
+    if loop is None or voice.is_foreign(loop) or not voice.knobs.locked:
         return None
     whole = fitted(loop.bars, loop.bar_beats, bar_beats)
     spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in voice.knobs.locked]
@@ -167,30 +169,30 @@ def followed_now(stage: Stage, voice: Voice, start_beats: float) -> dict[str, An
 
 
 def _pitched(lead: Voice, start_beats: float, bar_beats: float) -> Bars | None:
-    if lead.is_drums:
-        return None
-    return _part_of(lead, start_beats, bar_beats, lambda part: part != DRUM_PART, lead.knobs.transpose)
+    return _part_of(
+        lead, start_beats, bar_beats, lambda part, drums: not drums and part != DRUM_PART, lead.knobs.transpose
+    )
 
 
 def _drums(lead: Voice, start_beats: float, bar_beats: float) -> Bars | None:
-    if not lead.is_drums and DRUM_PART not in lead.parts:
-        return None
-    return _part_of(lead, start_beats, bar_beats, lambda part: lead.is_drums or part == DRUM_PART, 0)
+    return _part_of(lead, start_beats, bar_beats, lambda part, drums: drums or part == DRUM_PART, 0)
 
 
 def _part_of(
-    lead: Voice, start_beats: float, bar_beats: float, wanted: Callable[[int], bool], semitones: int
+    lead: Voice, start_beats: float, bar_beats: float, wanted: Callable[[int, bool], bool], semitones: int
 ) -> Bars | None:
+    """The notes that are `wanted`, by their part and whether their loop is one of drums."""
     loop, lead_start = _heard_from(lead, start_beats)
     if loop is None:
         return None
+    drums = lead.has_drums(loop)
     bars = fitted(loop.bars, loop.bar_beats, bar_beats)
     length = bars.length
     away = 0.0 if min(lead_start, start_beats) < 0 else (start_beats - lead_start) % length
     notes = [
         Note(max(0, min(127, n.pitch + semitones)), (n.start - away) % length, n.duration, n.velocity, 0)
         for n in bars.notes
-        if wanted(n.part)
+        if wanted(n.part, drums)
     ]
     return Bars(in_order(notes), length) if notes else None
 

@@ -143,6 +143,7 @@ class Fills:
         if (
             loop is None
             or not voice.is_drums
+            or voice.is_foreign(loop)
             or not voice.model_ready
             or self._made.get(voice.name) == (start_beats, loop.id)
         ):

@@ -93,7 +93,7 @@ class Gestures:
         recipe = None if sounding is None else sounding.recipe
         if recipe is not None and recipe.model == voice.model:
             self.turn(voice, request, recipe)
-        elif moved and sounding is not None and voice.has_drums(sounding) == voice.is_drums:
+        elif moved and sounding is not None and not voice.is_foreign(sounding):
             bars, seed = (sounding.source,), sounding.groove_seed
             self.turn(voice, request, Recipe("keep", voice.model, bars, 0, sounding.bar_beats, 0.0, seed))
         self.remake_pending(voice, request)

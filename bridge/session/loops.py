@@ -65,6 +65,8 @@ class Loop:
     """They are a stored corner, which sounds as it was stored, in any key."""
     unmoved: Bars | None = None
     """Where attributes and latent directions have moved them: what they were before."""
+    drums: bool | None = None
+    """Whether they are of drums, where no recipe says what made them (a jam's answers); None: nobody knows."""
 
     @property
     def source(self) -> Material:
@@ -146,6 +148,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "bound_to": list(loop.bound_to),
         "verbatim": loop.verbatim,
         "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
+        "drums": loop.drums,
     }
 
 
@@ -159,5 +162,5 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     unmoved = value.get("unmoved")
     before = None if unmoved is None else bars_from_json(unmoved)
     bound_to, verbatim = tuple(value.get("bound_to", ())), value.get("verbatim", False)
-    bars = bars_from_json(value["bars"])
-    return Loop(value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, bound_to, verbatim, before)
+    bars, drums = bars_from_json(value["bars"]), value.get("drums")
+    return Loop(value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, bound_to, verbatim, before, drums)

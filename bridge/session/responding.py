@@ -235,11 +235,11 @@ class Responder:
         self._loop_id = self._loop_id or self._stage.archive.new_id()
         classes = self._key.classes_with(phrase.bars)
         wish = Wish("next", (phrase.bars,), self._count, 0.0, softer(phrase.bars, loudness), classes)
-        line, loop_id = self._to_beats, self._loop_id
+        line, loop_id, drums = self._to_beats, self._loop_id, self._voice.is_drums
 
         def take(bars: Bars, ill: float) -> None:
             clock = self._stage.clock
-            loop = Loop(loop_id, bars, loop_id, None, phrase.feel, clock.bar_beats)
+            loop = Loop(loop_id, bars, loop_id, None, phrase.feel, clock.bar_beats, drums=drums)
             left_ms = (line - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
             if left_ms < _TOO_LATE_MS:
                 if self._given is None:  # else what the player has is as good as this was to be

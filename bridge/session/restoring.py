@@ -127,7 +127,7 @@ class Restoring:
                 continue
             if self._stage.archive.has(voice.name, loop.id):  # told just before the bridge died, and not noted any more
                 voice.history.push(loop.id)
-                voice.newest, voice.newest_order = loop.source, self._stage.next_order()
+                voice.newest, voice.newest_order = voice.material_of(loop), self._stage.next_order()
             else:  # not even told, or a gesture's, which was not still for a bar yet
                 start_beats = voice.start_beats if loop is voice.sounding else -1.0
                 self._stage.announce_bars(voice, loop, start_beats, 0.0, None)

@@ -79,6 +79,7 @@ class Follower:
     def forget(self) -> None:
         """`clear`: the next loop is made of what is played alone."""
         self._turns.void()
+        self._generation += 1
 
     def end(self) -> None:
         """No more jamming: the loop stays as it is."""
@@ -125,7 +126,7 @@ class Follower:
             phrase = self._phrases.heard(line - self._count * clock.bar_beats, line)
             self._phrases.remember(line - clock.bar_beats, line)
             self._key.hear(phrase.bars)
-            if phrase.bars.notes and present is not None and present.bars.notes:
+            if phrase.bars.notes and present is not None and present.bars.notes and not voice.is_foreign(present):
                 start = voice.start_beats if voice.start_beats >= 0 else line
                 length = self._stage.length_of(present)
                 target = in_phase(phrase.bars, line - phrase.bars.length - start, length)
@@ -151,10 +152,10 @@ class Follower:
         )  # fmt: skip
 
     def _ask(self, wish: Wish, loop_id: int, feel: Feel, line_beats: float) -> None:
-        now, bar_beats = self._generation, self._stage.clock.bar_beats
+        now, bar_beats, drums = self._generation, self._stage.clock.bar_beats, self._voice.is_drums
 
         def take(bars: Bars, _ill: float) -> None:
-            self._take(Loop(loop_id, bars, loop_id, None, feel, bar_beats), line_beats, now)
+            self._take(Loop(loop_id, bars, loop_id, None, feel, bar_beats, drums=drums), line_beats, now)
 
         self._turns.ask(wish, loop_id, 0.0, take)
 

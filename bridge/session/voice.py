@@ -284,14 +284,20 @@ class Voice:
             self.newest, self.newest_order = material, order
 
     def material_of(self, loop: Loop | None) -> Material | None:
-        """What new bars go on from where they are to follow a loop: of one of another kind, which a model made that
-        the voice had before or has had since, nothing.
+        """What new bars go on from where they are to follow a loop: of one of another kind, nothing."""
+        return None if loop is None or self.is_foreign(loop) else loop.source
+
+    def is_foreign(self, loop: Loop) -> bool:
+        """Whether a loop is of another kind than the voice's model plays: it was made while the voice had another one,
+        or it has been given another since.
         """
-        return None if loop is None or self.has_drums(loop) != self.is_drums else loop.source
+        return self.has_drums(loop) != self.is_drums
 
     def has_drums(self, loop: Loop) -> bool:
-        """Whether a loop is one of drums: as the model that made it, or where none did, as the voice's."""
-        return self.is_drums if loop.recipe is None else plays_drums(loop.recipe.model)
+        """Whether a loop is one of drums: as the model that made it, or where nobody knows of one, as the voice's."""
+        if loop.recipe is not None:
+            return plays_drums(loop.recipe.model)
+        return self.is_drums if loop.drums is None else loop.drums
 
     def draw_seed(self) -> int:
         """The noise seed of the next request: a function of `base_seed` and how many were drawn, never of the clock."""

@@ -670,3 +670,96 @@ def test_after_a_swap_to_drums_an_answer_of_the_line_is_not_gone_on_from(room):
     assert {job.model for job in room.jobs[made:]} == {"drums-2bar"}
     assert set(room.materials()[-1]) == {36, 38}
     assert room.launched()[-1] == 28.0
+
+
+def swapped(room, model):
+    room.ask("model", name=model)
+    room.room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
+    room.exchange()
+
+
+def test_answers_know_whether_they_are_of_drums_or_a_line_whatever_the_voice_plays_since(room):
+    stage, voice = room.room.session.stage, room.room.voice
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(9.0)
+    answer = voice.sounding
+    room.jam("off")
+    room.ask("swing", swing=70.0)
+    room.ask("quantize", strength=1.0)
+    as_a_line = stage.performed(voice, answer)
+    swapped(room, "drums-2bar")
+    assert stage.performed(voice, answer) == as_a_line, "its groove is that of a line still"
+    made = len(room.jobs)
+    assert room.room.refusal("vary", amount=0.0) == 4
+    for verb, args in (
+        ("attribute", {"name": "density", "amount": 0.5}), ("lock", {"bar": 0, "on": True}),
+        ("hold", {"what": "rhythm"}), ("next", {}),
+    ):  # fmt: skip
+        room.ask(verb, **args)
+    room.to(12.5)
+    assert [job.op for job in room.jobs[made:]] == ["sample"], "not moved, and not gone on from"
+    assert not {"hold", "lock"} & room.jobs[-1].bend.keys()
+    room.ask("recall", id=answer.id)  # from its file
+    room.to(16.5)
+    assert voice.sounding.id == answer.id
+    assert voice.sounding.drums is False
+    room.ask("next")
+    assert {row[0] for row in room.jobs[-1].material[0][1]} == {60}, "the newest drums are gone on from"
+    room.to(20.5)
+    swapped(room, "melody-2bar")
+    room.ask("recall", id=answer.id)
+    room.ask("next")
+    assert [row[0] for row in room.jobs[-1].material[0][1]] == [60, 62, 64, 67], "for its own kind it is as before"
+
+
+def test_an_answer_that_sounds_is_stored_and_leant_on_as_what_it_is(room):
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(9.0)
+    room.jam("off")
+    swapped(room, "drums-2bar")
+    room.ask("store", slot="a")
+    assert room.room.voice.foreign_corners == ["a"]
+    room.ask("follow", "bass", voice="melody", amount=1.0)
+    room.ask("next", "bass")
+    follow = room.jobs[-1].bend["follow"]
+    assert {row[0] for row in follow["line"][1]} == {60, 62, 64, 67}
+    assert follow["rhythm"] is None
+
+
+def test_who_follows_is_not_led_from_a_line_to_drums(room):
+    room.room.new_loop(pitch=60)
+    room.exchange()
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(9.0)
+    room.jam("off")
+    swapped(room, "drums-2bar")
+    made = len(room.jobs)
+    room.jam("follow")
+    room.play((12.0, 36), (13.0, 38), channel=9)
+    room.to(17.5)
+    assert [job.op for job in room.jobs[made:]][:1] == ["next"]
+    room.play((18.0, 36), channel=9)
+    room.to(20.5)
+    assert room.jobs[-1].op == "morph", "from drums to drums it is led"
+
+
+def test_a_step_that_is_made_and_waits_for_its_beat_is_not_taken_after_clear(room):
+    room.jam("follow", 1)
+    room.latency_ms = 500.0  # once that is known, it is asked for long before the line
+    room.play((4.0, 60), (6.0, 62))
+    room.to(9.0)
+    room.latency_ms = 20.0
+    room.play((9.1, 64), (13.1, 65))
+    made = len(room.jobs)
+    while len(room.jobs) == made:
+        room.pass_ns(5_000_000)
+    room.pass_ns(50_000_000)
+    assert room.beat < 15.0
+    room.ask("clear")
+    launched = room.launched()
+    room.to(20.5)
+    assert room.launched() == launched
+    assert room.room.voice.sounding is None
