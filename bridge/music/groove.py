@@ -16,6 +16,7 @@ import logging
 import math
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -214,7 +215,14 @@ def _transposed(note: Note, settings: GrooveSettings, drums: bool) -> int:
         pitch -= 12 * math.ceil((pitch - 127) / 12)
     elif pitch < 0:
         pitch += 12 * math.ceil(-pitch / 12)
-    return pitch if settings.scale is None else snapped(pitch, settings.scale)
+    return pitch if settings.scale is None or settings.spares(note.start) else snapped(pitch, settings.scale)
+
+
+def bound_as_played(note: Note, settings: GrooveSettings) -> Note:
+    """A plain note of a line as these knobs bind it to their scale, less their transposition."""
+    free = _transposed(note, replace(settings, scale=None), drums=False)
+    moved = note.pitch + _transposed(note, settings, drums=False) - free
+    return replace(note, pitch=moved) if 0 <= moved <= 127 else note
 
 
 def _lines(plain: Sequence[Note], pitches: Sequence[int], drums: bool) -> tuple[Ints, Ints]:

@@ -19,8 +19,9 @@ class GrooveSettings:
 
     `quantize` and `humanize` are 0-1, `swing` is the MPC's per cent (50-75), `transpose` is in semitones, `velocity`
     a factor 0-2; `gate` 0.1-1.1 is how long notes last, at `NEUTRAL_GATE` as long as they are written. `scale` holds
-    the pitch classes that transposed notes are bound to (with `binds_all`, all notes), None where they are not. Raises
-    ValueError for what is outside; the route table refuses it long before.
+    the pitch classes that transposed notes are bound to (with `binds_all`, all notes), None where they are not, and
+    `spared` the spans (start, end in beats of the plain bars) where none is. Raises ValueError for what is outside; the
+    route table refuses it long before.
     """
 
     quantize: float = 1.0
@@ -32,6 +33,7 @@ class GrooveSettings:
     gate: float = NEUTRAL_GATE
     scale: frozenset[int] | None = None
     binds_all: bool = False
+    spared: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.grid not in GRIDS:
@@ -41,6 +43,10 @@ class GrooveSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} {value}: expected {low} to {high}")
+
+    def spares(self, start_beats: float) -> bool:
+        """Whether a note that starts there in the plain bars is bound to no scale."""
+        return any(start <= start_beats < end for start, end in self.spared)
 
     @property
     def steps_per_beat(self) -> int:

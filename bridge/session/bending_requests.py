@@ -66,6 +66,8 @@ class BendingRequests:
         locked = set(voice.knobs.locked)
         if not on:
             voice.knobs.locked = sorted(locked - {bar})
+            if voice.knobs.scale == "hard" and bar in locked:
+                self._performer.regroove(voice)  # what it was spared
             return
         if voice.present is None:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to lock a bar of: ask for next or sample first")
@@ -73,5 +75,6 @@ class BendingRequests:
         if bar >= bars:
             raise RefusedError(RANGE, f"bar {bar}: the loop of {voice.name} has bars 0 to {bars - 1}")
         voice.knobs.locked = sorted(locked | {bar})
+        self._performer.freeze(voice)
         if voice.sounding is not None and voice.model_ready:
             self._gestures.remake_pending(voice, request)

@@ -220,9 +220,10 @@ class Composer:
         job.loop_id = job.loop_id or self._stage.archive.new_id()
         groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
         bar_beats = Material.of(bars, job.recipe.beats_per_bar).bar_beats
+        kept = tuple(round(start / bar_beats) for start, _ in job.record.bend.get("lock", {}).get("spans", ()))
         return Loop(
             job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, bound_to=job.bound_to,
-            verbatim=job.at_a_corner, unmoved=unmoved,
+            verbatim=job.at_a_corner, unmoved=unmoved, kept=kept,
         )  # fmt: skip
 
     def _key_came(self, job: _Job) -> bool:

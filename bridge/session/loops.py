@@ -67,11 +67,17 @@ class Loop:
     """Where attributes and latent directions have moved them: what they were before."""
     drums: bool | None = None
     """Whether they are of drums, where no recipe says what made them (a jam's answers); None: nobody knows."""
+    kept: tuple[int, ...] = ()
+    """The bars (from 0) that were locked as they were made, or since: while they are, no key binds them."""
 
     @property
     def source(self) -> Material:
         """What new bars go on from: attributes and latent directions move those anew."""
         return Material(self.bars if self.unmoved is None else self.unmoved, self.bar_beats)
+
+    def spans_of(self, bars: Iterable[int]) -> tuple[tuple[float, float], ...]:
+        """From where to where, in beats, some of its bars last."""
+        return tuple((bar * self.bar_beats, (bar + 1) * self.bar_beats) for bar in bars)
 
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
@@ -149,6 +155,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "verbatim": loop.verbatim,
         "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
         "drums": loop.drums,
+        "kept": list(loop.kept),
     }
 
 
@@ -162,5 +169,7 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     unmoved = value.get("unmoved")
     before = None if unmoved is None else bars_from_json(unmoved)
     bound_to, verbatim = tuple(value.get("bound_to", ())), value.get("verbatim", False)
-    bars, drums = bars_from_json(value["bars"]), value.get("drums")
-    return Loop(value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, bound_to, verbatim, before, drums)
+    bars, drums, kept = bars_from_json(value["bars"]), value.get("drums"), tuple(value.get("kept", ()))
+    return Loop(
+        value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, bound_to, verbatim, before, drums, kept
+    )

@@ -93,7 +93,7 @@ class MaterialRequests:
             raise RefusedError(
                 NOT_NOW, f"{voice.name} has no loop to store: send the notes along, or ask for next first"
             )
-        return Material(present.bars, present.bar_beats)
+        return Material(self._stage.as_bound(voice, present), present.bar_beats)
 
     def _put(self, voice: Voice, request: Request, corner: Material, *, drums: bool) -> None:
         slot, before = request.args["slot"], (dict(voice.corners), set(voice.drum_corners))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from bridge import limits, messages
 from bridge.music.notes import Bars
@@ -253,8 +254,26 @@ class Performer:
         if handed is not None and handed.locked is not None:
             voice.knobs.locked = handed.locked
         unlock_missing(self._stage, voice)
+        self.freeze(voice)
         if voice.newest == loop.source:
             voice.seeded = None
+
+    def freeze(self, voice: Voice) -> None:
+        """The locked bars of the present loop, as they are heard, are its own from now on, whatever key binds."""
+        loop = voice.present
+        fresh = [] if loop is None else [bar for bar in voice.knobs.locked if bar not in loop.kept]
+        if loop is None or not fresh:
+            return
+        heard = self._stage.as_bound(voice, loop, loop.spans_of(fresh))
+        kept = replace(loop, bars=heard, kept=(*loop.kept, *fresh))
+        if voice.newest == loop.source:
+            voice.newest = kept.source
+        if loop is voice.sounding:
+            voice.sounding = kept
+        else:
+            voice.pending = kept
+            if kept.id in voice.handed:
+                voice.handed[kept.id].loop = kept
 
     def _silenced(self, voice: Voice, loop_id: int) -> None:
         """No bars have taken the place of those that sounded; if none wait either, the voice has none at all."""

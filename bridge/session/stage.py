@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bridge import limits
 from bridge.messages import ClockState
 from bridge.music.feel import with_feel
-from bridge.music.groove import apply_groove
+from bridge.music.groove import apply_groove, bound_as_played
+from bridge.music.groove_settings import GrooveSettings
 from bridge.music.metre import fitted, fitted_length
-from bridge.music.notes import Bars
+from bridge.music.notes import Bars, in_order
 from bridge.session.archive import Archive
 from bridge.session.harmony import Harmony
 from bridge.session.loops import Loop
@@ -146,19 +147,36 @@ class Stage:
 
     def performed(self, voice: Voice, loop: Loop) -> Bars:
         """The loop as it will sound: the groove applied to its plain bars, then fitted to the song's metre."""
-        groove = voice.knobs.groove()
+        groove = self._binding(voice, loop, voice.knobs.groove())
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
             groove = replace(groove, swing=loop.feel.swing)
-        if voice.knobs.scale == "hard" and self.harmony.classes is not None:
-            scale = frozenset(self.harmony.classes)
-            is_bound = loop.verbatim or frozenset(loop.bound_to) == scale
-            groove = replace(groove, scale=scale, binds_all=not is_bound)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
         drums = voice.has_drums(loop)
         if fill is not None:
             return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
         played = with_feel(apply_groove(loop.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
         return fitted(played, loop.bar_beats, self.clock.bar_beats)
+
+    def _binding(self, voice: Voice, loop: Loop, groove: GrooveSettings) -> GrooveSettings:
+        """A groove that binds what is not bound yet where the session's key binds hard, but no locked bars."""
+        if voice.knobs.scale != "hard" or self.harmony.classes is None:
+            return groove
+        scale, locked = frozenset(self.harmony.classes), set(loop.kept) & set(voice.knobs.locked)
+        is_bound = loop.verbatim or (frozenset(loop.bound_to) == scale and locked == set(loop.kept))
+        return replace(groove, scale=scale, binds_all=not is_bound, spared=loop.spans_of(locked))
+
+    def as_bound(self, voice: Voice, loop: Loop, spans: Sequence[tuple[float, float]] | None = None) -> Bars:
+        """The plain bars of a loop with the pitches that are heard where a key binds them as they are played, less the
+        transposition; only those of notes that start inside some `spans` (start, end in beats).
+        """
+        groove = self._binding(voice, loop, voice.knobs.groove())
+        if voice.has_drums(loop) or groove.scale is None:
+            return loop.bars
+        notes = [
+            bound_as_played(n, groove) if spans is None or any(start <= n.start < end for start, end in spans) else n
+            for n in loop.bars.notes
+        ]
+        return Bars(in_order(notes), loop.bars.length)
 
     def length_of(self, loop: Loop) -> float:
         """How long the loop is as it will sound, in beats."""

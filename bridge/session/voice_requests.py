@@ -288,7 +288,8 @@ class VoiceRequests:
         if material is not None:
             voice.go_on_from(material, order)
         self._stage.heard(voice, loop.bars)
-        self._performer.launch(voice, replace(loop, verbatim=False), request.origin, request.arrival_ns)
+        loop = replace(loop, verbatim=False, bound_to=(), kept=())  # a key that binds hard does so as they are played
+        self._performer.launch(voice, loop, request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)
 
     # -- the rest --------------------------------------------------------------------------------------------------

@@ -277,6 +277,64 @@ def test_locked_bars_go_with_every_job_and_are_refused_beyond_the_loop(room: Roo
     assert state(room)["locked"] == ""
 
 
+def brought_back_in_c(room: Room) -> list[Any]:
+    """Bars with notes outside C major, made free, brought back where C major binds hard: what the player was given."""
+    room.ask("scale", how="off")
+    loop_of(room, "melody", [(61, 0.0, 1.0, 90, 0), (62, 1.0, 1.0, 90, 0), (66, 4.0, 1.0, 90, 0)])
+    first = room.session.stage.voices["melody"].present.id
+    loop_of(room, "melody")
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    while room.engine.sent:
+        answer(room)
+    room.ask("recall", id=first)
+    given: list[Any] = room.player.take(messages.Launch)[-1].notes
+    room.session.from_player(messages.Scheduled("melody", first, 8.0))
+    room.session.from_player(messages.Launched("melody", first, 8.0, 8.0))
+    assert [row[0] for row in given] == [60, 62, 65]
+    return given
+
+
+def test_a_bar_that_a_hard_key_binds_as_it_is_played_is_locked_as_it_is_heard(room: Room) -> None:
+    brought_back_in_c(room)
+    room.ask("lock", bar=0, on=True)
+    room.ask("next")
+    lock = answer(room).bend["lock"]
+    assert [row[0] for row in lock["bars"][1]] == [60, 62]
+
+
+def test_a_loop_that_a_hard_key_binds_as_it_is_played_is_stored_as_it_is_heard(room: Room) -> None:
+    brought_back_in_c(room)
+    room.ask("store", slot="a")
+    assert [note.pitch for note in room.voice.corners["a"].bars.notes] == [60, 62, 65]
+
+
+def test_locked_bars_sound_as_they_are_in_any_key_and_transposed(room: Room) -> None:
+    brought_back_in_c(room)
+    room.ask("lock", bar=0, on=True)
+    room.player.sent.clear()
+    bridge(room, "key", tonic=1, mode="pentatonic_major")
+    heard = room.player.take(messages.Reshape)[-1].notes
+    assert [row[0] for row in heard] == [60, 62, 65], "bar 0 is locked, bar 1 bound"
+    room.engine.sent.clear()
+    room.ask("transpose", semitones=1)
+    room.time.run(0.2)
+    assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [61, 63, 68]
+
+
+def test_a_bar_that_is_free_again_is_bound_by_a_hard_key_at_once(room: Room) -> None:
+    room.ask("scale", how="off")
+    loop_of(room, "melody", [(61, 0.0, 1.0, 90, 0), (62, 1.0, 1.0, 90, 0)])
+    room.ask("lock", bar=0, on=True)
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    while room.engine.sent:
+        answer(room, [(61, 0.0, 1.0, 90, 0), (62, 1.0, 1.0, 90, 0)])
+    assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [61, 62]
+    room.ask("lock", bar=0, on=False)
+    assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [60, 62]
+
+
 def test_a_bar_of_a_loop_that_is_on_its_way_can_be_locked(room: Room) -> None:
     room.ask("sample")
     room.ask("lock", bar=1, on=True)
