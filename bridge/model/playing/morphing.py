@@ -28,6 +28,7 @@ from bridge.model.playing.framing import (
     WindowTokens,
     common_frames,
     mixed_frame,
+    octave_frame_of,
     rested,
     streamed,
     struck_steps,
@@ -163,6 +164,10 @@ def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Ba
     """The loop at (x, y), each 0 to 1. At a corner its notes come back exactly."""
     if is_corner(x, y):
         return at_corner(morph.corners, x, y)
+    return _between(model, morph, x, y)
+
+
+def _between(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Bars:
     return to_bars(_windows_at(model, morph, x, y), _frame_at(morph, x, y), model.config, morph.length)
 
 
@@ -181,20 +186,26 @@ def at_corner(corners: Sequence[Bars], x: float, y: float = 0.0) -> Bars:
 def interpolated(
     model: CompiledModel, a: Bars, b: Bars, steps: int, seed: int, temperature: float, steering: Steering = PLAIN
 ) -> list[Bars]:
-    """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, leaning
-    on the loops they stand for.
+    """`steps` loops at even distances from `a` to `b`. Nothing is verbatim: the ends are decoded like the rest, at the
+    very points of the loops they stand for, and leaning on those.
     """
     morph = prepare_morph(model, (a, b), seed, temperature, steering)
-    ends = [(0.0, 0.0), (1.0, 0.0)]
-    config, frame = model.config, morph.encoded[0].frame
-    biases = [steered_bias(steering, (), config, frame, i * config.steps) for i in range(len(morph.fields))]
-    decoded = _decode(model, morph.encoded, ends, seed, temperature, biases)
-    loops = []
-    for index in range(steps):
-        x = index / (steps - 1)
-        windows = [row[int(x)].window for row in decoded] if x in (0.0, 1.0) else _windows_at(model, morph, x)
-        loops.append(to_bars(windows, _frame_at(morph, x, 0.0), model.config, morph.length))
-    return loops
+    first, last = (_decoded_again(model, repeated_to(end, morph.length), seed, temperature, steering) for end in (a, b))
+    between = (_between(model, morph, index / (steps - 1)) for index in range(1, steps - 1))
+    return [first, *between, last]
+
+
+def _decoded_again(model: CompiledModel, loop: Bars, seed: int, temperature: float, steering: Steering) -> Bars:
+    """A loop as the decoder has it at the loop's own point, in the octaves that suit the loop alone: two that are far
+    from one another do not both fit into the model's range.
+    """
+    config = model.config
+    encoded = encode_bars(model, loop, octave_frame_of(loop, config))
+    count, frame = len(encoded.windows), encoded.frame
+    biases = [steered_bias(steering, (), config, frame, index * config.steps) for index in range(count)]
+    rows = _decode(model, (encoded, encoded), _PLACES[:1], seed, temperature, biases)
+    windows = [rested(row[0].window, config, encoded.windows) for row in rows]
+    return to_bars(windows, frame, config, loop.length)
 
 
 def _on_the_way(config: ModelConfig, long: int) -> list[tuple[float, float]]:
@@ -235,8 +246,8 @@ def _decode(
 def _points(
     encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], seed: int, *, long: bool
 ) -> Tensor:
-    """Points (P, Z) near where the knob stands: around the arc between the corners, by
-    the spread with which they were found.
+    """Points (P, Z) near where the knob stands: around the arc between the corners, by the spread with which they were
+    found; at a corner itself the corner's own.
     """
     means = [e.means[index] for e in encoded]
     spreads = torch.stack([e.spreads[index] for e in encoded])
@@ -246,7 +257,8 @@ def _points(
         on_arc = slerp(on_arc, slerp(means[2], means[3], x[:, None]), y[:, None])
     shares = torch.tensor([_shares(len(means), *place) for place in places])
     middle_wander = _LONG_MIDDLE_WANDER if long else _MIDDLE_WANDER
-    wander = torch.tensor([middle_wander if place == _MIDDLE else _WANDER for place in places])
+    wanders = {_MIDDLE: middle_wander, **dict.fromkeys(_PLACES, 0.0)}
+    wander = torch.tensor([wanders.get(place, _WANDER) for place in places])
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, on_arc.numel())).view_as(on_arc)
     return (on_arc + wander[:, None] * (shares @ spreads) * white).float()
 

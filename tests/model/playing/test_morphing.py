@@ -146,6 +146,28 @@ def test_interpolation_moves_away_from_a_and_to_b(shipped):
     assert np.mean(arrived) > 0.6
 
 
+def notes_of(loop):
+    return {(note.pitch, round(4 * note.start)) for note in loop.notes}
+
+
+def test_interpolation_begins_and_ends_with_the_loops_it_goes_between(shipped):
+    """Decoded, but at their own points: they came out at others, two and a half spreads away."""
+    shares = []
+    for pair in range(6):
+        corners = corners_of(shipped, 2, 50 + 2 * pair)
+        for corner, end in zip(corners, interpolated(shipped, *corners, 2, 1, 0.6), strict=True):
+            found, wanted = notes_of(end), notes_of(corner)
+            shares.append(2 * len(found & wanted) / (len(found) + len(wanted)))
+    assert np.mean(shares) > 0.93
+
+
+def test_the_ends_of_an_interpolation_are_in_their_own_octaves(melody):
+    """However far they are apart: more than the model's range of three octaves and a half."""
+    corners = [transposed(corner, away) for corner, away in zip(corners_of(melody, 2), (-24, 24), strict=True)]
+    for corner, end in zip(corners, interpolated(melody, *corners, 3, 1, 0.6)[::2], strict=True):
+        assert np.mean([n.pitch for n in end.notes]) == pytest.approx(np.mean([n.pitch for n in corner.notes]), abs=2.0)
+
+
 def test_slerp_keeps_ends_and_lengths():
     a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 5.0]])
     assert torch.allclose(slerp(a, b, 0.0), a, atol=1e-6)
