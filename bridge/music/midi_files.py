@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bridge import whole_file
 from bridge.limits import TICKS_PER_BEAT
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import PART_NAMES, Bars, Note, in_order
 
 if TYPE_CHECKING:  # else where it is used: it is 100 ms of import, and training on indexed music does without it
     import mido
@@ -138,7 +138,7 @@ def _score(midi: mido.MidiFile) -> MidiScore:
             if kind in ("note_on", "note_off"):
                 reader.note(message.channel, message.note, message.velocity if kind == "note_on" else 0, now)
             elif kind == "program_change":
-                reader.programs.setdefault(message.channel, message.program)
+                reader.program(message.channel, message.program)
             elif kind == "time_signature":
                 beat = now * per_tick
                 signatures[beat] = TimeSignature(beat, message.numerator, message.denominator)
@@ -180,10 +180,14 @@ class _TrackReader:
     """Pairs note-ons with note-offs, channel by channel; a new note-on ends the one of the same pitch."""
 
     def __init__(self, per_tick: float) -> None:
-        self.programs: dict[int, int] = {}
+        self._programs: dict[int, int] = {}
         self._per_tick = per_tick
         self._open: dict[tuple[int, int], tuple[int, int]] = {}
         self._notes: dict[int, list[Note]] = {}
+
+    def program(self, channel: int, program: int) -> None:
+        if channel not in self._notes:  # a file that is set to order first (all to the piano) says more than one
+            self._programs[channel] = program
 
     def note(self, channel: int, pitch: int, velocity: int, now: int) -> None:
         key = (channel, pitch)
@@ -203,7 +207,7 @@ class _TrackReader:
         for (channel, pitch), started in self._open.items():
             self._close(channel, pitch, started, max(now, started[0] + 1))
         return [
-            MidiTrack(name, channel, self.programs.get(channel, 0), in_order(notes))
+            MidiTrack(name, channel, self._programs.get(channel, 0), in_order(notes))
             for channel, notes in self._notes.items()
             if notes
         ]
@@ -219,7 +223,8 @@ def midi_bytes(
     tempo_changes: Sequence[tuple[float, float]] = (),
     remark: str = "",
 ) -> bytes:
-    """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part.
+    """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part, named after it where there are several, so
+    that whoever reads the file knows a high bass for one.
 
     `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `tempo_changes`
     are (beat, BPM) after the first `tempo`, in order; `remark`, when not empty, goes in as a text event.
@@ -244,7 +249,7 @@ def midi_bytes(
     midi.tracks.append(head)
     for part in sorted({note.part for note in bars.notes} | set(channels)):
         notes = [note for note in bars.notes if note.part == part]
-        name = track_name if len(channels) < 2 else f"{track_name} {part + 1}"
+        name = track_name if len(channels) < 2 else f"{track_name} {PART_NAMES[part]}"
         midi.tracks.append(_note_track(notes, channels.get(part, 0), name, length_ticks))
     out = io.BytesIO()
     midi.save(file=out)

@@ -14,7 +14,8 @@ STEP_BEATS = 0.25
 STEPS_PER_BEAT = 4
 BEATS_PER_BAR = 4
 STEPS_PER_BAR = STEPS_PER_BEAT * BEATS_PER_BAR
-#: The `part` of a trio's notes (contract section 3) whose pitches are instruments.
+#: The parts of a trio's notes by number (contract section 3), and the one whose pitches are instruments.
+PART_NAMES = ("melody", "bass", "drums")
 DRUM_PART = 2
 #: Where General MIDI has them: the tenth channel, counted from 0.
 DRUM_CHANNEL = 9

@@ -129,6 +129,33 @@ def test_a_name_may_be_as_long_as_the_disk_takes(melody_file, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([melody_file.name, out.name])
 
 
+def trio_of(bass_pitch, line_bars=16):
+    """Sixteen bars of drums, and lines that may end before."""
+    melody = [Note(72 + beat % 5, float(beat), 1.0, 90, 0) for beat in range(4 * line_bars)]
+    bass = [Note(bass_pitch + 7 * (beat % 2), float(beat), 1.0, 80, 1) for beat in range(4 * line_bars)]
+    drums = [Note(36 + 2 * (beat % 2), float(beat), 0.1, 100, 2) for beat in range(64)]
+    return Bars(in_order([*melody, *bass, *drums]), 64.0)
+
+
+def test_a_trio_that_was_written_is_read_with_all_its_parts(tmp_path):
+    """A bass in the octave of a melody is one by its name."""
+    path = tmp_path / "in.mid"
+    path.write_bytes(midi_bytes(trio_of(52), channels={0: 0, 1: 1, 2: 9}, track_name="x"))
+    for _ in range(2):
+        path = file_commands.reconstruct_file("trio-16bar", path, tmp_path / "again.mid", FileOptions(1, 0.5))
+        played = {track.channel: [note.pitch for note in track.notes] for track in read_midi(path).tracks}
+        assert set(played) == {0, 1, 9}
+        assert min(played[1]) >= 50
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_trio_s_lines_that_ended_are_not_held_to_the_end(tmp_path, seed):
+    path = tmp_path / "in.mid"
+    path.write_bytes(midi_bytes(trio_of(40, line_bars=2), channels={0: 0, 1: 1, 2: 9}, track_name="x"))
+    out = file_commands.reconstruct_file("trio-16bar", path, tmp_path / "out.mid", FileOptions(seed, 1.0))
+    assert max(note.duration for track in read_midi(out).tracks for note in track.notes) <= 12.0
+
+
 def test_a_reconstruction_is_as_long_as_what_went_in(tmp_path):
     path = tmp_path / "in.mid"
     path.write_bytes(midi_bytes(beat_of(3, 3), channels={0: 9}, track_name="drums"))

@@ -78,6 +78,20 @@ def test_parts_have_tracks_and_channels_of_their_own():
     bars = Bars((Note(60, 0, 1, 64, 0), Note(36, 0, 1, 64, 1), Note(38, 1, 0.1, 99, 2)), 4.0)
     score = parse_midi(midi_bytes(bars, channels={0: 0, 1: 1, 2: 9}, track_name="trio"), "x")
     assert [(track.channel, track.notes[0].pitch) for track in score.tracks] == [(0, 60), (1, 36), (9, 38)]
+    assert [track.name for track in score.tracks] == ["trio melody", "trio bass", "trio drums"]
+
+
+def test_a_track_s_program_is_the_last_one_before_its_first_note():
+    track = mido.MidiTrack()
+    for program in (0, 33):  # reset to the piano first, as many files are
+        track.append(mido.Message("program_change", program=program))
+    track.append(mido.Message("note_on", note=60, velocity=64))
+    track.append(mido.Message("program_change", program=80, time=480))
+    track.append(mido.Message("note_off", note=60))
+    midi = mido.MidiFile(ticks_per_beat=480, tracks=[track])
+    out = io.BytesIO()
+    midi.save(file=out)
+    assert [track.program for track in parse_midi(out.getvalue(), "x").tracks] == [33]
 
 
 def test_a_note_struck_again_ends_the_one_before():

@@ -296,7 +296,7 @@ def reconstruct_bars(
         white = torch.from_numpy(noise.normal(row_seed, noise.LATENT, model.config.latent_size))
         z = source.means[index] + source.spreads[index] * white
         bias = steered_bias(steering, (), model.config, source.frame, index * model.config.steps)
-        windows.append(decode_point(model, z, row_seed, temperature, bias).window)
+        windows.append(rested(decode_point(model, z, row_seed, temperature, bias).window, model.config, source.windows))
     return to_bars(windows, source.frame, model.config, bars.length)
 
 
