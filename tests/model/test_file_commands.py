@@ -22,7 +22,7 @@ from bridge.model.nets.registry import ModelFileError
 from bridge.model.playing.generation import sample_bars
 from bridge.model.training.training_run import Length
 from bridge.music.midi_files import MidiFileError, midi_bytes, read_midi
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import Bars, Note, cut, in_order, join
 
 C_MAJOR = parse_key("C")
 MELODY = CONFIGS["melody-2bar"]
@@ -63,6 +63,21 @@ def test_what_continues_is_as_long_as_asked_and_keeps_the_tempo(melody_file, tmp
     assert score.length == 12.0
     assert score.tempo == pytest.approx(97.0, abs=0.01)
     assert score.tracks[0].notes != read_midi(melody_file).tracks[0].notes
+
+
+def test_what_continues_follows_the_end_of_the_file_whatever_its_length(tmp_path):
+    """Models read two bars at a time: the last of three was read with the first behind it, and gone on from that."""
+    a, b, c = (cut(tune(3, 3), 4.0 * bar, 4.0) for bar in range(3))
+
+    def following(*bars):
+        path = tmp_path / "in.mid"
+        path.write_bytes(midi_bytes(join(bars), channels={0: 0}, track_name="melody"))
+        return read_midi(file_commands.continue_file("melody-2bar", path, 2, tmp_path / "x.mid", FileOptions(1))).tracks
+
+    assert following(a, b, c) == following(c, a, b, c)
+    assert following(a, b, c) != following(a, b, c, a)
+    assert following(a) == following(a, a)
+    assert following(c, *[a, b] * 4) == following(*[a, b] * 4)
 
 
 def test_interpolation_writes_every_step(melody_file, tmp_path):
