@@ -276,9 +276,9 @@ def source_of(path: Path, config: ModelConfig) -> Source:
 
 
 def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
-    """What is gone on from: whole windows of a model, the last of which ends as the file does. One that is too short for
-    them has been round before: had it begun the last window anew, what follows would be 2 to 5 nats less like what does
-    in songs (of 3 bars of test songs and two-bar models, n = 300 each).
+    """What is gone on from: whole windows of a model, the last of which ends as the file does; before a file too short
+    for them it is as if it had been round before. (Read from its beginning on, and filled up from there, a file of three
+    bars makes what follows in songs 2 to 5 nats less likely: two-bar models, n = 300 each.)
     """
     most = min(bars.length, float(max(_HEARD_BARS, config.bars) * BEATS_PER_BAR))
     wanted = windows_needed(most, config) * window_beats(config)

@@ -223,8 +223,8 @@ def midi_bytes(
     tempo_changes: Sequence[tuple[float, float]] = (),
     remark: str = "",
 ) -> bytes:
-    """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part, named after it where there are several, so
-    that whoever reads the file knows a high bass for one.
+    """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part, named after it where there are several
+    (a high bass is known by that).
 
     `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `tempo_changes`
     are (beat, BPM) after the first `tempo`, in order; `remark`, when not empty, goes in as a text event.

@@ -13,15 +13,18 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bridge import whole_file
 from bridge.model.data.training_data import Array
 from bridge.model.evaluation.scoring import ACTIVE_NATS, Readings, macro_note_f1, step_accuracy
 from bridge.model.nets.config import ModelConfig
@@ -255,7 +258,8 @@ class Run(ABC):
         progress.sampled = fmean(step_accuracy(x.sampled, x.truth) for x in read)
         progress.active = int((read[0].rate.mean(0) > ACTIVE_NATS).sum())
         log.info("%s", progress)
-        self._note_curve(progress)
+        if not math.isnan(progress.token_nats):
+            self._note_curve(progress)
         if progress.note_f1 > self.best_f1:
             self.best_f1 = progress.note_f1
             meta = {"note_f1": f"{self.best_f1:.6f}", "steps": str(self.steps), "windows": str(self.windows)}
@@ -314,7 +318,22 @@ class Run(ABC):
             self.best_f1 = state["best_f1"]
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
             raise CheckpointError(f"{path}: expected weights of {self.config.name} as it is now: {fault}") from fault
+        self._take_up_what_was_left()
         return True
+
+    def _take_up_what_was_left(self) -> None:
+        """A run that was killed has left more than its checkpoint knows of: better weights, which stay the best, and
+        rows of steps that are now done again.
+        """
+        best, curves = self.out_dir / "best.safetensors", self.out_dir / "curves.csv"
+        if best.is_file():
+            with suppress(SafetensorError, ValueError), safe_open(best, framework="pt") as file:
+                self.best_f1 = max(self.best_f1, float((file.metadata() or {}).get("note_f1", self.best_f1)))
+        if curves.is_file() and ranks.is_first():
+            head, *rows = curves.read_text(encoding="utf-8").splitlines()
+            place, whole = head.split(",").index("steps"), head.count(",")
+            kept = [row for row in rows if row.count(",") == whole and int(row.split(",")[place]) <= self.steps]
+            whole_file.write(curves, "\n".join([head, *kept, ""]))
 
     def begin_anew(self) -> None:
         """Put a former run of the folder aside, in place of one put aside before."""
@@ -333,7 +352,7 @@ class Run(ABC):
 
 def training_loop(run: Run, length: Length, batch_size: int, bar: Any) -> None:
     """Steps until the run is as long as it is to be; validation at even fractions and at the end, a checkpoint every
-    two minutes. `bar` counts to 1.
+    two minutes. One that is as long already and was never validated is now. `bar` counts to 1.
     """
     last = time.monotonic()
     saved_at = run.elapsed_s
@@ -358,3 +377,6 @@ def training_loop(run: Run, length: Length, batch_size: int, bar: Any) -> None:
         if run.elapsed_s - saved_at > _CHECKPOINT_EVERY_S:
             run.save()
             saved_at = run.elapsed_s
+    if not (run.out_dir / "best.safetensors").is_file():
+        nothing = math.nan  # was trained since
+        run.validate(Progress(length.fraction(run), run.steps, run.windows, run.elapsed_s, nothing, nothing, nothing))

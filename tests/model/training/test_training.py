@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_models import SMALL_DRUMS, SMALL_LINE
 from small_songs import tune, write_songs
 
@@ -24,6 +24,7 @@ from bridge.model.nets.registry import load_compiled
 from bridge.model.nets.vae import MusicVae, decode_eagerly, training_losses
 from bridge.model.playing.generation import sample_bars
 from bridge.model.training import ranks, training_run
+from bridge.model.training.curves import curves_of
 from bridge.model.training.exporting import export
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CheckpointError, Length
@@ -125,6 +126,37 @@ def test_an_interrupt_keeps_the_checkpoint_and_ends_the_command(small_run, tmp_p
             small_run(50)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["steps"] == 2
     assert small_run(5, resume=True).steps == 5
+
+
+def test_what_a_killed_run_did_after_its_checkpoint_is_not_told_twice(small_run, tmp_path):
+    """Its curve does not go back in time, and weights that were better stay."""
+    small_run(3)
+    run = tmp_path / "run"
+    checkpoint = (run / "checkpoint.pt").read_bytes()
+    small_run(8, resume=True)
+    (run / "checkpoint.pt").write_bytes(checkpoint)  # as if it had been killed
+    save_file(load_file(run / "best.safetensors"), run / "best.safetensors", metadata={"note_f1": "0.99"})
+    best = (run / "best.safetensors").read_bytes()
+    assert small_run(6, resume=True).note_f1 == pytest.approx(0.99)
+    assert (run / "best.safetensors").read_bytes() == best
+    steps = [row["steps"] for row in curves_of(run)]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 6
+
+
+def test_a_run_that_was_stopped_before_it_was_ever_validated_can_be_ended(small_run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_at(2, patched)
+        patched.setattr(training_run.Length, "between_validations", 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            small_run(50)
+    run = tmp_path / "run"
+    assert not (run / "best.safetensors").exists()
+    made = small_run(1, resume=True)
+    assert made.steps == 2
+    assert made.note_f1 >= 0.0
+    assert made.weights.is_file()
+    assert curves_of(run) == []
 
 
 def test_a_request_to_end_keeps_the_checkpoint_too(small_run, tmp_path, monkeypatch):
