@@ -277,8 +277,8 @@ def source_of(path: Path, config: ModelConfig) -> Source:
 
 def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
     """What is gone on from: whole windows of a model, the last of which ends as the file does; before a file too short
-    for them it is as if it had been round before. (Read from its beginning on, and filled up from there, a file of three
-    bars makes what follows in songs 2 to 5 nats less likely: two-bar models, n = 300 each.)
+    for them it is as if it had been round before. Read from its beginning on, and filled up from there, one of three
+    bars makes what follows in songs 2 to 5 nats less likely (two-bar models, n = 300 each).
     """
     most = min(bars.length, float(max(_HEARD_BARS, config.bars) * BEATS_PER_BAR))
     wanted = windows_needed(most, config) * window_beats(config)

@@ -66,7 +66,8 @@ def divided(data_paths: Sequence[Path], source: str) -> tuple[list[Path], list[C
     """The paths of all collections but those of `source`, and those.
 
     Raises:
-        CorpusError: no such collection, or nothing else beside it.
+        CorpusError: no such collection, nothing else beside it, or loose files in its folder, which cannot be taken
+            without it.
     """
     collections = [collection for path in data_paths for collection in open_collections(path)]
     outside = [collection for collection in collections if collection.source == source]
@@ -74,6 +75,10 @@ def divided(data_paths: Sequence[Path], source: str) -> tuple[list[Path], list[C
     if not outside or not inside:
         names = ", ".join(sorted({collection.source for collection in collections}))
         raise CorpusError(f"--leave-out {source}: expected one of several collections, there are {names}")
+    inner = {folder for collection in outside for folder in collection.path.resolve().parents}
+    around = [path for path in inside if path.resolve() in inner]
+    if around:
+        raise CorpusError(f"--leave-out {source}: expected it apart from other files, it is among those of {around[0]}")
     return inside, outside
 
 

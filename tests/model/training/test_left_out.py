@@ -1,6 +1,7 @@
 """Trainings that leave scores and no model: without a collection, and beside a flat decoder."""
 
 import json
+import shutil
 from functools import partial
 
 import pytest
@@ -25,6 +26,18 @@ def test_one_source_is_outside_and_all_others_inside(two_sources):
             left_out.divided(paths, wrong)
     with pytest.raises(CorpusError, match="melody-16bar stands on others"):
         left_out.train_without("melody-16bar", "theirs", two_sources, 1.0, two_sources[0], kept_in=two_sources[0])
+
+
+def test_what_is_left_out_is_not_learnt_with_the_folder_that_it_lies_in(tmp_path):
+    mine = write_songs(tmp_path / "mine", count=2)
+    theirs = write_songs(tmp_path / "theirs", count=2)
+    shutil.make_archive(str(mine / "inner"), "zip", theirs)
+    (theirs / "deep").mkdir()
+    shutil.copytree(mine, theirs / "deep" / "down")
+    for paths, source in (([mine], "inner"), ([theirs, theirs / "deep" / "down"], "down")):
+        with pytest.raises(CorpusError, match=f"--leave-out {source}: expected it apart from other files"):
+            left_out.divided(paths, source)
+    assert left_out.divided([mine], "mine")[0] == [mine / "inner.zip"]
 
 
 def test_a_flat_decoder_stands_beside_one_conductor_alone(two_sources, capsys):
