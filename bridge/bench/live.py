@@ -17,6 +17,8 @@ from bridge.hosted import HostedBridge, note_ons
 from bridge.osc.client import OscClient
 
 _CLICKS = 200
+_CLICKS_AFTER_A_PAUSE = 60
+_PAUSE_S = 0.3
 _NOTES = 2000
 _FLOOD_PER_S = 1000
 _LATENESS_BPM = 240.0
@@ -26,26 +28,33 @@ _STARTS = 5
 
 def click_rows(client: OscClient, eager_ms: float | None) -> list[Row]:
     """`/melody/next 2`, one after the other, then `/melody/sample 2`: from its arrival to the hand-over, and as a
-    client sees it.
+    client sees it; then the same by a hand, which pauses, so that what it asks for may have been made ready.
 
-    The baseline is the same decode run eagerly, alone: a whole click against the bare arithmetic of one.
+    The baseline is the same decode run eagerly, alone: a whole click against the bare arithmetic of one; of clicks
+    after a pause, the median of those without.
     """
     rows = []
     for clicked in ("next", "sample"):
-        inside, outside, share = _clicks(client, f"/melody/{clicked}")
+        inside, outside, share = _clicks(client, f"/melody/{clicked}", _CLICKS)
+        paused, _, _ = _clicks(client, f"/melody/{clicked}", _CLICKS_AFTER_A_PAUSE, _PAUSE_S)
+        at_once_ms = float(np.median(inside))
         rows += [
             row(f"{clicked}, click to bars: request to hand-over", "ms", inside, eager_ms),
             row(f"{clicked}, click to bars: as the client sees it", "ms", outside, eager_ms),
             row(f"{clicked}: share of different answers", "share", [share] * _CLICKS),
+            row(f"{clicked}, a click after {_PAUSE_S:g} s: request to hand-over", "ms", paused, at_once_ms),
         ]
     return rows
 
 
-def _clicks(client: OscClient, address: str) -> tuple[list[float], list[float], float]:
+def _clicks(
+    client: OscClient, address: str, count: int, pause_s: float = 0.0
+) -> tuple[list[float], list[float], float]:
     """Milliseconds of each click inside the bridge and outside it, and the share of different answers."""
     inside, outside = [], []
     different = set()
-    for _ in range(_CLICKS):
+    for _ in range(count):
+        time.sleep(pause_s)
         since = client.mark()
         sent_ns = time.perf_counter_ns()
         client.send(address, 2)
@@ -54,7 +63,7 @@ def _clicks(client: OscClient, address: str) -> tuple[list[float], list[float], 
         outside.append((end.arrival_ns - sent_ns) / 1e6)
         notes = [said.args[1:] for said in client.said(since) if said.address == "/melody/bars/notes"]
         different.add(tuple(notes))
-    return inside, outside, len(different) / _CLICKS
+    return inside, outside, len(different) / count
 
 
 def lateness_rows(bridge: HostedBridge, client: OscClient) -> list[Row]:

@@ -16,19 +16,19 @@ class JobQueue:
         """Empty."""
         self._clicks: deque[Generate] = deque()
         self._knobs: deque[Generate] = deque()
-        self._ahead: dict[str, Generate] = {}
+        self._ahead: dict[tuple[str, str], Generate] = {}
 
     def put(self, job: Generate) -> None:
         """Add a job."""
         (self._knobs if job.knob else self._clicks).append(job)
 
     def put_ahead(self, job: Generate) -> None:
-        """Add what a voice may ask for next, in the place of what it might have asked for before."""
-        self._ahead[job.voice] = job
+        """Add what a voice may ask for next, in the place of what it might have asked for in that way before."""
+        self._ahead[job.voice, job.op] = job
 
     def give_back(self, job: Generate) -> None:
         """What had been taken to be made ahead, unless its voice may ask for something else by now."""
-        self._ahead.setdefault(job.voice, job)
+        self._ahead.setdefault((job.voice, job.op), job)
 
     @property
     def is_waited_for(self) -> bool:

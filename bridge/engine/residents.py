@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _NOT_NOW = 4
 _NEAR_A_CORNER = 0.15
-_READY_KEPT = 16  # one for every voice there may be
+_READY_KEPT = 32  # two for every voice there may be
 _MORPHS_KEPT = 8  # one for every voice that is being morphed, and a few to come back to
 
 

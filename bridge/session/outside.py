@@ -77,6 +77,23 @@ class Timers(Protocol):
         """Do `action` in `delay_s` seconds."""
 
 
+class Rest:
+    """Does something when nothing has been told of for `still_s` seconds."""
+
+    def __init__(self, timers: Timers, still_s: float, action: Callable[[], None]) -> None:
+        """`action` is what waits for the quiet."""
+        self._timers = timers
+        self._still_s = still_s
+        self._action = action
+        self._handle: Handle | None = None
+
+    def trigger(self) -> None:
+        """Something has happened."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._timers.call_later(self._still_s, self._action)
+
+
 class Throttle:
     """Does something at most `per_second` times a second, the last time always (contract 3.3: states and gestures)."""
 

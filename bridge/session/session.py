@@ -19,7 +19,7 @@ from bridge.session.archive import Archive
 from bridge.session.bridge_requests import BridgeRequests
 from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
-from bridge.session.outside import NOT_NOW, Outbox, Peer, RefusedError, Request, Throttle, Timers
+from bridge.session.outside import NOT_NOW, Outbox, Peer, RefusedError, Request, Rest, Throttle, Timers
 from bridge.session.performer import Performer
 from bridge.session.scenes import Scenes
 from bridge.session.stage import Clock, Stage, has_moved
@@ -29,6 +29,7 @@ from bridge.session.voice_requests import VoiceRequests
 log = logging.getLogger(__name__)
 
 _SAVES_PER_S = 10
+_QUIET_S = 0.05  # clicks that come faster than this are not slowed by what is made ready for the next one
 _GROOVE_CHANGES_PER_S = 60  # a hand does not turn a knob faster; the player is spared the rest
 
 
@@ -67,6 +68,7 @@ class Session:
         self._composer = Composer(self.stage)
         self._gestures = Gestures(self.stage, self._composer, self._performer)
         self._voice_requests = VoiceRequests(self.stage, self._composer, self._performer, self._gestures)
+        self.stage.on_change = Rest(timers, _QUIET_S, self._voice_requests.make_ready).trigger
         scenes = Scenes(folder, self.stage, self._performer, self._gestures)
         self._bridge_requests = BridgeRequests(self.stage, scenes, self._gestures)
         for voice in built.values():
@@ -171,7 +173,6 @@ class Session:
         voice = self.stage.voices.get(record.voice)
         if voice is not None:
             self._gestures.launched(voice)
-            self._voice_requests.make_ready(voice)
 
     def _clock_told(self, record: messages.ClockState) -> None:
         clock = self.stage.clock

@@ -132,6 +132,7 @@ class Stage:
     ready: bool = False
     panics: list[Origin] = field(default_factory=list)
     harmony: Harmony = field(default_factory=Harmony)
+    on_change: Callable[[], None] = lambda: None
     on_key: Callable[[], None] = lambda: None
     on_switch: Callable[[Voice], None] = lambda _voice: None  # it was stopped, or is to play again
     save_now: Callable[[], None] = lambda: None
@@ -224,6 +225,7 @@ class Stage:
         """The voice's state is told soon, and remembered."""
         if voice.state_events is not None:
             voice.state_events.trigger()
+        self.on_change()
         self.save_soon()
 
     def voice_state(self, voice: Voice) -> list[int | float | str]:

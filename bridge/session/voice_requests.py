@@ -104,11 +104,16 @@ class VoiceRequests:
 
         self._composer.in_order(voice, request, start)
 
-    def make_ready(self, voice: Voice) -> None:
-        """Bars of the voice have begun to sound: what `next` would answer now is made in the engine's idle time."""
-        if voice.model_ready and voice.newest is not None and voice.jam == "off" and not voice.click_job:
-            now_ns, args = self._stage.timers.now_ns(), {"bars": voice.bars_asked}
-            self._composer.make_ready(voice, recipe_of(self._stage, voice, "next", args, voice.next_seed(), now_ns))
+    def make_ready(self) -> None:
+        """Nothing has happened for a moment: what `next` and `sample` would answer now is made in the engine's idle
+        time.
+        """
+        now_ns = self._stage.timers.now_ns()
+        for voice in self._stage.voices.values():
+            if voice.model_ready and voice.jam == "off" and self._composer.is_done(voice):
+                for op in ("next", "sample") if voice.newest is not None else ("sample",):
+                    args, seed = {"bars": voice.bars_asked}, voice.next_seed()
+                    self._composer.make_ready(voice, recipe_of(self._stage, voice, op, args, seed, now_ns))
 
     def _new_bars(self, voice: Voice, request: Request, loop: Loop, order: int, boundary: str) -> None:
         if not _auto_ended(voice, request, order):
@@ -116,7 +121,6 @@ class VoiceRequests:
         if self._performer.complete(voice, loop, request.origin):
             if voice.sounding is loop:
                 voice.go_on_from(loop.source, order)
-                self.make_ready(voice)
         elif order < voice.turned_order or _auto_ended(voice, request, order):
             self._performer.tell(voice, loop, request.origin, request.arrival_ns)
         else:

@@ -72,9 +72,9 @@ def test_any_other_request_is_made_itself(engine: Residents, changes: dict[str, 
 
 
 def test_only_so_much_is_kept(engine: Residents) -> None:
-    for seed in range(40, 60):
+    for seed in range(40, 76):
         engine.make_ready(job(0, seed=seed))
-    kept = [engine.made_ready(job(1, seed=seed)) is not None for seed in range(40, 60)]
-    assert kept == [False] * 4 + [True] * 16
+    kept = [engine.made_ready(job(1, seed=seed)) is not None for seed in range(40, 76)]
+    assert kept == [False] * 4 + [True] * 32
     with pytest.raises(JobError):
         engine.make_ready(job(0, model="nobody-has-it"))

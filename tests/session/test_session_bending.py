@@ -638,13 +638,50 @@ def test_a_bridge_that_missed_the_end_of_a_fill_puts_the_loop_right(tmp_path: Pa
     assert (right.id, right.notes) == (sounding.id, [[36, 0.0, 0.125, 90, 0]])
 
 
-def test_after_a_launch_the_engine_is_told_what_next_would_ask(room: Room) -> None:
+def made_ready(room: Room, op: str, scope: str = "melody") -> engine_messages.Generate:
+    """What the engine is told last, in a moment of quiet, that `op` would ask for."""
+    room.time.run(0.1)
+    ahead: engine_messages.Generate = [job for job in room.engine.ahead if (job.voice, job.op) == (scope, op)][-1]
+    assert ahead.job == 0
+    return ahead
+
+
+@pytest.mark.parametrize("op", ["next", "sample"])
+def test_after_a_launch_the_engine_is_told_what_next_and_sample_would_ask(room: Room, op: str) -> None:
     loop_of(room, "melody", A_MAJOR)
-    (ahead,) = room.engine.ahead
-    room.ask("next")
-    (asked,) = (record for record in room.engine.sent if isinstance(record, engine_messages.Generate))
-    assert (ahead.job, ahead.op) == (0, "next")
+    ahead = made_ready(room, op)
+    room.ask(op)
+    (asked,) = room.engine.take(engine_messages.Generate)
     assert replace(ahead, job=asked.job) == asked, "the same seed is drawn as without it"
+
+
+def test_what_the_engine_makes_ready_is_what_is_asked_for_with_knobs_and_key_as_they_are(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    first = made_ready(room, "next")
+    room.ask("temperature", temperature=1.2)
+    room.ask("key", "bridge", tonic=9, mode="minor")
+    room.ask("scale", how="hard")
+    answer(room)
+    ahead = made_ready(room, "next")
+    assert (first.temperature, first.bend["key"]["binding"]) == (0.6, "soft")
+    assert (ahead.temperature, ahead.bend["key"]["binding"]) == (1.2, "hard")
+    room.engine.take(engine_messages.Generate)
+    room.ask("next")
+    (asked,) = room.engine.take(engine_messages.Generate)
+    assert replace(ahead, job=asked.job) == asked
+
+
+def test_the_engine_makes_nothing_ready_between_clicks_that_follow_each_other_nor_for_who_jams(room: Room) -> None:
+    made_ready(room, "sample")
+    room.engine.ahead.clear()
+    for _ in range(20):
+        room.ask("sample")
+        answer(room)
+        room.time.run(0.02)
+    assert not room.engine.ahead
+    room.ask("jam", how="respond", bars=2)
+    room.time.run(0.1)
+    assert {job.voice for job in room.engine.ahead} == {"bass", "drums"}
 
 
 def test_a_fill_asked_for_while_the_clock_stands_is_in_the_first_bar_that_is_played(room: Room) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.playing.candidates import CANDIDATES
-from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.decoding import WindowDecode, look_about
 from bridge.model.playing.encoding import means_of
 from bridge.model.playing.steering import PLAIN, Steering
 
@@ -109,6 +109,7 @@ def means_played(model: CompiledModel, points: Tensor, seed: int, temperature: f
     """The posterior means (n, Z) of what is played at points (n, Z)."""
     seeds = [noise.derived(seed, 1, row) for row in range(len(points))]
     rows = WindowDecode(model, points, seeds, temperature).run()
+    look_about()
     return means_of(model, [row.window for row in rows])
 
 
