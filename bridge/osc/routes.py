@@ -206,7 +206,9 @@ _VOICE_BARS: Final = (
           "and loudness kept), and so on, always on the bar line. Notes up to a sixteenth before a line belong to the "
           "bar after it. Nothing played: it goes on from its own last answer, more softly; twice running: it is silent "
           "until somebody plays. Overdub: what is played into an answer is gone on from where nothing is played after "
-          "it. A started clock counts in one bar, unless somebody plays in it; a stop, of the clock or the voice, or "
+          "it. What `undo`, `redo` or `recall` brings back meanwhile sounds in its next turn, as the answer; where "
+          "`undo` calls off an answer that waits, that turn is silent. "
+          "A started clock counts in one bar, unless somebody plays in it; a stop, of the clock or the voice, or "
           "a jump discards what was listened to. `follow`: at every bar line the loop moves towards the last so many "
           "bars that were played. "
           "`off`: the loop goes round as before.",

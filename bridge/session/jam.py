@@ -9,6 +9,7 @@ from bridge import messages
 from bridge.messages import ClockState
 from bridge.session.composer import Composer
 from bridge.session.listening import Listening
+from bridge.session.loops import Loop
 from bridge.session.outside import Request
 from bridge.session.performer import Performer
 from bridge.session.responding import Responder
@@ -57,6 +58,11 @@ class Jam:
         jammer = self._jammers.get(voice.name)
         if jammer is not None:
             jammer.forget()
+
+    def keeps(self, voice: Voice, loop: Loop) -> bool:
+        """Whether bars that were brought back wait for the voice's turn."""
+        jammer = self._jammers.get(voice.name)
+        return jammer is not None and jammer.keeps(loop)
 
     def heard(self, record: messages.Heard) -> None:
         """Something was played."""

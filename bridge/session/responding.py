@@ -19,6 +19,7 @@ from typing import Final
 from bridge import messages
 from bridge.music.answering import KeySense, Played, softer
 from bridge.music.notes import Bars
+from bridge.session.bending import start_expected
 from bridge.session.listening import PICK_UP_BEATS, Phrase, Phrases, hears
 from bridge.session.loops import Loop
 from bridge.session.outside import Handle, Request
@@ -32,6 +33,8 @@ _TAIL_BEATS: Final = 1.0  # what is played so soon after the line ends the phras
 _PATIENT_ROUNDS: Final = 2
 _WORSE: Final = 1.0  # half or twice as many notes, or an octave off: rather the answer that lacks the last notes
 _SOFTER: Final = 0.8
+_NEARLY: Final = 1e-6
+_SOON_BEATS: Final = {"now": 0.0, "step": 0.25, "beat": 1.0}  # at most until a launch that waits for no bar line
 
 
 class Responder:
@@ -54,12 +57,13 @@ class Responder:
         self._handle: Handle | None = None
         self._asked: Phrase | None = None
         self._asked_ns = 0
-        self._loop_id = self._waiting_id = 0
+        self._loop_id = self._waiting_id = self._passed_id = 0
         self._given: Loop | None = None
         self._answered_id = 0
         self._folded_in = False
         self._ill = 0.0
         self._last: Loop | None = None
+        self._brought: Loop | None = None
         self._empty_rounds = 0
         self._arm()
 
@@ -85,9 +89,9 @@ class Responder:
 
     def _discard(self, *, counting_in: bool = False) -> None:
         self._turns.void()
-        self._call_off_pending()
+        self._call_off_pending(self._waiting_id, self._passed_id)
         self._stage.player.send(messages.RestVoice(self._voice.name, -1.0))
-        self._answered_from = -1.0
+        self._answered_from, self._given = -1.0, None
         self._arm(counting_in=counting_in)
 
     def clock_slid(self) -> None:
@@ -113,15 +117,36 @@ class Responder:
     def forget(self) -> None:
         """`clear`: nothing is gone on from but what is played; that is still to be answered."""
         self._turns.void()
-        self._last = self._given = self._asked = None
+        self._last = self._given = self._asked = self._brought = None
         self._loop_id = 0
 
     def end(self) -> None:
-        """No more jamming."""
+        """No more jamming; bars that were to wait for its turn need not."""
         self._voice.resting = False
         self._turns.void()
         self._cancel_plan()
-        self._call_off_pending()
+        self._call_off_pending(self._waiting_id)
+        if self._brought is not None and self._given is not self._brought:
+            now_ns = self._stage.timers.now_ns()
+            self._band.performer.launch(self._voice, self._brought, self._request.origin, now_ns)
+
+    def keeps(self, loop: Loop) -> bool:
+        """Whether bars that were brought back are kept for the voice's turn, in the place of an answer: now, or from
+        the end of its turn on, they would be played over somebody.
+        """
+        voice, stage, now_ns = self._voice, self._stage, self._stage.timers.now_ns()
+        self._brought = None
+        if self._phase == "answer" and stage.clock.running:
+            soon = _SOON_BEATS.get(voice.knobs.launch)
+            here = stage.clock.beat_at(now_ns)
+            takes_over = start_expected(stage, voice, now_ns) if soon is None else here + soon
+            if takes_over < self._to_beats - self._beats(_GUARD_MS) - _NEARLY:
+                self._passed_id = loop.id
+                return False
+        self._brought = loop
+        if self._phase == "listen" and self._asked is not None:  # its turn is the next bar
+            self._give_brought(loop)
+        return True
 
     # -- phases ----------------------------------------------------------------------------------------------------
 
@@ -151,8 +176,9 @@ class Responder:
         self._phase = "answer"
         self._answered_from, self._from_beats = self._to_beats, self._to_beats
         self._to_beats += self._count * self._stage.clock.bar_beats
-        if self._given is not None:
-            self._last, self._answered_id = self._given, self._given.id
+        self._brought = None
+        if self._given is not None and not self._is_called_off(self._given):
+            self._last, self._answered_id = self._given, max(self._answered_id, self._given.id)
             if self._folded_in:
                 self._band.performer.keep(self._voice, self._given)
         self._begin_phase()
@@ -167,7 +193,10 @@ class Responder:
     def _agenda(self) -> list[tuple[float, Callable[[], None]]]:
         """The rest of this phase: beats, and what is done there."""
         if self._phase == "answer":
-            return [(self._to_beats, lambda: self._listen(self._to_beats))]
+            return [
+                (self._to_beats - self._beats(_GUARD_MS), self._rest),
+                (self._to_beats, lambda: self._listen(self._to_beats)),
+            ]
         most_ms = self._most_ms()
         choice_ms, last_ms = min(self._turns.lead_ms(most_ms), most_ms), min(self._turns.lead_ms(0.0), most_ms)
         early_ms = max(60_000.0 / self._stage.clock.bpm, 2.0 * choice_ms) if self._turns.timed else 2.0 * most_ms
@@ -178,6 +207,10 @@ class Responder:
             (self._to_beats - self._beats(_GUARD_MS), self._make_sure),
             (self._to_beats, self._answer),
         ]
+
+    def _rest(self) -> None:
+        """Its turn is nearly over: bars that were brought back into it may be longer than what is left of it."""
+        self._stage.player.send(messages.RestVoice(self._voice.name, self._to_beats))
 
     def _plan(self) -> None:
         self._cancel_plan()
@@ -221,12 +254,19 @@ class Responder:
             tail_beats = _TAIL_BEATS + PICK_UP_BEATS
             if self._phrases.heard(self._answered_from + tail_beats, self._from_beats).bars.notes:
                 return self._phrases.heard(self._answered_from, self._from_beats), 1.0
-        if self._last is not None and self._last.bars.notes and self._empty_rounds < _PATIENT_ROUNDS:
-            return Phrase(self._last.bars, self._last.feel), _SOFTER
+        last, voice = self._last, self._voice
+        if last is not None and last.bars.notes and not voice.is_foreign(last) and self._empty_rounds < _PATIENT_ROUNDS:
+            return Phrase(last.bars, last.feel), _SOFTER
         return None
 
     def _ask(self, most_ms: float) -> None:
-        """Have an answer made to what was heard up to now, unless that was asked for already."""
+        """Have an answer made to what was heard up to now, unless that was asked for already, or bars that were brought
+        back are to sound in its place.
+        """
+        if self._brought is not None:
+            if self._given is not self._brought:
+                self._give_brought(self._brought)
+            return
         found = self._material()
         if found is None or (self._asked is not None and found[0].bars == self._asked.bars):
             return
@@ -251,8 +291,12 @@ class Responder:
         self._turns.ask(wish, loop_id, most_ms, take)
 
     def _take(self, loop: Loop) -> None:
-        """An answer is made: the player gets it, or it takes the place of the one that the player has."""
+        """An answer is made: the player gets it, or it takes the place of the one that the player has. Where that was
+        called off, by `undo` or for other bars, there is none in this round.
+        """
         voice, performer = self._voice, self._band.performer
+        if self._given is not None and self._is_called_off(self._given):
+            return
         waiting = voice.pending is not None and voice.pending.id == loop.id
         self._given, self._waiting_id = loop, loop.id
         voice.newest, voice.newest_order = loop.source, self._stage.next_order()
@@ -266,6 +310,18 @@ class Responder:
         else:
             performer.launch(voice, loop, self._request.origin, self._asked_ns, "bar", for_this_place=True)
         self._stage.voice_changed(voice)
+
+    def _give_brought(self, loop: Loop) -> None:
+        """Bars that were brought back are the answer of this round."""
+        self._turns.void()
+        self._given, self._asked, self._folded_in = loop, Phrase(loop.bars, loop.feel), False
+        self._loop_id = self._waiting_id = loop.id
+        now_ns = self._stage.timers.now_ns()
+        self._band.performer.launch(self._voice, loop, self._request.origin, now_ns, "bar", for_this_place=True)
+
+    def _is_called_off(self, loop: Loop) -> bool:
+        """Whether an answer that the player was given neither waits nor sounds."""
+        return all(known is None or known.id != loop.id for known in (self._voice.pending, self._voice.sounding))
 
     def _make_sure(self) -> None:
         """Nothing has come, and the line is near: the last answer goes round once more rather than nothing."""
@@ -287,8 +343,8 @@ class Responder:
             self._given = self._last = loop  # there is nothing else: it comes in, in its place, at the next step
             self._band.performer.launch(voice, loop, self._request.origin, stage.timers.now_ns(), "step")
 
-    def _call_off_pending(self) -> None:
-        if self._voice.pending is not None and self._voice.pending.id == self._waiting_id:
+    def _call_off_pending(self, *ids: int) -> None:
+        if self._voice.pending is not None and self._voice.pending.id in ids:
             self._band.performer.cancel_pending(self._voice)
 
     def _tell(self, phase: str, start_beats: float, length_beats: float) -> None:

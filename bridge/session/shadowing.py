@@ -81,6 +81,10 @@ class Follower:
         self._turns.void()
         self._generation += 1
 
+    def keeps(self, loop: Loop) -> bool:  # noqa: ARG002 - what jams have in common
+        """Bars that were brought back sound where they always do: it listens while it plays."""
+        return False
+
     def end(self) -> None:
         """No more jamming: the loop stays as it is."""
         self._turns.void()

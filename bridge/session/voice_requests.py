@@ -293,7 +293,10 @@ class VoiceRequests:
             voice.go_on_from(material, order)
         self._stage.heard(voice, loop.bars)
         loop = replace(loop, verbatim=False, bound_to=(), kept=())  # a key that binds hard does so as they are played
-        self._performer.launch(voice, loop, request.origin, request.arrival_ns)
+        if self.jam.keeps(voice, loop):
+            self._performer.tell(voice, loop, request.origin, request.arrival_ns)
+        else:
+            self._performer.launch(voice, loop, request.origin, request.arrival_ns)
         self._stage.voice_changed(voice)
 
     # -- the rest --------------------------------------------------------------------------------------------------

@@ -672,6 +672,112 @@ def test_after_a_swap_to_drums_an_answer_of_the_line_is_not_gone_on_from(room):
     assert room.launched()[-1] == 28.0
 
 
+def answered(room, *bars):
+    """Answers to what is played in these bars; their ids."""
+    ids = []
+    for bar in bars:
+        room.play(*at(bar, (0.0, 60 + bar), (2.0, 64 + bar)))
+        room.to(4.0 * bar + 4.5)
+        ids.append(room.room.voice.sounding.id)
+    return ids
+
+
+@pytest.mark.parametrize("verb", ["undo", "recall"])
+@pytest.mark.parametrize("launch", ["bar", "now"])
+@pytest.mark.parametrize("when", [12.5, 15.8], ids=["it listens", "an answer is being made"])
+def test_bars_brought_back_while_it_listens_sound_in_its_turn(room, verb, launch, when):
+    room.jam("respond")
+    first, second = answered(room, 1, 3)
+    assert first != second
+    room.ask("launch", when=launch)
+    room.play((20.0, 70), (21.0, 72))
+    room.to(when + 8.0)
+    while room.room.voice.pending is not None:  # an answer that waits is called off first
+        room.ask("undo")
+    room.room.words.said.clear()
+    room.ask(verb, **({"id": first} if verb == "recall" else {}))
+    assert [begin[0] for begin in room.said("/melody/bars/begin")][:1] == [first], "told at once"
+    room.to(24.5)
+    assert room.strokes(20, 24) == [], "it listens"
+    assert room.room.voice.sounding.id == first
+    assert [pitch for _, pitch in room.strokes(24, 28)][:1] == [61]
+    room.to(32.5)
+    assert room.strokes(28, 32) == []
+    room.play((33.0, 74))
+    room.to(40.5)
+    assert 74 in room.materials()[-1], "and then it answers as before"
+    assert room.launched()[-1] in (36.0, 40.0)
+    room.rig.heard()
+
+
+def test_undo_of_an_answer_that_waits_leaves_that_turn_silent(room):
+    room.jam("respond")
+    answered(room, 1)
+    room.play((12.0, 70), (13.0, 72))
+    room.to(15.5)
+    assert room.room.voice.pending is not None
+    room.play((15.55, 74), length=0.05)  # what would have the answer made anew
+    room.ask("undo")
+    room.to(20.5)
+    assert room.strokes(12, 20) == []
+    room.play((20.6, 76))
+    room.to(24.5)
+    assert room.launched() == [8.0, 24.0]
+    assert room.materials()[-1] == [76]
+
+
+def test_bars_brought_back_at_the_end_of_its_turn_wait_for_the_next_one(room):
+    room.jam("respond")
+    (first,) = answered(room, 1)
+    room.to(11.5)
+    room.ask("recall", id=first)
+    room.to(16.0)
+    assert room.strokes(12, 16) == []
+    assert room.room.voice.pending is None
+    assert room.phases[-1][0] in ("listen", "answer")
+    room.jam("off")  # nobody's turn any more
+    room.to(20.5)
+    assert room.strokes(16, 20) != []
+
+
+def test_bars_brought_back_into_its_turn_end_with_it_however_long_they_are(room):
+    room.ask("next")
+    room.to(4.5)
+    long = room.room.voice.sounding
+    assert long.bars.length == 8.0
+    room.jam("respond")
+    answered(room, 3)
+    room.ask("launch", when="beat")
+    room.ask("recall", id=long.id)  # two bars, in a turn of one
+    room.to(20.0)
+    assert room.room.voice.sounding.id == long.id
+    assert room.strokes(17, 20) != []
+    room.to(24.0)
+    assert room.strokes(20, 24) == []
+
+
+@pytest.mark.parametrize("way", ["stop", "jump"])
+def test_bars_brought_back_do_not_come_into_what_is_listened_to_by_another_way(room, way):
+    room.ask("next")
+    room.to(4.5)
+    before = room.room.voice.sounding.id
+    room.jam("respond", 2)
+    room.play(*at(2))
+    room.to(16.5)
+    room.ask("recall", id=before)  # waits for the bar line in the middle of its turn
+    assert room.room.voice.pending is not None
+    if way == "stop":
+        room.ask("stop")
+        room.to(26.1)
+        room.ask("play")
+    else:
+        room.ask("play", "clock")
+    room.pass_ns(20_000_000)
+    heard = len(room.rig.strokes("melody"))
+    room.to(room.beat + 12.0)
+    assert len(room.rig.strokes("melody")) == heard > 0
+
+
 def swapped(room, model):
     room.ask("model", name=model)
     room.room.session.from_engine(engine_messages.ModelState(model, True, "ready"))
