@@ -31,7 +31,7 @@ from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 
 NOBODY = "none"
-_NEW_BARS = ("next", "sample", "vary")
+NEW_BARS = ("next", "sample", "vary")
 
 
 def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
         return {"fill": recipe.bend["fill"]}
     knobs = voice.knobs
     bend: dict[str, Any] = {key: recipe.bend[key] for key in ("hold", "lock") if key in recipe.bend}
-    if recipe.op in _NEW_BARS:
+    if recipe.op in NEW_BARS:
         bend["surprise"] = knobs.surprise
     if knobs.scale != "off":
         bend["key"] = _key_of(stage, voice, recipe)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from bridge import limits
 from bridge.engine_messages import Begun, Generate, Generated, JobFailed
-from bridge.music.corners import are_stored
+from bridge.music.corners import BETWEEN, are_stored
 from bridge.music.notes import Bars
-from bridge.session.bending import bend_of, locked_now
+from bridge.session.bending import NEW_BARS, bend_of, locked_now
 from bridge.session.loops import Loop, Material, Recipe, bars_of, material_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
@@ -90,6 +90,12 @@ class Composer:
             raise RefusedError(
                 BUSY, f"{voice.name}: {len(voice.queue)} requests are waiting already; at most that many"
             )
+
+    @property
+    def key_awaited(self) -> bool:
+        """Whether the session's key is to be taken from bars that were asked for and are being made."""
+        lines = (job for job in self._jobs.values() if not job.voice.is_drums)
+        return self._stage.harmony.sounding_tonic is None and any(job.recipe.op in NEW_BARS for job in lines)
 
     def is_done(self, voice: Voice) -> bool:
         """Whether nothing that was asked of this voice before is still to be done."""
@@ -227,11 +233,17 @@ class Composer:
         )  # fmt: skip
 
     def _key_came(self, job: _Job) -> bool:
-        """Whether, while bars were made that no key bound, another voice's gave the session one: they are to be made
-        again in it.
+        """Whether, while bars were made that no key bound, other bars gave the session one (another voice's, or those
+        that were asked for before a turn of the morph or the pad): they are to be made again in it.
         """
-        harmony = self._stage.harmony
-        return job.unbound and harmony.classes is not None and harmony.source != job.voice.name
+        if not job.unbound or self._stage.harmony.classes is None:
+            return False
+        if self._stage.harmony.source == job.voice.name:
+            gesture = job.voice.gesture  # where it is dirty, they are made again anyway
+            if job.recipe.op not in BETWEEN or gesture is None or gesture.dirty:
+                return False
+        now = bend_of(self._stage, job.voice, job.recipe).get("key", {"classes": None})
+        return now["classes"] is not None
 
     def _lock_came(self, job: _Job) -> bool:
         """Whether, while bars were made, a bar was locked that they do not keep: they are to be made again. Of those

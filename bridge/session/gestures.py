@@ -52,7 +52,8 @@ class Gestures:
             )
         digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in CORNERS[op])
-        self._stage.heard(voice, material[0].bars)
+        if not self._composer.key_awaited:
+            self._stage.heard(voice, material[0].bars)
         bar_beats = self._stage.clock.bar_beats
         return Recipe(op, voice.model, material, 0, bar_beats, 0.0, int.from_bytes(digest, "big") >> 1)
 
@@ -61,14 +62,19 @@ class Gestures:
         of a turn, or a new corner, of the morph or the pad among requests.
 
         A turn of the morph or the pad takes the place of bars that wait for their boundary, and of those of which the
-        first sound before the others are made; any other knob leaves them, whatever it is that sounds: they are made
-        with what it says now.
+        first sound before the others are made; any other knob leaves them, and a turn that is still to be heard,
+        whatever it is that sounds: they are made with what it says now.
         """
         if request.verb in CORNERS:
             self._performer.take_begun(voice)
         elif self._performer.begun(voice) is not None:
             return
         gesture = voice.gesture
+        if gesture is not None and order < 0 and voice.morphing and voice.turning:
+            gesture.dirty = True  # it bends what is still to be made of that turn, and not what sounds until then
+            self._rest_later(voice)
+            self._pump(voice)
+            return
         if gesture is None:
             of_id = 0 if voice.sounding is None else voice.sounding.id
             gesture = voice.gesture = Gesture(self._stage.archive.new_id(), request, recipe, of_id=of_id)
@@ -126,6 +132,8 @@ class Gestures:
                     voice, request, pending.recipe, pending.id, lambda loop: self._pending_done(voice, request, loop),
                     lambda: self._pump(voice),
                 )  # fmt: skip
+            elif pending is None and request.verb != "lock":  # they were launched meanwhile
+                self.remake(voice, request)
 
     def _gesture_done(self, voice: Voice, turn: Request, loop: Loop) -> None:
         gesture = voice.gesture

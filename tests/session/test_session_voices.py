@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from session_room import Room, clock_state, corners
@@ -292,6 +293,69 @@ def test_what_is_asked_for_after_a_turn_of_the_morph_goes_on_from_it(room: Room)
     assert [job.op for job in room.engine.sent] == ["next"]
     assert room.answer().material[0][1][0][0] == 66
     assert len(room.player.take(messages.Reshape)) == 2
+
+
+@pytest.mark.parametrize("turn", ["morph", "xy"])
+@pytest.mark.parametrize(
+    ("verb", "scope", "args"),
+    [
+        ("attribute", "melody", {"name": "density", "amount": 0.5}),
+        ("latent", "melody", {"index": 1, "value": 1.0}),
+        ("scale", "melody", {"how": "hard"}),
+        ("temperature", "melody", {"temperature": 0.9}),
+        ("key", "bridge", {"tonic": 2, "mode": "dorian"}),
+    ],
+)
+def test_a_knob_turned_while_a_turn_of_the_morph_is_made_shapes_that_and_does_not_undo_it(
+    room: Room, turn: str, verb: str, scope: str, args: dict[str, Any]
+) -> None:
+    room.new_loop()
+    for slot in "abcd":
+        room.ask("store", slot=slot, length=8.0, notes=[(60, 0.0, 1.0, 90, 0)])
+    room.ask(turn, **{"x": 0.3} if turn == "morph" else {"x": 0.3, "y": 0.6})
+    room.ask(verb, scope, **args)
+    made = []
+    while room.engine.sent:
+        made.append(room.answer(pitch=61 + len(made)))
+    assert [job.op for job in made] == [turn] * len(made)
+    assert len(made) > 1
+    assert made[-1].bend.get("attributes") == ({"density": 0.5} if verb == "attribute" else None)
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.recipe is not None
+    assert (room.voice.sounding.recipe.op, room.voice.sounding.bars.notes[0].pitch) == (turn, 60 + len(made))
+
+
+def test_a_knob_whose_bars_were_launched_while_an_earlier_turn_was_made_is_heard_in_them(room: Room) -> None:
+    room.ask("next")
+    room.answer()
+    for amount in (0.2, 0.8):
+        room.ask("attribute", name="density", amount=amount)
+    room.launch()
+    assert room.answer(pitch=61).bend["attributes"] == {"density": 0.2}
+    assert room.answer(pitch=62).bend["attributes"] == {"density": 0.8}
+    assert room.voice.sounding is not None
+    assert room.voice.sounding.bars.notes[0].pitch == 62
+
+
+def test_the_key_is_of_the_bars_that_were_asked_for_before_a_turn_of_the_morph(room: Room) -> None:
+    """However soon it came after them."""
+    corners(room)
+    room.ask("next")
+    room.ask("morph", x=0.5)
+    assert room.session.stage.harmony.found is None
+    room.answer(pitch=62)
+    assert (room.session.stage.harmony.found, room.session.stage.harmony.source) == (2, "melody")
+
+
+def test_a_morph_asked_for_in_one_breath_with_the_first_bars_is_bound_by_their_key(room: Room) -> None:
+    corners(room)
+    room.ask("scale", how="hard")
+    room.ask("next")
+    room.ask("morph", x=0.5)
+    room.answer(pitch=62)
+    assert room.answer(pitch=63).bend["key"]["classes"] is None
+    again = room.answer(pitch=64)
+    assert (again.op, again.bend["key"]["classes"]) == ("morph", [1, 2, 4, 6, 7, 9, 11])
 
 
 def test_a_first_turn_may_take_longer_than_a_bar(room: Room) -> None:
