@@ -172,8 +172,10 @@ def _collection(name: str, path: Path, files: list[str], manifest: bytes | None)
 
 
 def _in_one_word(name: str) -> str:
-    """A name without spaces: what follows the name of a source is a kind of its windows."""
-    return "-".join(name.split()) or "unnamed"
+    """A name without spaces (what follows the name of a source is a kind of its windows) that can be written down,
+    whatever a disk has in its place.
+    """
+    return "-".join(name.encode(errors="replace").decode().split()) or "unnamed"
 
 
 def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:

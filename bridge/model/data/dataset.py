@@ -155,7 +155,8 @@ def split_of(source: str, song: str) -> int:
     """Train (90 %), validation (5 %) or test (5 %), by the song's hash, for ever."""
     if source in NOT_EVALUATED:
         return 0
-    place = int.from_bytes(hashlib.sha256(song.encode()).digest()[:4], "big") % 100
+    name = song.encode(errors="surrogatepass")  # a file may be called what is no UTF-8
+    place = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") % 100
     return 0 if place < 90 else 1 if place < 95 else 2
 
 

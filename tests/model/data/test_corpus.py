@@ -153,6 +153,19 @@ def test_a_folder_is_called_as_it_is_from_wherever_it_is_seen(tmp_path, monkeypa
     assert [collection.source for collection in open_collections(Path(place))] == ["here"]
 
 
+def test_names_may_be_no_utf_8(tmp_path):
+    """As those of files that come out of old archives; they were a traceback."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        folder.mkdir()
+        (folder / os.fsdecode(b"\xfcbung.mid")).write_bytes(midi_bytes(tune(1), channels={0: 0}, track_name="melody"))
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    dataset = load([folder], MELODY, tmp_path / "cache")
+    assert len(dataset.tokens) == 7
+    assert dataset.groups == ("caf?",)
+
+
 def test_files_exchanged_for_older_ones_are_indexed_anew(tmp_path):
     folder, cache = write_songs(tmp_path / "data", count=2), tmp_path / "cache"
     load([folder], MELODY, cache)
