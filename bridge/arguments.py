@@ -126,7 +126,8 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
     evaluate.add_argument("path", type=Path, metavar="PATH", help="a folder or .zip of MIDI files")
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH", help="folders or .zips of MIDI")
     length = train.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M", help="how long to train")
+    length.add_argument("--minutes", type=_number(float, 0.01, 1e6), metavar="M",
+                        help="how long to train (default: 60; with --fine-tune 5)")  # fmt: skip
     length.add_argument("--steps", type=_number(int, 1, 10**9), metavar="N",
                         help="train so many steps: with the same --seed the same weights, at any speed")  # fmt: skip
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
@@ -136,19 +137,25 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
     kind.add_argument("--leave-out", metavar="SOURCE", help="train without this collection, and score on it: no model")
     kind.add_argument("--beside-flat", action="store_true", help="train a flat decoder too, and score both: no model")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
-    train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N", help="windows a step")
+    train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N",
+                       help="windows a step (default: 256, of 16 bars 96; with --beside-flat 32)")  # fmt: skip
     train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="what is drawn at random (default: 0)")
     sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
     go_on.add_argument("--bars", type=_number(int, 1, limits.MAX_FILE_BARS), default=2, metavar="N",
                        help="how many (default: 2)")  # fmt: skip
     interpolate.add_argument("--steps", type=_number(int, 2, 999), default=7, metavar="N", help="files (default: 7)")
-    for made in (sample, go_on, interpolate, reconstruct, evaluate):
-        made.add_argument("--seed", type=_SEED, metavar="S", help="for the same result again")
+    for made in (sample, go_on, reconstruct):
+        made.add_argument(
+            "--seed", type=_SEED, metavar="S", help="for the same result again (default: by chance, told)"
+        )
+    for made in (interpolate, evaluate):
+        made.add_argument("--seed", type=_SEED, metavar="S", help="for another result (default: 0)")
     for made in (sample, go_on, interpolate, reconstruct):
-        made.add_argument("--temperature", type=_TEMPERATURE, metavar="T", help="0.05-2: low is plain, high is bold")
+        made.add_argument("--temperature", type=_TEMPERATURE, metavar="T",
+                          help="0.05-2: low is plain, high is bold (default: 0.6; drums 0.7)")  # fmt: skip
         made.add_argument("--key", metavar="KEY", help="nothing outside it: Am, 'A minor', 'F# dorian', C (major)")
         made.add_argument("--attribute", action="append", default=[], metavar="NAME=AMOUNT",
-                          help="-1 to 1, may be repeated: density=0.5")  # fmt: skip
+                          help="-1 to 1, may be repeated: density=0.5 (`models --json` has each model's)")  # fmt: skip
     for made in (sample, interpolate):
         made.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
     for made in (go_on, reconstruct):

@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 
 from bridge import __version__, cli, paths, tables
+from bridge.config import Voice, default_knobs
+from bridge.model.file_commands import DEFAULT_FINE_MINUTES, DEFAULT_MINUTES
+from bridge.model.nets.config import CONFIGS
+from bridge.model.training.flat_baseline import FLAT_BATCH
+from bridge.model.training.train import default_batch
 from bridge.supervisor import CannotRunError, Supervisor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -269,3 +274,21 @@ def test_the_bench_table_names_machine_and_figures() -> None:
     shown = tables.of_bench({"machine": {"cpu": "some", "cores": 2}, "results": [row]})
     assert "cpu some, cores 2" in shown
     assert shown.splitlines()[-1].split() == ["x", "ms", "200", "1.5", "2", "3", "-", "-"]
+
+
+def test_what_help_says_is_used_where_nothing_is_said_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    def help_of(command: str) -> str:
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        return " ".join(capsys.readouterr().out.split())
+
+    heat, drums = Voice.model_fields["temperature"].default, default_knobs(("drums",))["temperature"]
+    for command, seed in (("sample", "by chance, told"), ("continue", "by chance, told"), ("interpolate", "0")):
+        told = help_of(command)
+        assert f"(default: {heat:g}; drums {drums:g})" in told
+        assert f"--seed S for {'another' if seed == '0' else 'the same'} result" in told
+        assert f"(default: {seed})" in told
+    told = help_of("train")
+    assert f"(default: {DEFAULT_MINUTES:g}; with --fine-tune {DEFAULT_FINE_MINUTES:g})" in told
+    short, long = (default_batch(CONFIGS[name]) for name in ("melody-2bar", "trio-16bar"))
+    assert f"(default: {short}, of 16 bars {long}; with --beside-flat {FLAT_BATCH})" in told
