@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bridge.model.nets.compiled import CompiledModel
@@ -24,19 +25,32 @@ def bars_from_json(value: Sequence[Any]) -> Bars:
 
 
 def steering_of(model: CompiledModel, bend: Mapping[str, Any]) -> Steering:
-    """How the model is to be steered for what `bridge.session.bending` gathered."""
+    """How the model is to be steered for what `bridge.session.bending` gathered, as bars are made: locks that are newer
+    than they are would make others of them, however little a knob is turned (see `with_locks`).
+    """
     key = bend.get("key")
     classes = None if key is None or key["classes"] is None else frozenset(key["classes"])
-    hold, lock = bend.get("hold"), bend.get("lock")
+    hold = bend.get("hold")
     return Steering(
         pitch_classes=classes,
         binding="off" if key is None else key["binding"],
         mode="major" if key is None else key["mode"],
         lean=_lean(bend, None if model.config.part == "drums" else bend.get("chords"), classes),
         hold=None if hold is None else Hold(hold["what"], bars_from_json(hold["bars"])),
-        lock=None if lock is None else Lock(bars_from_json(lock["bars"]), tuple((a, b) for a, b in lock["spans"])),
+        lock=_lock(bend.get("beside")),
         surprise=bend.get("surprise"),
     )
+
+
+def with_locks(steering: Steering, bend: Mapping[str, Any]) -> Steering:
+    """The steering with all that is locked: for what becomes of bars once they are made."""
+    return replace(steering, lock=_lock(bend.get("lock")))
+
+
+def _lock(lock: Mapping[str, Any] | None) -> Lock | None:
+    if lock is None:
+        return None
+    return Lock(bars_from_json(lock["bars"]), tuple((start, end) for start, end in lock["spans"]))
 
 
 def shape_in(model: CompiledModel, bend: Mapping[str, Any]) -> Shape:

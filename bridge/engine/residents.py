@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bridge.engine.bending import bars_from_json, kept_exactly, shape_in, steering_of
+from bridge.engine.bending import bars_from_json, kept_exactly, shape_in, steering_of, with_locks
 from bridge.engine_messages import Generate
 from bridge.messages import NoteRow
 from bridge.model.nets.compiled import CompiledModel
@@ -114,6 +114,7 @@ class Residents:
         if model is None:
             raise JobError(_NOT_NOW, f"the model {job.model} is not ready")
         steering = steering_of(model, job.bend)
+        keeping = with_locks(steering, job.bend)
         shape = shape_in(model, job.bend).scaled(_share_of_the_shape(job))
         at_a_corner = are_stored(job.op, job.x, job.y)
         if job.op in BETWEEN:
@@ -122,14 +123,14 @@ class Residents:
             if at_a_corner:
                 bars = morphing.at_corner(_in_bars_of(job.beats_per_bar, job), job.x, y)
         else:
-            plain = shape == UNSHAPED and steering.hold is None and steering.lock is None
+            plain = shape == UNSHAPED and steering.hold is None and keeping.lock is None
             bars = _bars_for(model, job, steering, early if plain else None)
         kind = model.config.part
-        source = kept_exactly(bars, steering, kind, verbatim=at_a_corner)
-        moved = shaped(model, source, shape, job.temperature, steering)
+        source = kept_exactly(bars, keeping, kind, verbatim=at_a_corner)
+        moved = shaped(model, source, shape, job.temperature, keeping)
         if moved is source:
             return _plain(source)
-        return Made(source.length, _rows(kept_exactly(moved, steering, kind, verbatim=False)), _rows(source))
+        return Made(source.length, _rows(kept_exactly(moved, keeping, kind, verbatim=False)), _rows(source))
 
     def _morphed(self, model: CompiledModel, job: Generate, y: float, steering: Steering) -> Bars:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
@@ -202,8 +203,8 @@ def _rows(bars: Bars) -> list[NoteRow]:
 
 
 def _bend_of_a_morph(job: Generate) -> dict[str, Any]:
-    """What bends the way between corners: attributes and latent directions move what is found on it."""
-    return {key: value for key, value in job.bend.items() if key not in ("attributes", "latents")}
+    """What bends the way between corners: attributes, latent directions and locks change what is found on it."""
+    return {key: value for key, value in job.bend.items() if key not in ("attributes", "latents", "lock")}
 
 
 def _share_of_the_shape(job: Generate) -> float:

@@ -7,7 +7,8 @@
 | `chords` | `{length, chords: [[beat, root, quality] …]}` |
 | `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
 | `hold` | `{what, bars}`: whose rhythm or pitches are kept |
-| `lock` | `{bars, spans, groove_seed}`: notes that stay, and from where to where |
+| `lock` | `{bars, spans, groove_seed}`: notes that stay, and from where to where: put back into what is made |
+| `beside` | the same, of what was locked when the bars were asked for: what is made is made to fit it |
 | `attributes`, `latents` | amounts by name, and standard deviations by index (as a word): where bars are moved to |
 | `fill` | `{start}`: of a fill alone, where its bar begins in the loop |
 
@@ -41,7 +42,9 @@ def bend_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     if recipe.op == "fill":
         return {"fill": recipe.bend["fill"]}
     knobs = voice.knobs
-    bend: dict[str, Any] = {key: recipe.bend[key] for key in ("hold", "lock") if key in recipe.bend}
+    bend: dict[str, Any] = {"hold": recipe.bend["hold"]} if "hold" in recipe.bend else {}
+    if "lock" in recipe.bend:
+        bend["beside"] = recipe.bend["lock"]
     if recipe.op in NEW_BARS:
         bend["surprise"] = knobs.surprise
     if knobs.scale != "off":

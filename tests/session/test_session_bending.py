@@ -267,10 +267,11 @@ def test_locked_bars_go_with_every_job_and_are_refused_beyond_the_loop(room: Roo
     lock = answer(room).bend["lock"]
     assert (lock["bars"], lock["spans"]) == ([8.0, [[64, 4.0, 1.0, 90, 0]]], [[4.0, 8.0]])
     room.ask("temperature", temperature=0.9)
-    assert answer(room).bend["lock"] == lock
+    sounding, waiting = answer(room).bend, answer(room).bend
+    assert sounding["lock"] == waiting["lock"] == waiting["beside"] == lock
+    assert "beside" not in sounding, "they were there before"
     room.ask("lock", bar=1, on=False)
     room.ask("sample")
-    answer(room)
     assert "lock" not in answer(room).bend
     room.ask("lock", bar=0, on=True)
     room.ask("clear")
