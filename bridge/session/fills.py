@@ -61,6 +61,8 @@ class Fills:
         self._check_drums(voice)
         voice.knobs.fill_every = request.args["bars"]
         self._every[voice.name] = request
+        if self._stage.clock.running:  # the bar to come may be the first of them, and its last beat may have begun
+            self.beat_came(int(self._stage.clock.beat_at(request.arrival_ns)))
 
     def forget(self, voice: Voice) -> None:
         """`clear`: the fill that was asked for is of no bar any more."""

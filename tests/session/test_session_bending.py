@@ -527,6 +527,16 @@ def test_regular_fills_are_made_in_the_bar_before_the_last_of_so_many(room: Room
     assert asked == {8: 4.0, 24: 4.0}
 
 
+def test_regular_fills_begin_in_the_bar_to_come_though_its_last_beat_has_begun(room: Room) -> None:
+    loop_of(room, "drums", start=0.0)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=11.5))
+    room.ask("fill_every", "drums", bars=4)
+    assert answer(room).bend["fill"]["start"] == 4.0
+    room.ask("fill_every", "drums", bars=4)
+    room.session.from_player(messages.Beat(11, 120.0, True))
+    assert not room.engine.take(engine_messages.Generate), "made once"
+
+
 def test_regular_fills_come_in_every_round_of_a_loop_of_the_song(room: Room) -> None:
     """Four bars of Live's arrangement, again and again: the last of them has its fill each time."""
     loop_of(room, "drums", start=0.0)
