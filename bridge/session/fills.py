@@ -17,6 +17,7 @@ from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Material, Recipe
 from bridge.session.outside import NOT_NOW, RefusedError, Request
 from bridge.session.performer import Performer
+from bridge.session.restoring import NEAR_LINE_BEATS
 from bridge.session.stage import Stage
 from bridge.session.voice import Fill, Voice
 
@@ -94,6 +95,28 @@ class Fills:
             if abs(start - first) > _NEARLY:
                 self._wanted[name] = first, request
                 self._make(self._stage.voices[name], first, request)
+
+    def metre_changed(self) -> None:
+        """The song's bars have another length: fills are of no bar of it. One that was asked for, and not heard yet, is
+        made for the bar to come.
+        """
+        clock = self._stage.clock
+        here = clock.beat_at(self._stage.timers.now_ns())
+        self._made.clear()
+        self._set_aside.clear()
+        for voice in self._stage.voices.values():
+            voice.fill = None
+            start, request = self._wanted.pop(voice.name, (0.0, None))
+            if request is not None and not clock.running:
+                self._wanted[voice.name] = clock.bar_line_at_or_after(here), request
+            elif request is not None and start > here:
+                start = clock.bar_line_at_or_before(here + NEAR_LINE_BEATS) + clock.bar_beats
+                self._wanted[voice.name] = start, request
+
+    def remake(self) -> None:
+        """What is still wanted is made of the loops as they now are."""
+        for name, (start, request) in self._wanted.items():
+            self._make(self._stage.voices[name], start, request)
 
     def beat_came(self, beat: int) -> None:
         """A beat of the song: fills that are over give way to their loop, those of the next bar are made."""
@@ -177,7 +200,8 @@ class Fills:
         loop = next((known for known in (voice.sounding, voice.pending) if known and known.id == made.loop_id), None)
         clock, now_ns = self._stage.clock, self._stage.timers.now_ns()
         beat = clock.beat_at(now_ns)
-        if loop is None or (clock.running and beat >= made.until_beats):
+        is_of_this_metre = abs(made.until_beats - made.from_beats - clock.bar_beats) < _NEARLY
+        if loop is None or not is_of_this_metre or (clock.running and beat >= made.until_beats):
             if request.verb == "fill" and self._wanted.get(voice.name, (0.0, None))[1] is not request:
                 gone = f"{voice.name}: the bar of the fill was over, or its loop gone, before it was made"
                 self._stage.refuse(request.origin, request.address, RefusedError(NOT_NOW, gone))

@@ -183,7 +183,9 @@ class Session:
         if before is not None and has_moved(before, record):
             self._voice_requests.fills.clock_moved(started=not before.playing)
         if clock.bar_beats != old_bar_beats:
+            self._voice_requests.fills.metre_changed()
             self._performer.restoring.metre_changed(old_bar_beats)
+            self._voice_requests.fills.remake()
         if not record.followed:
             clock.tempo_bpm = record.tempo_bpm
         self.stage.outbox.publish("/clock/state", *self.stage.clock_state())

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from session_room import Room, clock_state
 
-from bridge import messages
+from bridge import engine_messages, messages
+from bridge.session.restoring import as_played
 
 
 @pytest.fixture
@@ -160,3 +161,49 @@ def test_bars_that_were_to_sound_once_do_not_begin_again_in_another_metre(room: 
     scale(room)  # of eight beats, from beat 4
     assert not metre(room, 3, 4, 8.0).over
     assert metre(room, 4, 4, 17.0).over
+
+
+def drums_with_a_fill(room: Room, verb: str, **args: Any) -> list[Any]:
+    """Two bars of drums that sound from beat 4 on, and a fill in the bar from beat 12; the jobs that it asked for."""
+    room.ask("sample", "drums")
+    room.answer(pitch=36)
+    loop_id = room.player.take(messages.Launch)[-1].id
+    room.session.from_player(messages.Scheduled("drums", loop_id, 4.0))
+    room.session.from_player(messages.Launched("drums", loop_id, 4.0, 4.0))
+    room.time.run(4.25)
+    room.ask(verb, "drums", **args)
+    room.session.from_player(messages.Beat(8, 120.0, True))
+    return room.engine.take(engine_messages.Generate)
+
+
+def filled(room: Room, job: Any) -> None:
+    room.session.from_engine(engine_messages.Generated(job.job, 8.0, [(50, 0.0, 0.1, 90, 0)], 1.0))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_regular_fill_of_another_metre_is_not_heard(room: Room, late: bool) -> None:
+    (job,) = drums_with_a_fill(room, "fill_every", bars=4)
+    if not late:
+        filled(room, job)
+        assert room.session.stage.voices["drums"].fill is not None
+    room.player.sent.clear()
+    metre(room, 3, 4, 9.0)
+    if late:
+        filled(room, job)
+    drums = room.session.stage.voices["drums"]
+    assert drums.sounding is not None
+    length, notes = as_played(room.session.stage, drums, drums.sounding)
+    assert (length, [row[0] for row in notes]) == (6.0, [36, 36])
+    assert not room.player.take(messages.Reshape)
+    assert room.words.take("/error") == []
+
+
+def test_a_fill_that_was_asked_for_is_made_for_the_bar_to_come_of_the_new_metre(room: Room) -> None:
+    filled(room, drums_with_a_fill(room, "fill")[0])
+    metre(room, 3, 4, 9.0)
+    (again,) = room.engine.take(engine_messages.Generate)
+    assert (again.op, again.beats_per_bar, again.material[0][0]) == ("fill", 3.0, 6.0)
+    room.session.from_engine(engine_messages.Generated(again.job, 6.0, [(50, 0.0, 0.1, 90, 0)], 1.0))
+    fill = room.session.stage.voices["drums"].fill
+    assert fill is not None
+    assert (fill.from_beats, fill.until_beats) == (12.0, 15.0)
