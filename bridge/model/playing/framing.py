@@ -27,7 +27,10 @@ from bridge.music.grids import (
     encode_drums,
     encode_line,
     held_notes,
+    line_of,
+    line_tokens,
     metric_velocity,
+    note_arrays,
     struck_apart,
 )
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to, step_of
@@ -180,19 +183,17 @@ def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowToke
             for part in range(len(config.parts))
         ]
         return [streamed(parts) for parts in zip(*by_part, strict=True)]
-    beats = window_beats(config)
     count = windows_needed(bars.length, config)
-    filled = repeated_to(bars, count * beats)
-    windows = []
-    for index in range(count):
-        piece = cut(filled, index * beats, beats)
-        if config.part == "drums":
-            grid = encode_drums(piece, config.steps)
-            windows.append(WindowTokens(grid.hits, grid.velocities, grid.offsets))
-        else:
-            tokens = encode_line(piece, config.steps, top=config.part == "melody")
-            windows.append(WindowTokens(folded(tokens[None], np.array([frame.shift]), config)[0]))
-    return windows
+    filled = repeated_to(bars, count * window_beats(config))
+    steps = count * config.steps
+    places = [slice(begin, begin + config.steps) for begin in range(0, steps, config.steps)]
+    # All of it onto the grid before it is divided: what is played a little early or late belongs to its step.
+    if config.part == "drums":
+        grid = encode_drums(filled, steps)
+        return [WindowTokens(grid.hits[at], grid.velocities[at], grid.offsets[at]) for at in places]
+    line = line_of(note_arrays(filled.notes), steps, top=config.part == "melody")
+    tokens = np.stack([line_tokens(line.sounding[at], line.struck[at]) for at in places])
+    return [WindowTokens(row) for row in folded(tokens, np.full(count, frame.shift), config)]
 
 
 def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, length_beats: float) -> Bars:

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from small_songs import beat_of, tune
 
+from bridge.model.nets.config import CONFIGS
 from bridge.model.playing import generation
 from bridge.model.playing.encoding import encode_bars
-from bridge.model.playing.framing import transposed
+from bridge.model.playing.framing import Frame, to_windows, transposed
 from bridge.model.playing.steering import Steering
-from bridge.music.notes import Bars, Note, bars_fault
+from bridge.music.grids import DRUM_CLASS_OF_PITCH
+from bridge.music.notes import Bars, Note, bars_fault, in_order
 
 
 def seed_of(model, bars=2):
@@ -27,6 +29,22 @@ def test_bars_are_as_long_as_asked_and_sound(shipped, bars):
         if shipped.config.part != "drums":
             assert all(note.end <= made.length for note in made.notes)
             assert all(a.end <= b.start for a, b in zip(made.notes, made.notes[1:], strict=False))
+
+
+def test_what_is_played_a_little_early_or_late_is_read_on_its_step_between_windows_too():
+    """A stroke before the third bar was read at the beginning of the first as well, and a note that rang a little into
+    the third in the place of the one that begins there.
+    """
+    kicks = [Note(36, float(beat), 0.1, 90) for beat in range(16)]
+    crash = Note(49, 7.97, 0.1, 110)
+    drums, line = CONFIGS["drums-2bar"], CONFIGS["melody-2bar"]
+    windows = to_windows(Bars(in_order([*kicks, crash]), 16.0), Frame(), drums)
+    hits = np.concatenate([window.tokens for window in windows])
+    assert np.flatnonzero(hits >> DRUM_CLASS_OF_PITCH[49] & 1).tolist() == [32]
+    falling = tuple(Note(80 - beat, beat + 0.06, 1.0 if beat < 15 else 0.9, 90) for beat in range(16))
+    on_time = tuple(Note(80 - beat, float(beat), 1.0, 90) for beat in range(16))
+    late, exact = (to_windows(Bars(notes, 16.0), Frame(), line) for notes in (falling, on_time))
+    assert [w.tokens.tolist() for w in late] == [w.tokens.tolist() for w in exact]
 
 
 def test_the_same_seed_gives_the_same_bars_and_others_do_not(shipped):
