@@ -37,6 +37,7 @@ MOST_LOST_COST: Final = 10.0  # a gap of any length is no more unlikely than thi
 DOUBLED_COST: Final = 6.9  # -log of 0.1 %
 DOUBLED_MS: Final = 2.0  # how soon after the first
 JUMPS: Final = ((0.05, 6.0), (0.35, 7.0))  # another tempo: by how much of the period, and the cost
+SLOWER: Final = (2.0, 8.0)  # one that is less than half as fast, which several lost ticks look like
 WANDER_SHARE: Final = 0.004  # of the period in a tick: 60 to 180 BPM in four bars begins with 1 % in a tick
 QUIET_SHARE: Final = 0.02  # of the period: with more jitter than this a tempo is supposed to wander the less
 UNLIKELY: Final = 12.0  # guesses less likely than the best by e to the minus this are given up
@@ -171,9 +172,9 @@ class TickCount:
         the period may have changed, with the cost of that.
         """
         nearest = round((at_ms - guess.at_ms) / guess.period_ms)
-        return [(step, 0.0, 0.0) for step in {1, 2, nearest, nearest + 1} if step > 0] + [
-            (step, *jump) for jump in JUMPS for step in (1, 2)
-        ]
+        counted = [(step, 0.0, 0.0) for step in {1, 2, nearest, nearest + 1} if step > 0]
+        jumped = [(step, *jump) for jump in JUMPS for step in (1, 2)]
+        return [*counted, *jumped, (1, *SLOWER)] if nearest >= 2 else [*counted, *jumped]
 
     def _doubled(self, guess: _Guess, at_ms: float) -> _Guess:
         """The guess, if this is the last tick once more, at any moment soon after: it says nothing new."""

@@ -11,6 +11,7 @@ from bridge.timing.changes import Change, Shift
 from bridge.timing.midi_clock import CONTINUE, FORGET_NS, LOST_NS, SONG_POSITION, START, STOP, TICK, MidiFollower
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.tick_count import TickCount
+from bridge.timing.tick_line import TickTracker
 
 S = 1_000_000_000
 BEGAN_NS = 10 * S
@@ -263,6 +264,19 @@ def test_a_clock_that_wanders_from_tick_to_tick_is_counted_to_the_end(seed):
         if number >= 128:  # until then it may still be taken for jitter
             ahead.add(count.numbers[-1] - number)
     assert len(ahead) == 1
+
+
+@pytest.mark.parametrize("jitter_ms", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("times", [2.4, 2.7, 3.0, 4.0, 6.0])
+def test_a_tempo_that_drops_to_less_than_half_is_not_taken_for_lost_ticks(times, jitter_ms):
+    for seed in range(3):
+        rng, tracker, at_ms = random.Random(seed), TickTracker(), 0.0
+        for number in range(120):
+            tracker.arrived(at_ms + rng.uniform(-jitter_ms, jitter_ms))
+            at_ms += 60_000 / (180 * 24) * (times if number >= 60 else 1.0)
+        assert tracker.numbers[-1] == 119
+        assert tracker.line is not None
+        assert tracker.line.period_ms == pytest.approx(60_000 / (180 * 24) * times, rel=0.02)
 
 
 @pytest.mark.parametrize("lost", [0.1, 0.3])
