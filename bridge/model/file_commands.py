@@ -36,7 +36,17 @@ from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
 from bridge.music.grids import LOWEST_PITCH, PITCHES
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
-from bridge.music.notes import BEATS_PER_BAR, STEP_BEATS, Bars, Note, cut, in_order, repeated_to
+from bridge.music.notes import (
+    BEATS_PER_BAR,
+    STEP_BEATS,
+    STEPS_PER_BAR,
+    Bars,
+    Note,
+    cut,
+    in_order,
+    repeated_to,
+    step_of,
+)
 from bridge.music.roles import by_general_midi
 from bridge.paths import models_folder
 from bridge.whole_file import refuse_unwritable
@@ -288,9 +298,15 @@ def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
 
 def _whole_bars(notes: Sequence[Note], file_beats: float) -> int:
     """How many bars a file has that ends its notes here and its tracks there."""
-    heard = max(max(_bars_to(note.end), int((note.start + _SAME_BEATS) // BEATS_PER_BAR) + 1) for note in notes)
+    heard = max(max(_bars_to(note.end), _bar_begun(note) + 1) for note in notes)
     phrase = -(-heard // _PHRASE_BARS) * _PHRASE_BARS
     return max(heard, min(_bars_to(file_beats), phrase))
+
+
+def _bar_begun(note: Note) -> int:
+    """The bar that a note begins in, though it be played a little before its bar line, if it rings over that."""
+    bar = step_of(note.start) // STEPS_PER_BAR
+    return bar if note.end > bar * BEATS_PER_BAR + _SAME_BEATS else int((note.start + _SAME_BEATS) // BEATS_PER_BAR)
 
 
 def _bars_to(beat: float) -> int:

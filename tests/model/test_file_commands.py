@@ -178,6 +178,21 @@ def test_a_reconstruction_is_as_long_as_what_went_in(tmp_path):
     assert read_midi(out).length == 12.0
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "bars"), [(15.97, 16.07, 5), (15.97, 16.0, 4), (16.03, 16.1, 5), (15.8, 16.1, 4)]
+)
+def test_a_last_stroke_on_the_bar_line_is_there_though_it_come_early(tmp_path, start, end, bars):
+    """It was read at the beginning; where it was cut off at the bar line the file is a loop, and it belongs there."""
+    path = tmp_path / "in.mid"
+    kicks = [Note(36 + 2 * (beat % 2), float(beat), 0.1, 90) for beat in range(16)]
+    whole = Bars(in_order([*kicks, Note(49, start, end - start, 110)]), end)
+    path.write_bytes(midi_bytes(whole, channels={0: 9}, track_name="drums"))
+    assert file_commands.source_of(path, CONFIGS["drums-2bar"]).bars.length == 4.0 * bars
+    out = file_commands.reconstruct_file("drums-2bar", path, tmp_path / "out.mid", FileOptions(1, 0.1))
+    crashes = [note.start for note in read_midi(out).tracks[0].notes if note.pitch == 49]
+    assert [crash < 1.0 for crash in crashes] == [(start, end) == (15.97, 16.0)]
+
+
 def test_evaluation_says_what_the_contract_asks(tmp_path):
     plain = write_songs(tmp_path / "plain", count=3)
     scores = file_commands.evaluate_path("melody-2bar", plain, 4)
