@@ -1,7 +1,8 @@
 """Files that are there whole or not at all: written beside their place, then renamed; and whether they may be.
 
 No reader ever sees half a file, and where writing fails what was there before is there still, and no folder that was
-made for it. Nothing is forced onto the disk: that a power cut may cost the newest version is accepted everywhere.
+made for it. What is written at a symbolic link is written where it leads. Nothing is forced onto the disk: that a power
+cut may cost the newest version is accepted everywhere.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ class UnwritableError(ValueError):
 
 @contextlib.contextmanager
 def in_place_of(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to: it takes that place when the block ends well, and is removed when it fails.
+    """A path beside `path` to write to: it takes that place when the block ends well, and is removed when it fails. A
+    symbolic link stays one: the place is where it leads.
 
     Raises:
         OSError: it cannot take that place.
     """
+    path = _place_of(path)
     beside = path.with_name(f".{path.name[:_NAME_CHARS]}.{os.getpid()}.part")
     try:
         yield beside
@@ -44,6 +47,7 @@ def folders_for(path: Path) -> Iterator[None]:
     Raises:
         OSError: one of them cannot be made.
     """
+    path = _place_of(path)
     made = [folder for folder in path.parents if not folder.exists()]  # the innermost first
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +58,11 @@ def folders_for(path: Path) -> Iterator[None]:
                 if folder.exists():
                     folder.rmdir()
         raise
+
+
+def _place_of(path: Path) -> Path:
+    """Where a file at `path` really lies, be it there already or not: a link may lead to another."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -84,6 +93,9 @@ def refuse_unwritable(out: Path, paths: Sequence[Path], option: str = "--out") -
 
 def _hindrance(path: Path) -> str | None:
     """What keeps a file from being written at `path`."""
+    if path.is_symlink():
+        place = _place_of(path)
+        return f"{path} is a link to itself" if place.is_symlink() else _hindrance(place)
     if not path.name or path.is_dir():
         return f"{path} is a folder"
     if path.exists():
@@ -93,6 +105,8 @@ def _hindrance(path: Path) -> str | None:
             return f"{path} may not be written to"
     folder = path.parent
     while not folder.exists():
+        if folder.is_symlink():  # no folder can be made in its place
+            return f"{folder} is a link to nowhere"
         folder = folder.parent
     if not folder.is_dir():
         return f"{folder} is a file"

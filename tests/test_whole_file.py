@@ -73,6 +73,49 @@ def test_the_first_fault_is_told_where_nothing_could_be_written_at_all(tmp_path:
         whole_file.write(tmp_path / "nowhere" / "state.json", b"{}")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_written_at_a_link_is_written_where_it_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """Whole or not at all too, and in folders that are made for it."""
+    place, link = tmp_path / "takes" / "one.mid", tmp_path / "here" / "last.mid"
+    link.parent.mkdir()
+    link.symlink_to(Path("..", "here", "again.mid"))
+    (link.parent / "again.mid").symlink_to(place)
+    if there:
+        place.parent.mkdir()
+        place.write_bytes(b"the old one")
+    before = set(tmp_path.rglob("*"))
+    whole = Path.write_bytes
+    fill_the_disk(monkeypatch)
+    with pytest.raises(MidiFileError, match="No space left"):
+        write_midi(link, Bars((), 8.0), channels={0: 0}, track_name="take")
+    assert set(tmp_path.rglob("*")) == before
+    assert not there or place.read_bytes() == b"the old one"
+    monkeypatch.setattr(Path, "write_bytes", whole)
+    whole_file.refuse_unwritable(link, [link])
+    write_midi(link, Bars((), 8.0), channels={0: 0}, track_name="take")
+    assert link.is_symlink()
+    assert place.read_bytes()[:4] == b"MThd"
+    assert not place.is_symlink()
+    assert sorted(path.name for path in link.parent.iterdir()) == ["again.mid", "last.mid"]
+    assert [path.name for path in place.parent.iterdir()] == ["one.mid"]
+
+
+def test_links_that_lead_to_no_place_for_a_file_are_refused(tmp_path: Path) -> None:
+    round_, folder, lost = tmp_path / "round", tmp_path / "folder", tmp_path / "lost"
+    round_.symlink_to(round_)
+    folder.symlink_to(tmp_path)
+    lost.symlink_to(tmp_path / "nowhere")
+    for path, why in (
+        (round_, "link to itself"),
+        (folder, "is a folder"),
+        (lost / "a.mid", "lost is a link to nowhere"),
+    ):
+        with pytest.raises(whole_file.UnwritableError, match=why):
+            whole_file.refuse_unwritable(path, [path])
+
+
 @pytest.mark.parametrize("there", ["", "takes", "takes/new"])
 def test_a_full_disk_leaves_no_folder_that_was_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
