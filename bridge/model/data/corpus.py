@@ -6,7 +6,7 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +29,7 @@ from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR
 from bridge.music.roles import Roles, roles_of
 
 Array = np.ndarray[Any, Any]
-_COMMON_TIME = ((4, 4), (2, 2))
+COMMON_TIME = ((4, 4), (2, 2))
 MIDI_SUFFIXES = (".mid", ".midi")
 MANIFEST = "manifest.json"
 #: How macOS calls what it keeps beside a file in archives and on foreign disks: no music.
@@ -56,16 +56,22 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A zip or folder of MIDI files. There is no space in the name of its `source`."""
+    """A zip or folder of MIDI files. There is no space in the name of its `source`. `beside` says what is wrong with
+    each of the zips that lie in one folder with it and cannot be used.
+    """
 
     source: str
     path: Path
     files: tuple[str, ...]
     manifest: Mapping[str, Mapping[str, Any]] | None
     licence: str = "not stated"
+    beside: tuple[str, ...] = ()
 
     def pieces(self, faults: list[str]) -> Iterator[Piece]:
-        """The files that could be read, one by one; the faults of the others are added to `faults`."""
+        """The files that could be read, one by one; the faults of the others, and of what lies beside them, are added
+        to `faults`.
+        """
+        faults.extend(self.beside)
         with self._opened() as open_file:
             for name in self.files:
                 entry = self.manifest.get(name) if self.manifest is not None else None
@@ -112,16 +118,18 @@ def _reason(error: Exception) -> str:
 
 
 def open_collections(path: Path) -> list[Collection]:
-    """The collections at `path`: a zip, a folder of MIDI files, or a folder of zips (with or without MIDI files).
+    """The collections at `path`: a zip, a folder of MIDI files, or a folder of zips (with or without MIDI files). Of a
+    folder's zips those that cannot be used are passed over, and told of by the first collection.
 
     Raises:
-        CorpusError: nothing there, nothing in it that is MIDI, or a zip or manifest that cannot be read.
+        CorpusError: nothing there, nothing in it that is MIDI, or a zip or manifest that cannot be read and is what was
+            asked for or all there is.
     """
     if path.is_file():
         return [_open_zip(path)]
     if not path.is_dir():
         raise CorpusError(f"{path}: expected a folder or .zip of MIDI files")
-    found = [_open_zip(inner) for inner in sorted(path.glob("*.zip")) if inner.is_file()]
+    found, faults = _open_zips(path)
     inside = (p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir())
     loose = sorted(name for name in inside if _is_midi(name))
     if loose:
@@ -131,8 +139,22 @@ def open_collections(path: Path) -> list[Collection]:
         name = path.name if path.name.strip(".") else path.resolve().name
         found.append(_collection(name, path, loose, text))
     if not found:
-        raise CorpusError(f"{path}: expected MIDI files (.mid, .midi) or zips of them, found none")
-    return found
+        told = f" ({len(faults)} of {len(faults)} zips cannot be used: {faults[0]})" if len(faults) > 1 else ""
+        only = faults[0] if len(faults) == 1 else ""
+        raise CorpusError(only or f"{path}: expected MIDI files (.mid, .midi) or zips of them, found none{told}")
+    return [replace(found[0], beside=tuple(faults)), *found[1:]]
+
+
+def _open_zips(folder: Path) -> tuple[list[Collection], list[str]]:
+    """The zips in a folder, and what is wrong with those that cannot be used."""
+    found, faults = [], []
+    for path in sorted(folder.glob("*.zip")):
+        if path.is_file():
+            try:
+                found.append(_open_zip(path))
+            except CorpusError as fault:
+                faults.append(str(fault))
+    return found, faults
 
 
 def _is_midi(name: str) -> bool:
@@ -180,7 +202,7 @@ def _in_one_word(name: str) -> str:
 
 def common_time_sections(score: MidiScore) -> list[tuple[float, int]]:
     """The stretches in 4/4 or 2/2: (first beat, number of bars); a file without a signature is in 4/4."""
-    changes = [(s.beat, (s.numerator, s.denominator) in _COMMON_TIME) for s in score.time_signatures]
+    changes = [(s.beat, (s.numerator, s.denominator) in COMMON_TIME) for s in score.time_signatures]
     if not changes or changes[0][0] > 0:
         changes.insert(0, (0.0, True))
     ends = [beat for beat, _ in changes[1:]] + [score.length]

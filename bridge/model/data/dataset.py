@@ -207,7 +207,7 @@ def build(collections: Sequence[Collection], config: ModelConfig, *, keep_off_gr
 def _nothing_found(collections: Sequence[Collection], config: ModelConfig, passed_over: PassedOver) -> str:
     """What to say where there is no window: what is wrong with the files may be why."""
     where = ", ".join(str(c.path) for c in collections)
-    why = passed_over.why_nothing(sum(len(c.files) for c in collections))
+    why = passed_over.why_nothing(sum(len(c.files) + len(c.beside) for c in collections))
     told = f" ({why})" if why else ""
     return f"{where}: expected {config.part} in 4/4, at least {config.bars} bars of it, found none{told}"
 
@@ -279,7 +279,8 @@ _FIELDS = ("tokens", "group", "song", "split", "follows", "velocities", "offsets
 
 
 def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
-    """The dataset of `paths` for a model, from the cache folder when it is there, memory-mapped.
+    """The dataset of `paths` for a model, from the cache folder when it is there, memory-mapped. What lies among the
+    files and cannot be used is told of either way.
 
     Raises:
         CorpusError: a path that is not there or holds nothing useful.
@@ -291,6 +292,8 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
     folder = cache / f"{config.part}-{config.bars}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if not (folder / "groups.json").is_file():
         _save(build(collections, config), folder)
+    else:
+        PassedOver([fault for collection in collections for fault in collection.beside]).tell()
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _FIELDS}
     return Dataset(groups=tuple(json.loads((folder / "groups.json").read_text())), **arrays)
 

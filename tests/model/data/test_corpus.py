@@ -325,6 +325,53 @@ def test_a_zip_that_cannot_be_opened_is_named(tmp_path, harm):
             open_collections(path)
 
 
+def of_no_use(folder):
+    """Zips of which nothing can be used: torn, without music, with a manifest that is none; their names."""
+    whole = folder / "whole.zip"
+    packed(write_songs(folder.parent / "packed", count=1), whole)
+    (folder / "torn.zip").write_bytes(whole.read_bytes()[:300])
+    whole.unlink()
+    for name, inside in (("notes", {"read.txt": "nothing"}), ("listed", {"a.mid": "", "manifest.json": "[1]"})):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as file:
+            for entry, text in inside.items():
+                file.writestr(entry, text)
+    return ["listed.zip", "notes.zip", "torn.zip"]
+
+
+@pytest.mark.parametrize("loose", [True, False])
+def test_a_zip_of_no_use_keeps_no_other_music_in_its_folder_from_being_read(tmp_path, caplog, loose):
+    folder = tmp_path / "data"
+    songs = write_songs(folder if loose else tmp_path / "songs", count=2)
+    alone = build(open_collections(songs), MELODY)
+    folder.mkdir(exist_ok=True)
+    names = of_no_use(folder)
+    if not loose:
+        packed(songs, folder / "songs.zip")
+    for _ in range(2):  # indexed, and found in the cache
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            dataset = load([folder], MELODY, tmp_path / "cache")
+        np.testing.assert_array_equal(dataset.tokens, alone.tokens)
+        said = [record.getMessage() for record in caplog.records]
+        assert all(line.startswith(f"passed over: {folder / name}: ") for line, name in zip(said, names, strict=True))
+    assert [c.source for c in open_collections(folder)] == ["data" if loose else "songs"]
+
+
+def test_a_folder_of_nothing_but_such_zips_is_refused_with_why(tmp_path):
+    names = of_no_use(tmp_path)
+    with pytest.raises(CorpusError, match=r"found none \(3 of 3 zips cannot be used: .*listed\.zip: .*manifest") as one:
+        open_collections(tmp_path)
+    assert "\n" not in str(one.value)
+    (tmp_path / "waltz.mid").write_bytes(
+        midi_bytes(tune(1), channels={0: 0}, track_name="melody", time_signature=(3, 4))
+    )
+    with pytest.raises(CorpusError, match=r"3 of 4 files cannot be read: .*; .*1 file with less than 2 bars of 4/4"):
+        build(open_collections(tmp_path), MELODY)
+    for name in names:
+        with pytest.raises(CorpusError, match=name):
+            open_collections(tmp_path / name)
+
+
 def test_the_first_faults_are_logged_and_the_others_counted(tmp_path, caplog):
     folder = write_songs(tmp_path / "data", count=2)
     for name in "abcde":
