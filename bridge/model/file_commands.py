@@ -10,7 +10,6 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from bridge import limits, whole_file
 from bridge.model.data.corpus import open_collections
 from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, bound_to, moved_to, within
+from bridge.model.file_sources import Source, source_of
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import ModelConfig, Part, config_of
@@ -29,25 +29,17 @@ from bridge.model.playing.generation import continue_bars, reconstruct_bars, sam
 from bridge.model.playing.morphing import interpolated
 from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.playing.steering import Steering
-from bridge.model.reporting.held_out import grid_tokens
 from bridge.model.training import flat_baseline, left_out, ranks
 from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
-from bridge.music.grids import LOWEST_PITCH, PITCHES
-from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi, write_midi
+from bridge.music.midi_files import write_midi
 from bridge.music.notes import (
     BEATS_PER_BAR,
-    STEP_BEATS,
-    STEPS_PER_BAR,
     Bars,
-    Note,
     cut,
-    in_order,
     repeated_to,
-    step_of,
 )
-from bridge.music.roles import by_general_midi
 from bridge.paths import models_folder
 from bridge.whole_file import refuse_unwritable
 
@@ -58,23 +50,8 @@ DEFAULT_FINE_MINUTES: Final = 5.0
 #: What a training run's folder is called where it cannot be written to.
 _RUN: Final = "the folder of the run"
 _CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
-_METRES = ((4, 4), (2, 2))
 _MAX_COUNT = 999
 _HEARD_BARS = 8
-#: Rests at the end of a file belong to it as far as they close a phrase of so many bars.
-_PHRASE_BARS = 4
-#: A note that ends so little after a bar line ends at it: half a step, which no model reads.
-_LATE_BEATS = STEP_BEATS / 2
-#: Beats are sums of ticks: what is nearer than this is the same.
-_SAME_BEATS = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file as a model hears it: the notes of its part in whole bars, and its tempos, (beat, BPM) in order."""
-
-    bars: Bars
-    tempos: tuple[tuple[float, float], ...]
 
 
 def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) -> list[Path]:
@@ -95,7 +72,7 @@ def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) ->
 
 
 def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options: FileOptions) -> Path:
-    """Write the next `bars` bars after IN, alone, at the tempo that it ends in.
+    """Write the next `bars` bars after IN, alone, at the tempo and in the metre that it ends in, with its programs.
 
     Raises:
         ValueError: one of this module's, with the reason.
@@ -106,12 +83,12 @@ def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options:
     compiled, steering = _compiled(model, options)
     heard = _heard_last(source.bars, compiled.config)
     made = continue_bars(compiled, heard, bars, options.seed, options.temperature, steering)
-    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.tempos[-1:])
+    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.at_its_end)
 
 
 def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, options: FileOptions) -> list[Path]:
-    """Write `steps` loops from A to B, both ends included and decoded like the rest, to OUT/MODEL-001.mid upward. With
-    a key both are moved to it first.
+    """Write `steps` loops from A to B, both ends included and decoded like the rest, to OUT/MODEL-001.mid upward, at
+    the tempo that A begins at and with its programs. With a key both are moved to it first.
 
     Raises:
         ValueError: one of this module's, with the reason.
@@ -123,12 +100,13 @@ def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, o
     one, other = (moved_to(corner.bars, options.key) for corner in corners)
     way = interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
     for path, bars in zip(paths, way, strict=True):
-        _write(path, _as_asked(compiled, bars, options, steering), compiled.config, corners[0].tempos[:1])
+        _write(path, _as_asked(compiled, bars, options, steering), compiled.config, corners[0].at_its_start)
     return paths
 
 
 def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOptions) -> Path:
-    """Write IN as it comes back through encoder and decoder, with its tempos, in another key where one is given.
+    """Write IN as it comes back through encoder and decoder, with its tempos and programs, in another key where one is
+    given.
 
     Raises:
         ValueError: one of this module's, with the reason.
@@ -138,7 +116,7 @@ def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOpt
     compiled, steering = _compiled(model, options)
     moved = moved_to(source.bars, options.key)
     made = reconstruct_bars(compiled, moved, options.seed, options.temperature, steering)
-    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.tempos)
+    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source)
 
 
 def evaluate_path(model: str, path: Path, seed: int, own_models: str | None = None) -> dict[str, Any]:
@@ -254,37 +232,6 @@ def _folder_of_comparisons(model: str, data_paths: Sequence[Path]) -> Path:
     return models / model if learnt <= given else models / ".training" / "own" / f"{model}-compared"
 
 
-def source_of(path: Path, config: ModelConfig) -> Source:
-    """The notes of a file's tracks that play a model's part, in whole bars of four beats, and the file's tempos.
-
-    A file is as long as its notes, and the rests after them where these close a phrase of four bars. Silence that
-    reaches on behind that is where a sequencer ended its tracks: the bars that come next follow the music.
-
-    Raises:
-        MidiFileError: not a MIDI file, not in 4/4, no such part in it or none of it in range, or longer than 1024 bars.
-    """
-    score = read_midi(path)
-    _refuse_other_metres(path, score)
-    parts = config.parts
-    notes: list[Note] = []
-    for index, part in enumerate(parts):
-        tracks = _tracks_of(score, part, alone=len(parts) == 1)
-        notes += [note.in_part(index) for track in tracks for note in track.notes]
-    wanted = ", ".join(parts)
-    if not notes:
-        raise MidiFileError(f"{path}: expected notes for {wanted}, found none (drums are channel 10)")
-    whole_bars = _whole_bars(notes, score.length)
-    if whole_bars > limits.MAX_FILE_BARS:
-        raise MidiFileError(f"{path}: expected at most {limits.MAX_FILE_BARS} bars, found {whole_bars}")
-    length = float(whole_bars * BEATS_PER_BAR)
-    bars = cut(Bars(in_order(notes), length), 0.0, length)
-    if not any(_in_range(bars, part, index if len(parts) > 1 else None) for index, part in enumerate(parts)):
-        known = "General MIDI drum sounds" if config.part == "drums" else _piano()
-        raise MidiFileError(f"{path}: expected notes for {wanted} among {known}, found none")
-    tempos = ((0.0, score.tempo), *score.tempo_changes)
-    return Source(bars, tuple(change for change in tempos if change[0] <= length))
-
-
 def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
     """What is gone on from: whole windows of a model, the last of which ends as the file does; before a file too short
     for them it is as if it had been round before. Read from its beginning on, and filled up from there, one of three
@@ -294,54 +241,6 @@ def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
     wanted = windows_needed(most, config) * window_beats(config)
     rounds = math.ceil(wanted / bars.length)
     return cut(repeated_to(bars, rounds * bars.length), rounds * bars.length - wanted, wanted)
-
-
-def _whole_bars(notes: Sequence[Note], file_beats: float) -> int:
-    """How many bars a file has that ends its notes here and its tracks there."""
-    heard = max(max(_bars_to(note.end), _bar_begun(note) + 1) for note in notes)
-    phrase = -(-heard // _PHRASE_BARS) * _PHRASE_BARS
-    return max(heard, min(_bars_to(file_beats), phrase))
-
-
-def _bar_begun(note: Note) -> int:
-    """The bar that a note begins in, though it be played a little before its bar line, if it rings over that."""
-    bar = step_of(note.start) // STEPS_PER_BAR
-    return bar if note.end > bar * BEATS_PER_BAR + _SAME_BEATS else int((note.start + _SAME_BEATS) // BEATS_PER_BAR)
-
-
-def _bars_to(beat: float) -> int:
-    return math.ceil((beat - _LATE_BEATS) / BEATS_PER_BAR)
-
-
-def _refuse_other_metres(path: Path, score: MidiScore) -> None:
-    """The models know bars of four beats: a file in another metre would come out shifted against its own bar lines."""
-    last = max(note.start for track in score.tracks for note in track.notes)
-    for signature in score.time_signatures:
-        if signature.beat <= last and (signature.numerator, signature.denominator) not in _METRES:
-            metre = f"{signature.numerator}/{signature.denominator}"
-            raise MidiFileError(f"{path}: expected 4/4 or 2/2 throughout, found {metre} at beat {signature.beat:g}")
-
-
-def _tracks_of(score: MidiScore, part: Part, *, alone: bool) -> Sequence[MidiTrack]:
-    """The tracks that play a part: all the drums, or the one line with the most notes; a model of one line alone takes
-    a melody for a bass and a bass for a melody where there is nothing else.
-    """
-    roles = by_general_midi(score)
-    tracks = roles.of(part)
-    if part == "drums":
-        return tracks
-    if alone:
-        tracks = tracks or (*roles.melody, *roles.bass)
-    return sorted(tracks, key=lambda track: -len(track.notes))[:1]
-
-
-def _in_range(bars: Bars, part: Part, index: int | None) -> bool:
-    tokens = grid_tokens(bars, part, index)
-    return bool(((tokens > 0) if part == "drums" else (tokens < PITCHES)).any())
-
-
-def _piano() -> str:
-    return f"MIDI pitches {LOWEST_PITCH} to {LOWEST_PITCH + PITCHES - 1}"
 
 
 def _compiled(model: str, options: FileOptions) -> tuple[CompiledModel, Steering]:
@@ -372,10 +271,15 @@ def _numbered(model: str, count: int, out_dir: Path) -> list[Path]:
     return paths
 
 
-def _write(
-    path: Path, bars: Bars, config: ModelConfig, tempos: Sequence[tuple[float, float]] = ((0.0, 120.0),)
-) -> Path:
+def _write(path: Path, bars: Bars, config: ModelConfig, source: Source | None = None) -> Path:
+    """Write bars with what their source has besides notes: its tempos, its metre, and the programs of its parts."""
     channels = {index: _CHANNELS[part] for index, part in enumerate(config.parts)}
-    (_, tempo), *changes = tempos
-    write_midi(path, bars, channels=channels, track_name=config.name, tempo=tempo, tempo_changes=changes)
+    if source is None:
+        write_midi(path, bars, channels=channels, track_name=config.name)
+        return path
+    (_, tempo), *changes = source.tempos
+    write_midi(
+        path, bars, channels=channels, track_name=config.name, tempo=tempo, tempo_changes=changes,
+        time_signature=source.metres[0], programs=source.programs,
+    )  # fmt: skip
     return path

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bridge import whole_file
@@ -30,12 +31,15 @@ class MidiFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MidiTrack:
-    """The notes of one channel of one track of a file, with its last program before the first note."""
+    """The notes of one channel of one track of a file, with its last program before the first note: 0 too where there
+    is none, which `has_program` tells.
+    """
 
     name: str
     channel: int
     program: int
     notes: tuple[Note, ...]
+    has_program: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,7 @@ class _TrackReader:
         for (channel, pitch), started in self._open.items():
             self._close(channel, pitch, started, max(now, started[0] + 1))
         return [
-            MidiTrack(name, channel, self._programs.get(channel, 0), in_order(notes))
+            MidiTrack(name, channel, self._programs.get(channel, 0), in_order(notes), channel in self._programs)
             for channel, notes in self._notes.items()
             if notes
         ]
@@ -222,12 +226,14 @@ def midi_bytes(
     time_signature: tuple[int, int] = (4, 4),
     tempo_changes: Sequence[tuple[float, float]] = (),
     remark: str = "",
+    programs: Mapping[int, int] = MappingProxyType({}),
 ) -> bytes:
     """The bytes of a 480-ppq MIDI file that holds `bars`: one track per part, named after it where there are several
     (a high bass is known by that).
 
-    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `tempo_changes`
-    are (beat, BPM) after the first `tempo`, in order; `remark`, when not empty, goes in as a text event.
+    `channels` gives the MIDI channel (0-15) of every part; parts it does not name go to channel 0. `programs` gives the
+    program (0-127) of those parts that are to have one. `tempo_changes` are (beat, BPM) after the first `tempo`, in
+    order; `remark`, when not empty, goes in as a text event.
     """
     import mido
 
@@ -250,13 +256,15 @@ def midi_bytes(
     for part in sorted({note.part for note in bars.notes} | set(channels)):
         notes = [note for note in bars.notes if note.part == part]
         name = track_name if len(channels) < 2 else f"{track_name} {PART_NAMES[part]}"
-        midi.tracks.append(_note_track(notes, channels.get(part, 0), name, length_ticks))
+        midi.tracks.append(_note_track(notes, channels.get(part, 0), name, length_ticks, programs.get(part)))
     out = io.BytesIO()
     midi.save(file=out)
     return out.getvalue()
 
 
-def _note_track(notes: Iterable[Note], channel: int, name: str, length_ticks: int) -> mido.MidiTrack:
+def _note_track(
+    notes: Iterable[Note], channel: int, name: str, length_ticks: int, program: int | None
+) -> mido.MidiTrack:
     """Note-offs before note-ons at the same tick, so that a repeated note is never cut by its own past; and every
     note-on has its own note-off before the next of its pitch: of notes that begin together the longest is left.
     """
@@ -277,6 +285,8 @@ def _note_track(notes: Iterable[Note], channel: int, name: str, length_ticks: in
             events.append((int(min(end, following)), 0, pitch, 0))
     track = mido.MidiTrack()
     track.append(mido.MetaMessage("track_name", name=name, time=0))
+    if program is not None:
+        track.append(mido.Message("program_change", channel=channel, program=program, time=0))
     now = 0
     for tick, on, pitch, velocity in sorted(events):
         kind = "note_on" if on else "note_off"
@@ -296,6 +306,7 @@ def write_midi(
     time_signature: tuple[int, int] = (4, 4),
     tempo_changes: Sequence[tuple[float, float]] = (),
     remark: str = "",
+    programs: Mapping[int, int] = MappingProxyType({}),
 ) -> None:
     """Write `bars` to `path` atomically; the folder is made when it is missing.
 
@@ -310,6 +321,7 @@ def write_midi(
         time_signature=time_signature,
         tempo_changes=tempo_changes,
         remark=remark,
+        programs=programs,
     )
     try:
         with whole_file.folders_for(path):

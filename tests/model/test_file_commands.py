@@ -16,6 +16,7 @@ from bridge import tables
 from bridge.model import file_commands
 from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, RequestError, parse_attributes, parse_key
+from bridge.model.file_sources import source_of
 from bridge.model.nets import registry
 from bridge.model.nets.config import CONFIGS
 from bridge.model.nets.registry import ModelFileError
@@ -115,7 +116,7 @@ def held(end, length, notes=12):
 def test_a_file_is_as_long_as_its_music_and_the_rests_that_close_its_phrase(tmp_path, source, bars):
     path = tmp_path / "in.mid"
     path.write_bytes(midi_bytes(source, channels={0: 0}, track_name="melody"))
-    found = file_commands.source_of(path, MELODY).bars
+    found = source_of(path, MELODY).bars
     assert found.length == 4.0 * bars
     assert len(found.notes) == len(source.notes)
     out = file_commands.reconstruct_file("melody-2bar", path, tmp_path / "out.mid", FileOptions(1, 0.5))
@@ -136,6 +137,53 @@ def test_what_continues_has_the_tempo_at_the_end_and_what_comes_back_has_all(tmp
     assert [bpm for _, bpm in again.tempo_changes] == pytest.approx([180.0, 90.0], abs=0.01)
     way = file_commands.interpolate_files("melody-2bar", path, path, 2, tmp_path / "way", FileOptions(1))
     assert {(round(score.tempo), score.tempo_changes) for score in map(read_midi, way)} == {(100, ())}
+
+
+def in_programs(data, programs):
+    """A file with a change of program at the beginning of each track that plays one of these channels."""
+    midi = mido.MidiFile(file=io.BytesIO(data))
+    for track in midi.tracks:
+        channel = next((message.channel for message in track if message.type == "note_on"), None)
+        if channel in programs:
+            track.insert(0, mido.Message("program_change", channel=channel, program=programs[channel], time=0))
+    out = io.BytesIO()
+    midi.save(file=out)
+    return out.getvalue()
+
+
+def programs_of(path):
+    """(channel, program) of every change of program in a file, and whether all come before the first note."""
+    found, early = [], True
+    for track in mido.MidiFile(path).tracks:
+        kinds = [message.type for message in track if message.type in ("program_change", "note_on")]
+        early = early and "program_change" not in kinds[1:]
+        found += [(message.channel, message.program) for message in track if message.type == "program_change"]
+    return found, early
+
+
+@pytest.mark.parametrize("program", [0, 73, None])
+def test_what_is_made_of_a_file_has_its_program(tmp_path, program):
+    path = tmp_path / "in.mid"
+    data = midi_bytes(tune(3, 4), channels={0: 5}, track_name="melody")
+    path.write_bytes(data if program is None else in_programs(data, {5: program}))
+    made = [
+        file_commands.continue_file("melody-2bar", path, 2, tmp_path / "next.mid", FileOptions(1)),
+        file_commands.reconstruct_file("melody-2bar", path, tmp_path / "again.mid", FileOptions(1)),
+        *file_commands.interpolate_files("melody-2bar", path, path, 2, tmp_path / "way", FileOptions(1)),
+    ]
+    for each in made:
+        assert programs_of(each) == ([] if program is None else [(0, program)], True)
+
+
+def test_a_trio_s_parts_keep_their_programs_and_drums_stay_drums(tmp_path):
+    path = tmp_path / "in.mid"
+    data = midi_bytes(trio_of(40), channels={0: 3, 1: 6, 2: 9}, track_name="x")
+    path.write_bytes(in_programs(data, {3: 56, 6: 38, 9: 16}))
+    again = file_commands.reconstruct_file("trio-16bar", path, tmp_path / "again.mid", FileOptions(1, 0.5))
+    assert programs_of(again) == ([(0, 56), (1, 38), (9, 16)], True)
+    assert {track.channel for track in read_midi(again).tracks} == {0, 1, 9}
+    lines = file_commands.continue_file("bass-2bar", path, 2, tmp_path / "bass.mid", FileOptions(1))
+    assert programs_of(lines) == ([(1, 38)], True)
 
 
 def test_a_name_may_be_as_long_as_the_disk_takes(melody_file, tmp_path):
@@ -187,7 +235,7 @@ def test_a_last_stroke_on_the_bar_line_is_there_though_it_come_early(tmp_path, s
     kicks = [Note(36 + 2 * (beat % 2), float(beat), 0.1, 90) for beat in range(16)]
     whole = Bars(in_order([*kicks, Note(49, start, end - start, 110)]), end)
     path.write_bytes(midi_bytes(whole, channels={0: 9}, track_name="drums"))
-    assert file_commands.source_of(path, CONFIGS["drums-2bar"]).bars.length == 4.0 * bars
+    assert source_of(path, CONFIGS["drums-2bar"]).bars.length == 4.0 * bars
     out = file_commands.reconstruct_file("drums-2bar", path, tmp_path / "out.mid", FileOptions(1, 0.1))
     crashes = [note.start for note in read_midi(out).tracks[0].notes if note.pitch == 49]
     assert [crash < 1.0 for crash in crashes] == [(start, end) == (15.97, 16.0)]
@@ -410,6 +458,57 @@ def test_a_file_in_another_metre_is_refused_with_its_place(tmp_path):
     midi.save(path)
     with pytest.raises(MidiFileError, match=r"waltz.mid: expected 4/4 or 2/2 throughout, found 3/4 at beat 8"):
         file_commands.continue_file("melody-2bar", path, 2, tmp_path / "x.mid", FileOptions())
+
+
+def with_signatures(path, *signatures):
+    """A tune with signatures (tick, numerator, denominator), 480 ticks a beat, and none besides."""
+    midi = mido.MidiFile(file=io.BytesIO(midi_bytes(tune(3, 4), channels={0: 0}, track_name="melody")))
+    midi.tracks[0] = mido.MidiTrack(message for message in midi.tracks[0] if message.type != "time_signature")
+    for tick, numerator, denominator in signatures:
+        signature = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator, time=tick)
+        midi.tracks.append(mido.MidiTrack([signature]))
+    midi.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("signatures", "found"),
+    [
+        ([(0, 4, 4), (960, 4, 4)], "a bar of 2 beats before the 4/4 at beat 2"),
+        ([(0, 2, 2), (3840, 2, 2), (5280, 4, 4)], "a bar of 3 beats before the 4/4 at beat 11"),
+        ([(480, 4, 4)], "a bar of 1 beats before the 4/4 at beat 1"),
+    ],
+)
+def test_a_bar_that_a_signature_cuts_short_is_refused(tmp_path, signatures, found):
+    """All that follows would come out shifted against its bar lines."""
+    path = with_signatures(tmp_path / "short.mid", *signatures)
+    with pytest.raises(MidiFileError, match=f"short.mid: expected 4/4 or 2/2 throughout, found {found}"):
+        file_commands.reconstruct_file("melody-2bar", path, tmp_path / "x.mid", FileOptions())
+    assert not (tmp_path / "x.mid").exists()
+
+
+@pytest.mark.parametrize(
+    ("signatures", "begins", "ends"),
+    [
+        ([], (4, 4), (4, 4)),
+        ([(0, 2, 2)], (2, 2), (2, 2)),
+        ([(1, 2, 2), (3842, 4, 4)], (2, 2), (4, 4)),
+        ([(0, 4, 4), (1919, 4, 4), (3838, 2, 2)], (4, 4), (2, 2)),
+    ],
+)
+def test_a_signature_on_a_bar_line_or_a_few_ticks_beside_it_moves_nothing(tmp_path, signatures, begins, ends):
+    plain = with_signatures(tmp_path / "plain.mid", (0, 4, 4))
+    path = with_signatures(tmp_path / "in.mid", *signatures)
+    again = [
+        read_midi(
+            file_commands.reconstruct_file("melody-2bar", each, tmp_path / f"{each.stem}-again.mid", FileOptions(1))
+        )
+        for each in (plain, path)
+    ]
+    assert again[0].tracks == again[1].tracks
+    after = read_midi(file_commands.continue_file("melody-2bar", path, 2, tmp_path / "next.mid", FileOptions(1)))
+    for score, metre in ((again[1], begins), (after, ends)):
+        assert [(sign.beat, sign.numerator, sign.denominator) for sign in score.time_signatures] == [(0.0, *metre)]
 
 
 def test_notes_that_no_model_reads_are_refused(tmp_path):
