@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,17 @@ from bridge.family import MODEL_PARTS
 
 BAD_INPUT: Final = 2
 _MODELS: Final = " or ".join(", ".join(MODEL_PARTS).rsplit(", ", 1))
+#: Characters that end a line somewhere, and all others that control a terminal.
+_BREAKS: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 _EPILOG: Final = """\
 --set takes any key of config.yaml, as often as you like: --set osc.port=9200 --set voices.melody.launch=now
 What --set says goes before the file of --config, that before ./config.yaml, that before the built-in defaults.
 """
+
+
+def in_one_line(text: str) -> str:
+    """A message as one line: what would break it in a file's name, or move the cursor, stands there by its code."""
+    return _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments: one line on stderr, exit code 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {in_one_line(message)} (see {self.prog} --help)\n")
 
 
 def shared_parser() -> Parser:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.arguments import BAD_INPUT, parser_of_commands, shared_parser
+from bridge.arguments import BAD_INPUT, in_one_line, parser_of_commands, shared_parser
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -29,6 +29,14 @@ INTERRUPTED: Final = 130  # what a shell reports of a program ended by Ctrl-C
 _MOST_TEST_WORKERS: Final = 4  # more would only wait for one another: whole bridges and MIDI servers run in them
 
 
+class _OneLine(logging.Formatter):
+    """What is logged in one line each, whatever a file is called."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record without its traceback."""
+        return in_one_line(super().formatMessage(record))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -37,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a Windows console may not have every sign
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logged = logging.StreamHandler(sys.stderr)
+    logged.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[logged])
     try:
         return _run(given)
     except KeyboardInterrupt:
@@ -49,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A type of our own says in its message what the user is to know; anything else is a fault of the program.
         if not isinstance(fault, OSError) and not type(fault).__module__.startswith("bridge."):
             raise
-        for line in str(fault).splitlines():
-            print(f"barline: {line}", file=sys.stderr)
+        for line in getattr(fault, "faults", (str(fault),)):
+            print(f"barline: {in_one_line(line)}", file=sys.stderr)
         return _exit_code_of(fault)
 
 
@@ -167,7 +177,7 @@ def _models(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
         cards, faults = registry.cards_and_faults(own_models)
     _show(cards, given.json, tables.of_models)
     if faults:
-        raise registry.ModelFileError("\n".join(faults))
+        raise registry.ModelFileError(*faults)
     return 0
 
 

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,7 +185,7 @@ def test_training_on_nothing_leaves_no_run_behind(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--key", "H minor"), "expected a key such as 'A minor'"),
+        (("--key", "H minor"), "expected a key such as C (major), Am"),
         (("--attribute", "density"), "NAME=AMOUNT"),
         (("--attribute", "density=2"), "-1 to 1"),
         (("--attribute", "fill=0.5"), "expected one of density, syncopation, interval, diatonic, register"),
@@ -336,6 +338,67 @@ def test_one_bad_card_hides_no_other(
     assert len(said.err.splitlines()) == 1, said.err
     assert f"{room / 'models' / 'bass-2bar' / 'card.json'}: expected" in said.err
     assert expected in said.err
+
+
+SCORES = {"step_accuracy": {"sampled": 0.9}, "note_f1": 0.8, "windows": 12, "kl_bits": 80.5, "active_dims": 40}
+
+
+@pytest.mark.parametrize(
+    ("edited", "expected"),
+    [
+        ({"scores": 3}, "expected a mapping as scores of bass-2bar, found 3"),
+        ({"scores": {"step_accuracy": "high"}}, "expected a mapping as scores.step_accuracy of bass-2bar"),
+        ({"scores": {"step_accuracy": {"sampled": "0.9"}}}, "a number as scores.step_accuracy.sampled of bass-2bar"),
+        ({"scores": {**SCORES, "note_f1": "0.871"}}, 'a number as scores.note_f1 of bass-2bar, found "0.871"'),
+        ({"scores": {**SCORES, "kl_bits": [1, 2]}}, "a number as scores.kl_bits of bass-2bar, found [1, 2]"),
+        ({"scores": {**SCORES, "windows": True}}, "a number as scores.windows of bass-2bar, found true"),
+        ({"steps": {"a": 1}}, "a number as steps of bass-2bar"),
+        ({"data": "easyrpg"}, "a list of texts as data of bass-2bar"),
+        ({"parts": [3]}, "missing or wrong: parts"),
+        ({"bars": True}, "missing or wrong: bars"),
+    ],
+)
+def test_a_figure_of_a_card_that_is_none_is_named_with_its_model(
+    room: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    edited: dict[str, object],
+    expected: str,
+) -> None:
+    monkeypatch.setattr("bridge.model.nets.registry.models_folder", lambda: room / "models")
+    for name, more in (("melody-2bar", {"scores": SCORES}), ("bass-2bar", edited)):
+        (room / "models" / name).mkdir(parents=True)
+        (room / "models" / name / "card.json").write_text(json.dumps({**CARD, "name": name, **more}))
+    for arguments in (("models",), ("models", "--json")):
+        assert cli.main(arguments) == 2
+        said = capsys.readouterr()
+        assert "melody-2bar" in said.out
+        assert "bass-2bar" not in said.out
+        assert len(said.err.splitlines()) == 1, said.err
+        assert f"{room / 'models' / 'bass-2bar' / 'card.json'}: expected" in said.err
+        assert expected in said.err
+
+
+@pytest.mark.parametrize(("sign", "code"), [("\n", "\\n"), ("\r", "\\r"), ("\x85", "\\x85"), ("\u2028", "\\u2028")])
+def test_a_line_break_in_the_name_of_a_file_breaks_no_message(
+    room: Path, capsys: pytest.CaptureFixture[str], sign: str, code: str
+) -> None:
+    name, told = f"two{sign}lines.mid", f"two{code}lines.mid"
+    for arguments in (
+        (*ONE[:2], name, "--out", "out/next.mid"),
+        ("evaluate", "melody-2bar", name),
+        (*ONE, "--out", f"good.mid/{name}"),
+        (*ONE, name, "--out", "out", "--surprise"),
+    ):
+        assert told in refused(room, capsys, *arguments)
+    (room / "songs").mkdir()
+    (room / "songs" / name).write_bytes(b"no music")
+    (room / "songs" / "good.mid").write_bytes(song())
+    command = [sys.executable, "-m", "bridge", "evaluate", "melody-2bar", "songs"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"}
+    said = subprocess.run(command, env=environment, capture_output=True, check=True).stderr.decode().splitlines()
+    assert len(said) == 1
+    assert f"passed over: songs: {told}: expected a Standard MIDI File" in said[0]
 
 
 def test_models_of_one_s_own_are_listed_in_place_of_those_that_came(

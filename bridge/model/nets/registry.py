@@ -34,10 +34,28 @@ _MAP_KEYS = tuple(f"maps.{name}" for name in MAP_NAMES)
 _CARD_FIELDS: Final[dict[str, type]] = {
     "name": str, "parts": list, "bars": int, "parameters": int, "latent_size": int, "attributes": list, "sha256": str,
 }  # fmt: skip
+_KINDS: Final = {int: "a number", str: "a text", list: "a list of texts", dict: "a mapping", bool: "true or false"}
+_NUMBER: Final = (int, float)
+#: What is told of models besides, where a card has it, and of what kind it is; below a mapping its leaves are figures.
+_TOLD_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "steps": _NUMBER, "minutes": _NUMBER, "windows_seen": _NUMBER, "trained_on": (str,), "data": (list,),
+    "scores": (dict,), "scores.songs_held_out": (bool,), "scores.songs": _NUMBER, "scores.windows": _NUMBER,
+    "scores.note_f1": _NUMBER, "scores.note_f1_shuffled_z": _NUMBER, "scores.note_f1_by_source": (dict,),
+    "scores.kl_bits": _NUMBER, "scores.kl_nats": _NUMBER, "scores.active_dims": _NUMBER,
+    "scores.step_accuracy": (dict,), "scores.parts": (dict,),
+}  # fmt: skip
+_OF_FIGURES: Final = ("scores.step_accuracy", "scores.note_f1_by_source")
 
 
 class ModelFileError(ValueError):
-    """A model that is not there, is not whole, or is not what its card says; the message names the file."""
+    """A model that is not there, is not whole, or is not what its card says; the message names the file. Of several
+    models, `faults` has a line each.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        """`faults`: lines for the user, at least one."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +84,46 @@ def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path}: expected a readable card.json ({error})") from error
     fields = card if isinstance(card, dict) else {}
-    wrong = ", ".join(key for key, kind in _CARD_FIELDS.items() if not isinstance(fields.get(key), kind))
+    wrong = ", ".join(key for key, kind in _CARD_FIELDS.items() if not _is_a(fields.get(key), (kind,)))
     if wrong:
         raise ModelFileError(f"{path}: expected a card with {', '.join(_CARD_FIELDS)}; missing or wrong: {wrong}")
     return fields
+
+
+def _is_a(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a field of a card is of a kind: a number is no truth value, a list is one of words."""
+    if isinstance(value, bool) and bool not in kinds:
+        return False
+    words = all(isinstance(word, str) for word in value) if isinstance(value, list) else True
+    return isinstance(value, kinds) and words
+
+
+def _told_card(name: str, folder: Path) -> dict[str, Any]:
+    """A card of which every field that is told of a model is what it should be; to play a model it need not be.
+
+    Raises:
+        ModelFileError: one is not, or as `read_card`.
+    """
+    card = read_card(name, folder)
+    for place, kinds in _TOLD_FIELDS.items():
+        found = _at(card, place)
+        leaves = found if place in _OF_FIGURES and isinstance(found, dict) else {}
+        fields = [(place, found, kinds), *((f"{place}.{key}", value, _NUMBER) for key, value in leaves.items())]
+        for at, value, expected in fields:
+            if value is not None and not _is_a(value, expected):
+                kind = " or ".join(_KINDS[it] for it in expected if it is not float)
+                raise ModelFileError(
+                    f"{folder / name / CARD_FILE}: expected {kind} as {at} of {name}, found {json.dumps(value)[:60]}"
+                )
+    return card
+
+
+def _at(card: Mapping[str, Any], place: str) -> Any:
+    """What stands in a card at a place, None where there is none."""
+    found: Any = card
+    for key in place.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
 
 
 def folder_of(name: str, own_models: str | None) -> Path:
@@ -95,7 +149,7 @@ def cards_and_faults(own_models: str | None = None) -> tuple[list[dict[str, Any]
         if folder == models_folder() and not any((folder / name / it).is_file() for it in (CARD_FILE, WEIGHTS_FILE)):
             continue  # not trained here
         try:
-            cards.append(read_card(name, folder))
+            cards.append(_told_card(name, folder))
         except ModelFileError as fault:
             faults.append(str(fault))
     return cards, faults
@@ -108,7 +162,7 @@ def list_models(folder: Path | None = None) -> list[dict[str, Any]]:
         ModelFileError: one of them cannot be read.
     """
     where = folder or models_folder()
-    return [read_card(name, where) for name in CONFIGS if (where / name / CARD_FILE).is_file()]
+    return [_told_card(name, where) for name in CONFIGS if (where / name / CARD_FILE).is_file()]
 
 
 def load_model(name: str, folder: Path | None = None) -> Loaded:
