@@ -29,20 +29,42 @@ from bridge.music.grids import DRUM_CLASSES
 from bridge.music.notes import STEPS_PER_BAR
 
 
+class _Begun(NamedTuple):
+    """The states before every bar of one part: hidden and cell (B, U, H), z's share of the sums, tokens (B, U)."""
+
+    tensors: tuple[Tensor, ...]
+    step: Tensor
+
+    @classmethod
+    def of(cls, model: CompiledModel, told: Tensor) -> _Begun:
+        """From what each bar is to be (B, U, E)."""
+        *states, step = model.start(told.flatten(0, 1))
+        return cls(tuple(x.unflatten(0, told.shape[:2]) for x in states), step)
+
+    def of_row(self, row: int) -> _Begun:
+        """Those of one of the rows alone."""
+        return self._replace(tensors=tuple(x[row : row + 1] for x in self.tensors))
+
+    def of_bars(self, bars: slice) -> DecodeState:
+        """Those of some of the bars, (B x bars) rows of one decode."""
+        return DecodeState(*(x[:, bars].flatten(0, 1) for x in self.tensors), self.step)
+
+
 class LongState(NamedTuple):
     """Where a decode of a long window stands, to go on from: B rows.
 
-    `embeddings` (B, U, P, E) say what each bar is to be; `inner` is the state inside the bar (of one part) that `step`,
-    the next one of the stream, lies in, None where a bar begins there.
+    `begun` has the states before the U bars of each part, (B, U) rows each; `inner` is the state inside the bar (of one
+    part) that `step`, the next one of the stream, lies in, None where a bar begins there.
     """
 
-    embeddings: Tensor
+    begun: tuple[_Begun, ...]
     inner: DecodeState | None
     step: int
 
     def of_row(self, row: int) -> LongState:
         """The state of one of the rows alone."""
-        return LongState(self.embeddings[row : row + 1], self.inner and self.inner.of_row(row), self.step)
+        begun = tuple(part.of_row(row) for part in self.begun)
+        return LongState(begun, self.inner and self.inner.of_row(row), self.step)
 
 
 class _Upper(Scripted):
@@ -143,7 +165,8 @@ class CompiledHierarchy(CompiledModel):
 
     def start(self, z: Tensor) -> LongState:  # type: ignore[override]
         """The state before step 0 of the windows at z (B, Z)."""
-        return LongState(self.conduct(z), None, 0)
+        told = self.conduct(z)
+        return LongState(tuple(_Begun.of(bar, told[:, :, part]) for part, bar in enumerate(self.bars)), None, 0)
 
     def decode(  # type: ignore[override]
         self, state: LongState, gumbel: Tensor, temperature: Tensor, bias: Tensor
@@ -162,10 +185,12 @@ class CompiledHierarchy(CompiledModel):
     ) -> tuple[tuple[Tensor, Tensor, Tensor], LongState]:
         bar, part = divmod(state.step // STEPS_PER_BAR, len(self.bars))
         model, classes = self.bars[part], self.bars[part].config.classes
-        inner = state.inner or model.start(state.embeddings[:, bar, part])
-        tokens, chances, hidden, inner = model.decode(inner, gumbel[..., :classes], temperature, bias[..., :classes])
+        inner = state.inner or state.begun[part].of_bars(slice(bar, bar + 1))
+        tokens, chances, hidden, inner = _decoded(
+            model, inner, gumbel[..., :classes], temperature, bias[..., :classes]
+        )
         step = state.step + gumbel.shape[1]
-        after = LongState(state.embeddings, None if step % STEPS_PER_BAR == 0 else inner, step)
+        after = LongState(state.begun, None if step % STEPS_PER_BAR == 0 else inner, step)
         return (tokens, chances, self._widened(hidden)), after
 
     def _whole_bars(
@@ -175,7 +200,6 @@ class CompiledHierarchy(CompiledModel):
         rows, count, parts = len(gumbel), gumbel.shape[1] // STEPS_PER_BAR, len(self.bars)
         first = state.step // STEPS_PER_BAR
         whose = (first + torch.arange(count)) % parts
-        told = state.embeddings.flatten(1, 2)[:, first : first + count]
         made: list[list[Tensor]] = [[torch.empty(0)] * count for _ in range(3)]
         for part, model in enumerate(self.bars):
             mine = (whose == part).nonzero().flatten()
@@ -185,14 +209,15 @@ class CompiledHierarchy(CompiledModel):
             grain, lean = (
                 x.reshape(rows, count, STEPS_PER_BAR, -1)[:, mine, :, :classes].flatten(0, 1) for x in (gumbel, bias)
             )
-            begun = model.start(told[:, mine].flatten(0, 1))
-            played = model.decode(begun, grain, temperature.repeat_interleave(len(mine)), lean)
+            first_bar = (first + int(mine[0])) // parts
+            begun = state.begun[part].of_bars(slice(first_bar, first_bar + len(mine)))
+            played = _decoded(model, begun, grain, temperature.repeat_interleave(len(mine)), lean)
             for into, values in zip(made, (played[0], played[1], self._widened(played[2])), strict=True):
                 by_bar = values.reshape(rows, len(mine), *values.shape[1:]).unbind(1)
                 for place, bar in zip(mine.tolist(), by_bar, strict=True):
                     into[place] = bar
         tokens, chances, hidden = (torch.cat(bars, 1) for bars in made)
-        return (tokens, chances, hidden), LongState(state.embeddings, None, state.step + gumbel.shape[1])
+        return (tokens, chances, hidden), LongState(state.begun, None, state.step + gumbel.shape[1])
 
     def _widened(self, hidden: Tensor) -> Tensor:
         """Hidden states as wide as the widest part's."""
@@ -207,22 +232,21 @@ class CompiledHierarchy(CompiledModel):
         """
         rows, parts, model = len(tokens), len(self.bars), self.bars[-1]
         first = state.step - tokens.shape[1]
-        told = state.embeddings.flatten(1, 2)
         made = torch.zeros(2, *tokens.shape, DRUM_CLASSES, dtype=torch.long, device=self.device)
         for piece in _pieces(first, tokens.shape[1]):
             begun, end = (first + piece.start) // STEPS_PER_BAR, -(-(first + piece.stop) // STEPS_PER_BAR)
             mine = slice((parts - 1 - begun) % parts, None, parts)  # the drums' of the bars that it lies in
-            of_bars = told[:, begun:end][:, mine]
-            if not of_bars.shape[1]:
+            first_bar, count = begun // parts, len(range(begun, end)[mine])
+            if not count:
                 continue
-            inner = model.start(of_bars.flatten(0, 1))
+            inner = state.begun[-1].of_bars(slice(first_bar, first_bar + count))
 
             def bars(x: Tensor, piece: slice = piece, count: int = end - begun) -> Tensor:
                 return x[:, piece].reshape(rows, count, -1, *x.shape[2:])
 
             own = hidden[..., : model.config.decoder_size]
             states, played, grain = (bars(x)[:, mine].flatten(0, 1) for x in (own, tokens, gumbel))
-            heat = temperature.repeat_interleave(of_bars.shape[1])
+            heat = temperature.repeat_interleave(count)
             for into, found in zip(made, model.dynamics(states, inner, played, grain, heat), strict=True):
                 bars(into)[:, mine] = found.reshape(rows, -1, *found.shape[1:])
         return made[0], made[1]
@@ -249,6 +273,19 @@ class CompiledHierarchy(CompiledModel):
         """It is warm: see `CompiledModel.settle`."""
         for bar in self.bars:
             bar.settle()
+
+
+def _decoded(
+    model: CompiledModel, state: DecodeState, gumbel: Tensor, temperature: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor, DecodeState]:
+    """Steps of rows, each as it is among others: a single one is decoded twice."""
+    if len(gumbel) > 1:
+        return model.decode(state, gumbel, temperature, bias)
+    *states, step = state
+    rows = (x.expand(2, *x.shape[1:]) for x in states)
+    grain, heat, lean = (x.expand(2, *x.shape[1:]) for x in (gumbel, temperature, bias))
+    tokens, chances, hidden, after = model.decode(DecodeState(*rows, step), grain, heat, lean)
+    return tokens[:1], chances[:1], hidden[:1], after.of_row(0)
 
 
 def _pieces(first: int, steps: int) -> Iterator[slice]:
