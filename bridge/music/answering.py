@@ -34,6 +34,7 @@ _MOST_NOTES: Final = 1.5  # times as many as the phrase has
 _LEAST_NOTES: Final = 0.5
 _KEY_MEMORY: Final = 0.75
 _STILL_INSIDE: Final = 0.8
+_LOUDEST: Final = 127
 _INSIDE_WEIGHT: Final = 8.0  # that a scale holds all that was played says more than which of its notes were played most
 
 
@@ -175,8 +176,7 @@ def fitted(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) 
     notes = _quoting(notes, phrase.notes, math.ceil(_LEAST_NOTES * len(phrase.notes)))
     if not drums:
         notes = _in_register([_in_key(note, classes) for note in notes], _pitched(phrase.notes))
-    louder = fmean(n.velocity for n in phrase.notes) - fmean(n.velocity for n in notes)
-    return Bars(in_order(replace(n, velocity=_loud(n.velocity + louder)) for n in notes), answer.length)
+    return Bars(in_order(_at_loudness(notes, fmean(n.velocity for n in phrase.notes))), answer.length)
 
 
 def softer(bars: Bars, factor: float) -> Bars:
@@ -184,8 +184,21 @@ def softer(bars: Bars, factor: float) -> Bars:
     return Bars(tuple(replace(note, velocity=_loud(note.velocity * factor)) for note in bars.notes), bars.length)
 
 
+def _at_loudness(notes: Sequence[Note], mean_velocity: float) -> list[Note]:
+    """The notes as loud on average; where accents or ghost notes would leave 1-127 all stand out so much less: cut off
+    there, a very soft phrase had a far louder answer.
+    """
+    own = fmean(note.velocity for note in notes)
+    contrast = 1.0
+    for note in notes:
+        room = (_LOUDEST if note.velocity > own else 1) - mean_velocity
+        if abs(note.velocity - own) > abs(room):
+            contrast = min(contrast, room / (note.velocity - own))
+    return [replace(note, velocity=_loud(mean_velocity + contrast * (note.velocity - own))) for note in notes]
+
+
 def _loud(velocity: float) -> int:
-    return min(127, max(1, round(velocity)))
+    return min(_LOUDEST, max(1, round(velocity)))
 
 
 def _pitched(notes: Iterable[Note]) -> list[Note]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -94,6 +95,16 @@ def test_an_answer_is_put_into_key_register_density_and_loudness():
     assert len(made.notes) == 6
     assert sum(note.velocity for note in made.notes) / 6 == pytest.approx(70, abs=1.5)
     assert made.notes[0].start == 0.0
+
+
+@pytest.mark.parametrize("velocity", [1, 9, 30, 100, 124, 127])
+def test_an_answer_of_accents_and_ghost_notes_is_no_louder_than_a_soft_phrase_and_no_softer_than_a_loud_one(velocity):
+    phrase = Bars(tuple(Note(38, float(n), 0.1, velocity) for n in range(4)), 4.0)
+    struck = (112, 18, 64, 20, 127, 24)
+    answer = Bars(tuple(Note(38, 0.5 * n, 0.1, each) for n, each in enumerate(struck)), 4.0)
+    made = [note.velocity for note in fitted(answer, phrase, frozenset(range(12)), drums=True).notes]
+    assert sum(made) / len(made) == pytest.approx(velocity, abs=0.5)
+    assert all(a <= b for (_, a), (_, b) in itertools.pairwise(sorted(zip(struck, made, strict=True))))
 
 
 def test_an_answer_begins_on_its_line():
