@@ -18,6 +18,7 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import UnknownModelError
 from bridge.model.nets.registry import ModelFileError, load_compiled
 from bridge.model.playing import generation, morphing
+from bridge.model.playing.decoding import look_about
 from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.fills import with_fill
 from bridge.model.playing.shaping import UNSHAPED, shaped
@@ -86,18 +87,19 @@ class Residents:
         return True, f"ready on {self._device} ({precision}, {torch.get_num_threads()} thread){own}"
 
     def make_ready(self, job: Generate) -> None:
-        """Do a job that may be asked for soon, and keep what comes of it; what is kept longest gives way.
+        """Do a job that may be asked for soon, and keep what comes of it; what nobody has thought of for longest gives
+        way. Whoever asks for something else before it is remembered does not wait for that, and it is not made again.
 
         Raises:
             JobError: as `make` does.
         """
         key = _what_counts(job)
-        if key not in self._ready:
-            made = self.make(job)
-            self.remember(job, made)
-            self._ready[key] = made
-            while len(self._ready) > _READY_KEPT:
-                del self._ready[next(iter(self._ready))]
+        made = self._ready.pop(key, None) or self.make(job)
+        self._ready[key] = made
+        while len(self._ready) > _READY_KEPT:
+            del self._ready[next(iter(self._ready))]
+        look_about()
+        self.remember(job, made)
 
     def made_ready(self, job: Generate) -> Made | None:
         """What was made for exactly this job before it was asked for."""

@@ -11,8 +11,9 @@ import pytest
 
 from bridge import paths
 from bridge.engine.queue import JobQueue
-from bridge.engine.residents import JobError, Residents
+from bridge.engine.residents import JobError, Made, Residents
 from bridge.engine_messages import Generate
+from bridge.model.playing.decoding import between_beats
 
 
 def job(number: int, voice: str = "melody", *, knob: bool = False, **changes: Any) -> Generate:
@@ -71,10 +72,37 @@ def test_any_other_request_is_made_itself(engine: Residents, changes: dict[str, 
     assert engine.made_ready(job(7, **changes)) is None
 
 
+def test_what_is_made_before_somebody_asks_for_something_else_is_kept_and_not_made_again(
+    engine: Residents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Made] = []
+
+    def in_the_middle() -> None:
+        if engine._ready:
+            looks.append(*engine._ready.values())
+            raise InterruptedError
+
+    remembered: list[Made] = []
+    engine._ready.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "remember", lambda _job, made: remembered.append(made))
+        with pytest.raises(InterruptedError), between_beats(in_the_middle):
+            engine.make_ready(job(0, seed=90))
+        assert (len(looks), remembered) == (1, [])
+        patched.setattr(engine, "make", None)
+        engine.make_ready(job(0, seed=90))
+        assert remembered == looks
+    assert engine.made_ready(job(3, seed=90)) is looks[0]
+
+
 def test_only_so_much_is_kept(engine: Residents) -> None:
     for seed in range(40, 76):
         engine.make_ready(job(0, seed=seed))
     kept = [engine.made_ready(job(1, seed=seed)) is not None for seed in range(40, 76)]
     assert kept == [False] * 4 + [True] * 32
+    for seed in (*range(40, 72), 40, 72):
+        engine.make_ready(job(0, seed=seed))
+    kept = [engine.made_ready(job(1, seed=seed)) is not None for seed in (40, 41, 72)]
+    assert kept == [True, False, True], "what is thought of again stays"
     with pytest.raises(JobError):
         engine.make_ready(job(0, model="nobody-has-it"))

@@ -39,7 +39,7 @@ class _Begun(NamedTuple):
     def of(cls, model: CompiledModel, told: Tensor) -> _Begun:
         """From what each bar is to be (B, U, E)."""
         *states, step = model.start(told.flatten(0, 1))
-        return cls(tuple(x.unflatten(0, told.shape[:2]) for x in states), step)
+        return cls(tuple(x.reshape(*told.shape[:2], *x.shape[1:]) for x in states), step)
 
     def of_row(self, row: int) -> _Begun:
         """Those of one of the rows alone."""
@@ -47,7 +47,7 @@ class _Begun(NamedTuple):
 
     def of_bars(self, bars: slice) -> DecodeState:
         """Those of some of the bars, (B x bars) rows of one decode."""
-        return DecodeState(*(x[:, bars].flatten(0, 1) for x in self.tensors), self.step)
+        return DecodeState._make([*(x[:, bars].flatten(0, 1) for x in self.tensors), self.step])
 
 
 class LongState(NamedTuple):
@@ -186,9 +186,7 @@ class CompiledHierarchy(CompiledModel):
         bar, part = divmod(state.step // STEPS_PER_BAR, len(self.bars))
         model, classes = self.bars[part], self.bars[part].config.classes
         inner = state.inner or state.begun[part].of_bars(slice(bar, bar + 1))
-        tokens, chances, hidden, inner = _decoded(
-            model, inner, gumbel[..., :classes], temperature, bias[..., :classes]
-        )
+        tokens, chances, hidden, inner = _decoded(model, inner, gumbel[..., :classes], temperature, bias[..., :classes])
         step = state.step + gumbel.shape[1]
         after = LongState(state.begun, None if step % STEPS_PER_BAR == 0 else inner, step)
         return (tokens, chances, self._widened(hidden)), after
@@ -282,9 +280,9 @@ def _decoded(
     if len(gumbel) > 1:
         return model.decode(state, gumbel, temperature, bias)
     *states, step = state
-    rows = (x.expand(2, *x.shape[1:]) for x in states)
+    rows = DecodeState._make([*(x.expand(2, *x.shape[1:]) for x in states), step])
     grain, heat, lean = (x.expand(2, *x.shape[1:]) for x in (gumbel, temperature, bias))
-    tokens, chances, hidden, after = model.decode(DecodeState(*rows, step), grain, heat, lean)
+    tokens, chances, hidden, after = model.decode(rows, grain, heat, lean)
     return tokens[:1], chances[:1], hidden[:1], after.of_row(0)
 
 
