@@ -25,6 +25,7 @@ from bridge.music.corners import BETWEEN
 log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0  # so often, at the least, it is seen which strangers have been here too long
+_QUIET_S = 0.05  # nothing is made ready between requests that follow each other faster, as those of a knob do
 _CLICK_AFTER_CLICK_S = 0.005  # one that comes so soon after the answer to another does not wait for what is only of use
 _REMEMBERED_LATER = 16  # to the one after it; one for every voice there may be
 _INSIDE = 7
@@ -46,6 +47,7 @@ class EngineServer:
         self._asked: set[str] = set()
         self._queue = JobQueue()
         self._unremembered: deque[tuple[engine_messages.Generate, Made]] = deque(maxlen=_REMEMBERED_LATER)
+        self._quiet_at_s = 0.0
         self._ended = False
         self._wake_in, self._wake_out = wake_pair()
         self._selector = selectors.DefaultSelector()
@@ -66,7 +68,7 @@ class EngineServer:
                 self._do(job)
             elif self._unremembered:
                 self._residents.remember(*self._unremembered.popleft())
-            elif (ahead := self._queue.take_ahead()) is not None:
+            elif time.perf_counter() >= self._quiet_at_s and (ahead := self._queue.take_ahead()) is not None:
                 self._do_ahead(ahead)
         self._desk.close()
 
@@ -76,7 +78,7 @@ class EngineServer:
             return 0.0
         if self._unremembered:
             return _CLICK_AFTER_CLICK_S
-        return 0.0 if len(self._queue) else _LOOK_S
+        return max(0.0, self._quiet_at_s - time.perf_counter()) if len(self._queue) else _LOOK_S
 
     # -- threads that only tell the loop -----------------------------------------------------------------------------
 
@@ -151,6 +153,8 @@ class EngineServer:
             log.exception("job %d (%s %s)", job.job, job.op, job.model)
             self._answer(asker, engine_messages.JobFailed(job.job, _INSIDE, f"{type(fault).__name__}: {fault}"))
             return
+        finally:
+            self._quiet_at_s = time.perf_counter() + _QUIET_S
         engine_ms = (time.perf_counter_ns() - started_ns) / 1e6
         self._answer(asker, engine_messages.Generated(job.job, made.length_beats, made.notes, engine_ms, made.source))
         if job.op == "next":  # the click after it is likely to be another, and begins with this

@@ -20,7 +20,7 @@ import pytest
 
 from bridge import limits
 from bridge.channel import connect, listen
-from bridge.engine import residents
+from bridge.engine import residents, server
 from bridge.engine.residents import JobError, Made, Residents
 from bridge.engine.server import EngineServer
 from bridge.engine_messages import Begun, Generate, Generated, LoadModel, ModelState
@@ -259,6 +259,26 @@ def test_what_nobody_has_asked_for_gives_way_and_is_made_afterwards(
     while len(work.jobs) < 3:
         time.sleep(0.001)
     assert [each.job for each in work.jobs] == [0, 1, 0]
+
+
+def test_what_nobody_has_asked_for_is_not_begun_between_turns_of_a_knob(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each turn would wait for its beat, or for what it reads."""
+    monkeypatch.setattr(server, "_QUIET_S", 0.5)
+    work = Work(monkeypatch, made)
+    work.end()
+    bridge = engine.bridge()
+    bridge.send(job(1, knob=True), job(0, knob=False))
+    for number in (2, 3, 4):
+        assert bridge.hear().job == number - 1
+        bridge.send(job(number, knob=True))
+    assert bridge.hear().job == 4
+    answered_s = time.monotonic()
+    while len(work.jobs) < 5:
+        time.sleep(0.001)
+    assert [each.job for each in work.jobs] == [1, 2, 3, 4, 0]
+    assert time.monotonic() - answered_s > 0.4
 
 
 # -- models that do not load -------------------------------------------------------------------------------------------
