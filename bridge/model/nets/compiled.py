@@ -58,9 +58,9 @@ class Scripted(nn.Module):
         self.flow = flow
 
     @exported
-    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
+    def prior(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor, near_last: float) -> Tensor:
         """Points (B, Z) of the prior: see `Flow.forward`."""
-        z: Tensor = self.flow(choice, noise, context, present)
+        z: Tensor = self.flow(choice, noise, context, present, near_last)
         return z
 
     @exported
@@ -227,16 +227,17 @@ class CompiledModel:
         return mean, spread
 
     @torch.inference_mode()
-    def prior(self, choice: Tensor, noise: Tensor, context: Tensor | None = None) -> Tensor:
+    def prior(self, choice: Tensor, noise: Tensor, context: Tensor | None = None, near_last: float = 0.0) -> Tensor:
         """Points (B, Z) of the fitted prior, from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z): of windows
         that come after those with posterior means `context` (n, Z), the nearest first; of more than four the nearest.
+        New ones are drawn `near_last` (0 to 1) to the first of those.
         """
         before = torch.zeros(1, MEMORY, noise.shape[1])
         present = torch.zeros(1, MEMORY)
         if context is not None:
             count = min(MEMORY, len(context))
             before[0, :count], present[0, :count] = context[:count], 1.0
-        z: Tensor = self._module.prior(*(x.to(self.device) for x in (choice, noise, before, present)))
+        z: Tensor = self._module.prior(*(x.to(self.device) for x in (choice, noise, before, present)), near_last)
         return z
 
     @torch.inference_mode()

@@ -192,14 +192,20 @@ class Flow(nn.Module):
         absent = torch.cat([torch.zeros_like(present[:, :1]), (present - 1.0) * 1e9], dim=1)
         return torch.log_softmax(self.choice(summary) + absent, dim=1)
 
-    def forward(self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor) -> Tensor:
-        """Points (B, Z), from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z); one context serves all."""
+    def forward(
+        self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor, near_last: float = 0.0
+    ) -> Tensor:
+        """Points (B, Z), from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z); one context serves all. Those
+        that are no return to a window before are drawn `near_last` (0 to 1, their correlation) to the nearest of them.
+        """
         before, told = self._told(context, present)
         summary = functional.silu(self.summary(functional.silu(self.told(told))))
         y = noise[:, : self.ways]
         for layer in self.layers:
             y = layer(y, summary)
         new = y * torch.exp(_bounded(self.scale(summary))) + self.expected(told)
+        near = near_last * present[:, :1]
+        new = near * before[:, 0] + (1.0 - near.square()).sqrt() * new
         returned = before + torch.exp(self.return_scale) * noise[:, : self.ways].unsqueeze(1)
         bounds = self._chances(summary, present).exp().cumsum(1)[:, :-1]
         taken = (choice.unsqueeze(1) > bounds).sum(1)

@@ -172,8 +172,10 @@ def test_the_compiled_prior_draws_what_the_eager_one_draws(small, before):
     context[:, : min(4, before)], present[:, : min(4, before)] = heard[:4], 1.0
     with torch.inference_mode():
         expected = flow(choice, white, context, present)
+        near = flow(choice, white, context, present, 0.7)
     found = compiled.prior(choice, white, heard)
     assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(compiled.prior(choice, white, heard, 0.7), near, atol=1e-5)
     assert torch.equal(found, compiled.prior(choice, white, heard))
     assert not before or not torch.allclose(found, compiled.prior(choice, white), atol=1e-2)
 
