@@ -293,6 +293,7 @@ class Session:
         if ready != self.stage.ready:
             self.stage.ready = ready
             self.stage.outbox.publish("/bridge/ready", int(ready))
+            self.stage.on_change()
 
 
 def _voice(name: str, settings: dict[str, Any]) -> Voice:

@@ -106,8 +106,10 @@ class VoiceRequests:
 
     def make_ready(self) -> None:
         """Nothing has happened for a moment: what `next` and `sample` would answer now is made in the engine's idle
-        time.
+        time; not before every model is there, which would come the later for it.
         """
+        if not self._stage.ready:
+            return
         now_ns = self._stage.timers.now_ns()
         for voice in self._stage.voices.values():
             if voice.model_ready and voice.jam == "off" and self._composer.is_done(voice):

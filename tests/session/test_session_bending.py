@@ -695,6 +695,23 @@ def test_the_engine_makes_nothing_ready_between_clicks_that_follow_each_other_no
     assert {job.voice for job in room.engine.ahead} == {"bass", "drums"}
 
 
+def test_the_engine_makes_nothing_ready_while_it_still_loads_a_model(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    made_ready(room, "sample")
+    room.session.engine_gone()
+    room.engine.ahead.clear()
+    room.session.engine_came()
+    models = {voice.model for voice in room.session.stage.voices.values()}
+    *first, last = (engine_messages.ModelState(model, True, "ready") for model in sorted(models))
+    for state in first:
+        room.session.from_engine(state)
+        room.time.run(0.5)
+    assert not room.engine.ahead
+    room.session.from_engine(last)
+    room.time.run(0.1)
+    assert {job.voice for job in room.engine.ahead} == set(room.session.stage.voices)
+
+
 def test_a_fill_asked_for_while_the_clock_stands_is_in_the_first_bar_that_is_played(room: Room) -> None:
     loop_of(room, "drums", [(36, 0.0, 0.125, 90, 0)], start=4.0)
     room.session.from_player(clock_state(room.time.ns, playing=False, anchor_beats=32.0))
