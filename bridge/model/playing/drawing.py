@@ -23,7 +23,7 @@ from bridge.model.playing.steering import PLAIN, Steering
 DRAWS_ALONE = 32
 _ODDS_WEIGHT, _LESS_ODDS = 1.5, {"drums-2bar": 0.8}
 #: So wide is the noise of a model's draws, where it isn't 1.
-_NOISE_ALONE = {"melody-2bar": 1.035, "bass-2bar": 0.96, "drums-2bar": 0.825}
+_NOISE_ALONE = {"melody-2bar": 1.045, "bass-2bar": 0.96, "drums-2bar": 0.825}
 
 
 class _Reading(NamedTuple):
