@@ -61,8 +61,8 @@ class HostedBridge:
             cwd=str(self.folder),
             env=paths.child_environment(),
         )
-        threading.Thread(target=self._read, args=(self._process,), name="bridge output", daemon=True).start()
         try:
+            threading.Thread(target=self._read, args=(self._process,), name="bridge output", daemon=True).start()
             bound = self.wait_for_line("osc ")
         except BaseException:  # a bridge that was not got hold of is nobody's to end any more
             self.end()
