@@ -34,12 +34,7 @@ from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
 from bridge.music.midi_files import write_midi
-from bridge.music.notes import (
-    BEATS_PER_BAR,
-    Bars,
-    cut,
-    repeated_to,
-)
+from bridge.music.notes import BEATS_PER_BAR, Bars, cut, repeated_to
 from bridge.paths import models_folder
 from bridge.whole_file import refuse_unwritable
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.music.notes import starts_inside
+
 #: Steps to a beat (quarter note) of each grid that contract 3.3 names.
 GRIDS: Final[dict[str, int]] = {"1/4": 1, "1/8": 2, "1/8T": 3, "1/16": 4, "1/16T": 6, "1/32": 8}
 STRAIGHT_SWING: Final = 50.0
@@ -46,7 +48,7 @@ class GrooveSettings:
 
     def spares(self, start_beats: float) -> bool:
         """Whether a note that starts there in the plain bars is bound to no scale."""
-        return any(start <= start_beats < end for start, end in self.spared)
+        return starts_inside(start_beats, self.spared)
 
     @property
     def steps_per_beat(self) -> int:

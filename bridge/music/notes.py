@@ -6,8 +6,9 @@ Pure Python on purpose: who speaks of notes need not have numpy. (The player has
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 #: One step of the grid that the models read and write, in beats: a sixteenth note.
 STEP_BEATS = 0.25
@@ -15,7 +16,7 @@ STEPS_PER_BEAT = 4
 BEATS_PER_BAR = 4
 STEPS_PER_BAR = STEPS_PER_BEAT * BEATS_PER_BAR
 #: The parts of a trio's notes by number (contract section 3), and the one whose pitches are instruments.
-PART_NAMES = ("melody", "bass", "drums")
+PART_NAMES: Final = ("melody", "bass", "drums")
 DRUM_PART = 2
 #: Where General MIDI has them: the tenth channel, counted from 0.
 DRUM_CHANNEL = 9
@@ -89,6 +90,11 @@ def step_of(beats: float) -> int:
 def in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
     """The notes by start, then part, then pitch: the order in which `Bars` keeps them."""
     return tuple(sorted(notes, key=lambda note: (note.start, note.part, note.pitch)))
+
+
+def starts_inside(start_beats: float, spans: Iterable[Sequence[float]]) -> bool:
+    """Whether what starts there starts inside one of the `spans` (start, end in beats; the end is outside)."""
+    return any(start <= start_beats < end for start, end in spans)
 
 
 def cut(bars: Bars, start_beats: float, length_beats: float) -> Bars:

@@ -24,7 +24,7 @@ from typing import Any
 
 from bridge.music.corners import BETWEEN
 from bridge.music.metre import fitted
-from bridge.music.notes import DRUM_PART, Bars, Note, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, in_order, starts_inside
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
 from bridge.session.loops import Loop, Material, Recipe, bars_to_json
@@ -118,7 +118,7 @@ def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
     whole = fitted(loop.bars, loop.bar_beats, bar_beats)
     spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in voice.knobs.locked]
     spans = [span for span in spans if span[1] <= whole.length + 1e-6]
-    notes = [note for note in whole.notes if any(start <= note.start < end for start, end in spans)]
+    notes = [note for note in whole.notes if starts_inside(note.start, spans)]
     if not spans:
         return None
     bars = Bars(in_order(notes), whole.length)
@@ -138,7 +138,7 @@ def _locks_joined(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> di
     if kept is None or now is None:
         return now or kept
     spans = [span for span in kept["spans"] if span not in now["spans"]]
-    old = [row for row in kept["bars"][1] if any(start <= row[1] < end for start, end in spans)]
+    old = [row for row in kept["bars"][1] if starts_inside(row[1], spans)]
     rows = sorted([*old, *now["bars"][1]], key=lambda row: row[1])
     return {**now, "bars": [max(kept["bars"][0], now["bars"][0]), rows], "spans": spans + now["spans"]}
 

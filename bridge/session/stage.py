@@ -13,7 +13,7 @@ from bridge.music.feel import with_feel
 from bridge.music.groove import apply_groove, bound_as_played
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.metre import fitted, fitted_length
-from bridge.music.notes import Bars, in_order
+from bridge.music.notes import Bars, in_order, starts_inside
 from bridge.session.archive import Archive
 from bridge.session.harmony import Harmony
 from bridge.session.loops import Loop
@@ -174,8 +174,7 @@ class Stage:
         if voice.has_drums(loop) or groove.scale is None:
             return loop.bars
         notes = [
-            bound_as_played(n, groove) if spans is None or any(start <= n.start < end for start, end in spans) else n
-            for n in loop.bars.notes
+            bound_as_played(n, groove) if spans is None or starts_inside(n.start, spans) else n for n in loop.bars.notes
         ]
         return Bars(in_order(notes), loop.bars.length)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bridge.music.grids import HIT_SETS, LINE_CLASSES
-from bridge.music.notes import STEPS_PER_BAR
+from bridge.music.notes import PART_NAMES, STEPS_PER_BAR
 
 Part = Literal["melody", "bass", "drums", "trio"]
 #: The parts of a trio, in the order of `Note.part`.
-TRIO_PARTS: tuple[Part, ...] = ("melody", "bass", "drums")
+TRIO_PARTS: tuple[Part, ...] = PART_NAMES
 #: The temperatures at which voices play by default (bridge/config.py): they are what is heard.
 TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.

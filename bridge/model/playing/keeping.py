@@ -18,7 +18,7 @@ from bridge.model.nets.config import TRIO_PARTS, ModelConfig
 from bridge.model.playing.framing import Frame, to_windows
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, PITCHES, Ints
 from bridge.music.harmony import bound
-from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, in_order, repeated_to, step_of
+from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, in_order, repeated_to, starts_inside, step_of
 
 FORBIDDEN = -1e9
 _Group = list[Note]
@@ -216,7 +216,7 @@ def _strength(step: int) -> int:
 
 def _with_locked(bars: Bars, lock: Lock, kind: str) -> Bars:
     spans = [span for span in lock.spans if span[1] <= min(bars.length, lock.bars.length) + 1e-6]
-    stay = [note for note in lock.bars.notes if any(start <= note.start < end for start, end in spans)]
+    stay = [note for note in lock.bars.notes if starts_inside(note.start, spans)]
     notes = list(stay)
     for note in bars.notes:
         left: Note | None = note
