@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from bridge.music.notes import DRUM_PART, Bars, Note, in_order
@@ -80,6 +81,7 @@ class ChordLoop:
         return begun[-1] if begun else self.chords[-1]
 
 
+@cache
 def scale_of(tonic: int, mode: str) -> frozenset[int]:
     """The pitch classes of a key."""
     return frozenset((tonic + degree) % 12 for degree in MODES[mode])

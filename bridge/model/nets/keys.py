@@ -23,19 +23,21 @@ _INSIDE, _AT_AN_END = 5, 4
 _ENDS = (5, 11)  # F and B
 #: How well each of the twelve pitch classes fits C major.
 FIT = tuple((_AT_AN_END if c in _ENDS else _INSIDE) if c in scale_of(0, "major") else 0 for c in range(12))
+#: The same (12, 12) of each class once it is moved by each of `SHIFTS`.
+_FIT_MOVED = np.stack([np.roll(FIT, -shift) for shift in SHIFTS], axis=1)
 
 
 def held_steps(tokens: Ints) -> Floats:
     """For how many steps each of the twelve pitch classes sounds (n, 12) in lines of tokens (n, T)."""
     sounding, _ = tokens_line(tokens.astype(np.int64))
-    classes = np.where(sounding == SILENT, -1, (sounding + LOWEST_PITCH) % 12)
-    return np.stack([(classes == pitch_class).sum(1) for pitch_class in range(12)], axis=1).astype(np.float64)
+    classes = np.where(sounding == SILENT, 12, (sounding + LOWEST_PITCH) % 12)
+    counts = np.bincount((classes + 13 * np.arange(len(tokens))[:, None]).ravel(), minlength=13 * len(tokens))
+    return counts.reshape(-1, 13)[:, :12].astype(np.float64)
 
 
 def shifts_to_c(weights: Floats) -> Ints:
     """By how many semitones (n,), one of `SHIFTS`, to move what has these weights of pitch classes (n, 12) so that C
     major holds it best; 0 without any.
     """
-    fits = np.stack([np.roll(weights, shift, axis=1) @ np.array(FIT) for shift in SHIFTS], axis=1)
-    shifts: Ints = np.array(SHIFTS)[fits.argmax(1)]
+    shifts: Ints = np.array(SHIFTS)[(weights @ _FIT_MOVED).argmax(1)]
     return shifts

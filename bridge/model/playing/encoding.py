@@ -26,7 +26,7 @@ class Encoded:
     frame: Frame
 
 
-_encoded_lately: weakref.WeakKeyDictionary[CompiledModel, dict[tuple[Bars, Frame], Encoded]] = (
+_encoded_lately: weakref.WeakKeyDictionary[CompiledModel, dict[tuple[Bars, Frame | None], Encoded]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -36,14 +36,14 @@ def encode_bars(model: CompiledModel, bars: Bars, frame: Frame | None = None) ->
 
     What was encoded lately is kept: a request goes on from bars that were encoded when they were made.
     """
-    held = frame or frame_of(bars, model.config)
     lately = _encoded_lately.setdefault(model, {})
-    encoded = lately.pop((bars, held), None)
+    encoded = lately.pop((bars, frame), None)
     if encoded is None:
+        held = frame or frame_of(bars, model.config)
         windows = to_windows(bars, held, model.config)
         means, spreads = model.encode(*as_tensors(windows))
         encoded = Encoded(bars, tuple(windows), means.cpu(), spreads.cpu(), held)
-    lately[bars, held] = encoded
+    lately[bars, frame] = encoded
     while len(lately) > _ENCODED_KEPT:
         del lately[next(iter(lately))]
     return encoded

@@ -122,10 +122,8 @@ def key_bias(
     """A bias (T, C) against pitches outside a set of sounding pitch classes."""
     bias = torch.zeros(config.classes)
     if config.part != "drums" and binding != "off":
-        nats = FORBIDDEN if binding == "hard" else soft_nats
-        for index in range(PITCHES):
-            if (index + LOWEST_PITCH - shift) % 12 not in classes:
-                bias[index] = nats
+        outside = torch.tensor([(index + LOWEST_PITCH - shift) % 12 not in classes for index in range(PITCHES)])
+        bias[:PITCHES][outside] = FORBIDDEN if binding == "hard" else soft_nats
     return bias.expand(config.steps, -1)
 
 
