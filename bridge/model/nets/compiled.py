@@ -51,10 +51,11 @@ class DecodeState(NamedTuple):
 
 
 class Scripted(nn.Module):
-    """What every scripted module does with the prior."""
+    """What every scripted module does with the prior, which is its own from here on."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
+        flow.lay_out()
         self.flow = flow
 
     @exported

@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from bridge.model.nets import noise
 from bridge.model.nets.keys import SHIFTS
+from bridge.model.nets.scripting import kept
 
 #: How many windows before it a window can go on from.
 MEMORY = 4
@@ -89,6 +90,29 @@ class _Coupling(nn.Module):
         kept, other = y[:, : self.kept], y[:, self.kept :]
         stretch, move = self.moves(kept, summary, dropout)
         return torch.cat([kept, (other - move) * torch.exp(-stretch)], dim=1), -stretch.sum(1)
+
+
+class _LaidOut(nn.Module):
+    """A coupling from noise towards music alone, its weights laid out as the products of a few rows read them: three
+    quarters of the time.
+    """
+
+    def __init__(self, coupling: _Coupling) -> None:
+        super().__init__()
+        self.kept: int = coupling.kept
+        into, inner, out = coupling.into, coupling.inner, coupling.out
+        self.into, self.told = kept(into.weight[:, : self.kept].T), kept(into.weight[:, self.kept :].T)
+        self.inner, self.out, self.rotation = kept(inner.weight.T), kept(out.weight.T), kept(coupling.rotation.T)
+        self.into_bias, self.inner_bias, self.out_bias = kept(into.bias), kept(inner.bias), kept(out.bias)
+
+    def forward(self, u: Tensor, summary: Tensor) -> Tensor:
+        """As `_Coupling.forward`."""
+        first, other = u[:, : self.kept], u[:, self.kept :]
+        told = torch.matmul(summary, self.told) + self.into_bias  # mm: torch.jit would sum both by way of one cat
+        inner = functional.silu(torch.mm(first, self.into) + told)
+        inner = inner + functional.silu(torch.addmm(self.inner_bias, inner, self.inner))
+        stretch, move = torch.addmm(self.out_bias, inner, self.out).chunk(2, 1)
+        return torch.mm(torch.cat([first, other * torch.exp(_bounded(stretch)) + move], dim=1), self.rotation)
 
 
 class Critic(nn.Module):
@@ -155,6 +179,10 @@ class Flow(nn.Module):
             for linear in (self.expected, self.scale, *last):
                 linear.weight.zero_()
                 linear.bias.zero_()
+
+    def lay_out(self) -> None:
+        """Let go of what only training needs, and lay out what draws need: from here on it has no density."""
+        self.layers = nn.ModuleList(_LaidOut(layer) for layer in self.layers if isinstance(layer, _Coupling))
 
     def set_space(self, centre: Tensor, whitening: Tensor) -> None:
         """Take the coordinates: the middle of posterior samples (Z,), and rows (Z, Z) that make them white."""
