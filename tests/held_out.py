@@ -38,10 +38,9 @@ def scores(name: str) -> dict[str, float]:
     """What the shipped weights score on the kept windows."""
     dataset = windows(name)
     found = score_rows(registry.load_model(name).model, dataset, np.arange(len(dataset.tokens)), SEED)
-    return {key: found["step_accuracy"][key] for key in ("teacher_forced", "sampled", "shuffled_z")} | {
-        "note_f1": found["note_f1"],
-        "kl_bits": found["kl_bits"],
-    }
+    steps = {key: found["step_accuracy"][key] for key in ("teacher_forced", "sampled", "shuffled_z")}
+    others = ("note_f1", "note_f1_shuffled_z", "note_f1_other_window", "kl_bits")
+    return steps | {key: found[key] for key in others}
 
 
 def keep(name: str, corpus: Path) -> None:

@@ -77,12 +77,14 @@ def part_scores(readings: Readings, sources: Ints, groups: Sequence[str], *, dru
 
     `step_accuracy.sampled` counts tokens as played at the given temperature; `sampled_argmax` the most likely token
     under that same history, which is how the MusicVAE code scores. `chance` always plays the commonest token. What is
-    played from another window's z is None where there is no other.
+    played from another window's z is None where there is no other; `note_f1_other_window` is what that window itself
+    scores, and what a model would that played nothing but z: drums share their kicks and hats.
     """
     truth = readings.truth
-    shuffled_f1 = shuffled_steps = None
+    shuffled_f1 = other_f1 = shuffled_steps = None
     if len(truth) > 1:
         shuffled_f1 = round(macro_note_f1(readings.shuffled, truth, sources, drums=drums), 4)
+        other_f1 = round(macro_note_f1(readings.other, truth, sources, drums=drums), 4)
         shuffled_steps = round(step_accuracy(readings.shuffled, truth), 4)
     by_source = {
         groups[source]: round(note_f1(readings.sampled[sources == source], truth[sources == source], drums=drums), 4)
@@ -91,6 +93,7 @@ def part_scores(readings: Readings, sources: Ints, groups: Sequence[str], *, dru
     return {
         "note_f1": round(macro_note_f1(readings.sampled, truth, sources, drums=drums), 4),
         "note_f1_shuffled_z": shuffled_f1,
+        "note_f1_other_window": other_f1,
         "note_f1_by_source": by_source,
         "step_accuracy": {
             "sampled": round(step_accuracy(readings.sampled, truth), 4),
@@ -150,17 +153,17 @@ def evaluate_split(
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Scores as a Markdown table, one model a line; a trio has a line for each of its parts."""
     head = (
-        "| model | songs | windows | note F1 | shuffled z | sampled | argmax | forced | shuffled z | chance "
-        "| rate, bits | nats | active |"
+        "| model | songs | windows | note F1 | shuffled z | other window | sampled | argmax | forced | shuffled z "
+        "| chance | rate, bits | nats | active |"
     )
-    lines = [head, "|---" * 13 + "|"]
+    lines = [head, "|---" * 14 + "|"]
     for row in rows:
         for part, scores in (row.get("parts") or {"": row}).items():
             steps = scores["step_accuracy"]
             cells = [
                 f"{row['model']} {part}".strip(), row["songs"], row["windows"], scores["note_f1"],
-                scores["note_f1_shuffled_z"], steps["sampled"], steps["sampled_argmax"], steps["teacher_forced"],
-                steps["shuffled_z"], steps["chance"], row["kl_bits"],
+                scores["note_f1_shuffled_z"], scores.get("note_f1_other_window"), steps["sampled"],
+                steps["sampled_argmax"], steps["teacher_forced"], steps["shuffled_z"], steps["chance"], row["kl_bits"],
                 round(row["kl_bits"] / _NATS_TO_BITS, 1), row["active_dims"],
             ]  # fmt: skip
             lines.append("| " + " | ".join(map(_cell, cells)) + " |")

@@ -27,8 +27,9 @@ def read_long_windows(
     posteriors = [model.encode([batch.rows(chunk) for batch in windows]) for chunk in chunks]
     points = torch.cat([mean + spread * normal(mean, generator) for mean, spread in posteriors])
     order = torch.randperm(len(points), generator=generator)
-    wrong_points = torch.empty_like(points)
-    wrong_points[order] = points[order.roll(1)]
+    whose = torch.empty_like(order)
+    whose[order] = order.roll(1)
+    wrong_points = points[whose]
     rate = torch.cat([rate_nats(mean, spread).cpu() for mean, spread in posteriors])
     found = []
     for part, batch in enumerate(windows):
@@ -39,7 +40,8 @@ def read_long_windows(
             for into, value in zip(read, made, strict=True):
                 into.append(value.cpu())
         forced, sampled, best, shuffled = (torch.cat(values) for values in read)
-        found.append(Readings(batch.tokens.cpu(), forced, sampled, best, shuffled, rate))
+        tokens = batch.tokens.cpu()
+        found.append(Readings(tokens, forced, sampled, best, shuffled, tokens[whose], rate))
     return found
 
 

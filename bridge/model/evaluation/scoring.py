@@ -21,7 +21,7 @@ class Readings:
     """What the model made of n windows of T steps; all on the CPU.
 
     `forced` is the teacher-forced argmax, `sampled` what was played, `best` the argmax under the sampled history,
-    `shuffled` what was played from another window's z, `rate` (n, Z) in nats.
+    `shuffled` what was played from another window's z, `other` that window itself, `rate` (n, Z) in nats.
     """
 
     truth: Tensor
@@ -29,6 +29,7 @@ class Readings:
     sampled: Tensor
     best: Tensor
     shuffled: Tensor
+    other: Tensor
     rate: Tensor
 
 
@@ -55,8 +56,9 @@ def read_windows(model: MusicVae, batch: Batch, seed: int, temperature: float = 
     posteriors = [model.encoder(batch.rows(chunk)) for chunk in chunks]
     points = torch.cat([mean + spread * normal(mean, generator) for mean, spread in posteriors])
     order = torch.randperm(len(points), generator=generator)
-    wrong_points = torch.empty_like(points)
-    wrong_points[order] = points[order.roll(1)]
+    whose = torch.empty_like(order)
+    whose[order] = order.roll(1)
+    wrong_points = points[whose]
     parts: list[list[Tensor]] = [[] for _ in range(5)]
     for chunk, (mean, spread) in zip(chunks, posteriors, strict=True):
         part, z = batch.rows(chunk), points[chunk]
@@ -67,7 +69,8 @@ def read_windows(model: MusicVae, batch: Batch, seed: int, temperature: float = 
         for into, value in zip(parts, (forced.argmax(-1), sampled, best, wrong, rate_nats(mean, spread)), strict=True):
             into.append(value.cpu())
     forced_all, sampled_all, best_all, shuffled_all, rate = (torch.cat(part) for part in parts)
-    return Readings(batch.tokens.cpu(), forced_all, sampled_all, best_all, shuffled_all, rate)
+    tokens = batch.tokens.cpu()
+    return Readings(tokens, forced_all, sampled_all, best_all, shuffled_all, tokens[whose], rate)
 
 
 def step_accuracy(played: Tensor, truth: Tensor) -> float:

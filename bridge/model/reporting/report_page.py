@@ -87,8 +87,9 @@ Test songs are 5 % of all songs, by hash of their name; songs that share 30 % of
 distinct window belongs to one song only. z is sampled from the posterior, temperature 1, seed 0. Note F1: right pitch
 (or drum class) on the right step, averaged over sources; beside it the same with another window's z. Then the share of
 steps that are right, "no event" counted. *sampled*: the token played, given what was played. *argmax*: the likeliest
-token under that same past. *forced*: argmax given the true past. *shuffled z*: played from another window's z.
-*chance*: always the commonest token. *rate*: how much of a window z tells.
+token under that same past. *forced*: argmax given the true past. *shuffled z*: played from another window's z, beside
+which stands that *other window* itself: windows of drums have much in common. *chance*: always the commonest token.
+*rate*: how much of a window z tells.
 
 {table([dict(card["scores"]) for card in cards])}
 

@@ -213,5 +213,5 @@ def _read(
     made = []
     for pieces in found:
         forced, sampled, best = (torch.cat([piece[i] for piece in pieces]) for i in range(3))
-        made.append(Readings(batch.tokens, forced, sampled, best, nothing, nothing))
+        made.append(Readings(batch.tokens, forced, sampled, best, nothing, nothing, nothing))
     return made[0], made[1]

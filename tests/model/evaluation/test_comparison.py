@@ -13,7 +13,7 @@ def reading(truth, right, seed):
     generator = torch.Generator().manual_seed(seed)
     hit = torch.rand(truth.shape, generator=generator) < torch.as_tensor(right)[:, None]
     played = torch.where(hit, truth, truth + 1)
-    return Readings(truth, played, played, played, played, torch.zeros(len(truth), 4))
+    return Readings(truth, played, played, played, played, played, torch.zeros(len(truth), 4))
 
 
 def test_the_better_one_is_above_by_what_it_is_better():

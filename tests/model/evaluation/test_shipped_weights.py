@@ -48,6 +48,7 @@ def test_the_latent_space_is_used(name):
     assert scores["sampled"] > scores["shuffled_z"] + 0.08
     assert scores["note_f1"] > (0.2 if CONFIGS[name].bar_models else 0.4)  # one z for sixteen bars tells less of each
     assert scores["kl_bits"] > 20
+    assert scores["note_f1_shuffled_z"] < scores["note_f1_other_window"] + 0.03  # it plays z, and nothing besides
 
 
 def test_samples_are_music_to_first_order(melody):

@@ -116,7 +116,10 @@ def test_trios_and_flat_baselines_have_their_rows():
     from bridge.model.reporting.report_page import page
 
     steps = {"sampled": 0.7, "sampled_argmax": 0.75, "teacher_forced": 0.8, "chance": 0.6, "shuffled_z": 0.5}
-    part = {"note_f1": 0.5, "note_f1_shuffled_z": 0.1, "note_f1_by_source": {"lieder": 0.5}, "step_accuracy": steps}
+    part = {
+        "note_f1": 0.5, "note_f1_shuffled_z": 0.1, "note_f1_other_window": 0.12, "note_f1_by_source": {"lieder": 0.5},
+        "step_accuracy": steps,
+    }  # fmt: skip
     parts = dict.fromkeys(("melody", "bass", "drums"), part)
     apart = {"ours": 0.71, "theirs": 0.62, "above": 0.09, "interval": [0.071, 0.109]}
     flat = {
