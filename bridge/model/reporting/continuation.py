@@ -28,8 +28,9 @@ from bridge.model.playing.generation import continue_bars
 from bridge.model.reporting.held_out import played, tokens_of_loops
 from bridge.model.training.exporting import drawn_chains, posteriors_of
 from bridge.model.training.flow_training import context_gains
-from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
+from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, Ints
 from bridge.music.measures import key_shares
+from bridge.music.notes import STEPS_PER_BAR
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 RANKED_AMONG = 64
@@ -108,8 +109,9 @@ def _keeping_figures(
     model: CompiledModel, dataset: Dataset, chains: Chains, count: int, seed: int, temperature: float
 ) -> dict[str, Any]:
     """Continuations of what came before, beside the window that really came next: how often the window is one of those
-    before it again, and for lines by source the share of notes in the best diatonic set of what came before, and how
-    far, in semitones, the mean pitch is from its last window's. Of a trio each of them part by part.
+    before it again, how like the pattern of the last of them its own is, and how like that of a window that another
+    one came after; for lines by source the share of notes in the best diatonic set of what came before, and how far, in
+    semitones, the mean pitch is from its last window's. Of a trio each of them part by part.
     """
     config = model.config
     chosen = np.random.default_rng(seed).permutation(chains.followed().numpy())[:count]
@@ -177,11 +179,18 @@ def _beside(kept: Sequence[_Kept], sources: Sequence[str], *, drums: bool) -> di
     found: dict[str, Any] = dict(
         zip(("repeats", "repeats_truth"), (round(float(x.mean()), 4) for x in repeats), strict=True)
     )
+    last = np.stack([one.before[-1] for one in kept])
+    unrelated = np.roll(last, len(kept) // 2, axis=0)
+    likened = {
+        "pattern_kept": (made, last),
+        "pattern_kept_truth": (truth, last),
+        "pattern_of_others": (made, unrelated),
+    }
+    found |= {key: round(_likeness(one, other, drums=drums), 3) for key, (one, other) in likened.items()}
     if drums:
         return found
     joined = [one.before.reshape(1, -1) for one in kept]
     shares = [np.array([key_shares(w[None], j)[0] for w, j in zip(of, joined, strict=True)]) for of in (made, truth)]
-    last = np.stack([one.before[-1] for one in kept])
     away = [np.abs(_height(of) - _height(last)) for of in (made, truth)]
     of_source = {name: np.array([name == other for other in sources]) for name in sorted(set(sources))}
     for name, rows in of_source.items():
@@ -191,6 +200,22 @@ def _beside(kept: Sequence[_Kept], sources: Sequence[str], *, drums: bool) -> di
     register = (round(float(np.nanmean(distance)), 2) for distance in away)
     found["register_semitones"], found["register_semitones_truth"] = register
     return found
+
+
+def _likeness(one: Ints, other: Ints, *, drums: bool) -> float:
+    """How like one another the patterns of windows (n, T) are on average: the cosine of how often each place in the bar
+    is struck, drums by class.
+    """
+    a, b = (_pattern(tokens, drums=drums) for tokens in (one, other))
+    cosines = (a * b).sum(1) / np.maximum(1e-9, np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return float(cosines.mean())
+
+
+def _pattern(tokens: Ints, *, drums: bool) -> Floats:
+    bars = tokens.astype(np.int64).reshape(len(tokens), -1, STEPS_PER_BAR)
+    struck = bars[..., None] >> np.arange(DRUM_CLASSES) & 1 if drums else bars[..., None] < PITCHES
+    pattern: Floats = struck.mean(1).reshape(len(tokens), -1)
+    return pattern
 
 
 def _is_among(one: Ints, windows: Ints, drums: bool) -> bool:

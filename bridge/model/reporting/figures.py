@@ -38,7 +38,7 @@ FIGURES_FILE = "figures.json"
 OTHER_SONGS = "songs"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 8, 8
+_VERSION, _OLDEST = 9, 8
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 _WINDOW_BARS = 2
