@@ -43,7 +43,7 @@ class _OwnKey(NamedTuple):
 _OWN_KEY = {"melody": _OwnKey(0.95, -1.2, 1.5), "bass": _OwnKey(0.95, -2.5, 3.5)}
 _LONG_OWN_KEY = _OwnKey(0.95, -5.0, 1.0)
 #: Of a trio, each line by its own key (bound softly by that of both together, basses of test trios left theirs by .11).
-_TRIO_OWN_KEY = {"melody": _OwnKey(0.8, -2.5, 0.0), "bass": _OwnKey(0.8, -4.0, 0.0)}
+_TRIO_OWN_KEY = {"melody": _OwnKey(0.8, -1.8, 0.0), "bass": _OwnKey(0.8, -3.0, 0.0)}
 #: So much further outside, all of `outside_nats` counts.
 _FAR_OUTSIDE = 0.15
 #: Of fewer bars it isn't known whether they left their key or slipped.
@@ -53,7 +53,7 @@ _REGISTER_NATS_A_SEMITONE = -0.4
 #: Sixteen bars wander: they are drawn towards the middle of the window before, by so much a squared semitone.
 _LONG_REGISTER_NATS = {"melody": -0.03, "bass": -0.13}
 #: Those of trios, which are drawn nearer to it (see `drawing`), by as much, or not at all: melodies would stay where
-#: they were (2.8 semitones from the mean pitch of the window before; now 4.6, as what really came 4.8).
+#: they were (by half a semitone to two less far from the mean pitch of the window before than what really came).
 _TRIO_REGISTER_NATS = {"melody": 0.0, "bass": -0.13}
 Binding = Literal["off", "soft", "hard"]
 
