@@ -90,18 +90,25 @@ class Archive:
         Raises:
             ArchiveError: the file is there but broken, or was taken away.
         """
-        from bridge.music import midi_files
-
         if not self.has(voice, loop_id):
             return None
+        path = self.path(loop_id, voice)
         try:
-            score = midi_files.read_midi(self.path(loop_id, voice), may_be_silent=True)  # bars of rests are bars too
+            score = midi_files.read_midi(path, may_be_silent=True)  # bars of rests are bars too
         except midi_files.MidiFileError as fault:
             raise ArchiveError(str(fault)) from fault
         for remark in score.remarks:
             if remark.startswith(_MARK):
-                loop = loop_from_json(json.loads(remark[len(_MARK) :]))
-                assert loop is not None
-                return loop.renamed(loop_id)
+                return _exact(remark[len(_MARK) :], path).renamed(loop_id)
         parts = {channel: part for part, channel in self._channels.get(voice, {0: 0}).items()}
         return Loop(loop_id, midi_files.bars_of_score(score, parts), loop_id)
+
+
+def _exact(text: str, path: Path) -> Loop:
+    try:
+        loop = loop_from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as fault:
+        raise ArchiveError(f"{path.name}: its text event does not say what the bars are: {fault!r}") from fault
+    if loop is None:
+        raise ArchiveError(f"{path.name}: its text event says that there are no bars")
+    return loop

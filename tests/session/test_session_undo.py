@@ -8,6 +8,7 @@ import pytest
 from session_room import Room, corners
 
 from bridge import engine_messages, messages
+from bridge.music import midi_files
 
 
 @pytest.fixture
@@ -414,3 +415,13 @@ def test_a_scene_s_locks_are_of_its_own_bars(room: Room) -> None:
     assert all("lock" not in job.bend for job in room.engine.take(engine_messages.Generate))
     room.session.from_player(messages.Launched("melody", verse, 8.0, 8.0))
     assert room.voice.knobs.locked == [1]
+
+
+@pytest.mark.parametrize("text", ["{", "null", "{}", "[1]", '{"bars": [8.0]}', '{"bars": [8.0, [["x", 0, 1, 90, 0]]]}'])
+def test_bars_whose_file_was_spoilt_are_refused_in_words(room: Room, tmp_path: Path, text: str) -> None:
+    lost = room.new_loop()
+    room.new_loop()
+    path = tmp_path / "bars" / f"{lost:06d}-melody.mid"
+    bars = midi_files.bars_of_score(midi_files.read_midi(path), {0: 0})
+    midi_files.write_midi(path, bars, channels={0: 0}, track_name="melody", remark=f"barline-bars {text}")
+    assert room.refusal("recall", id=lost) == 7
