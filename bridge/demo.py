@@ -21,6 +21,7 @@ from bridge.music.notes import Bars, Note, in_order
 from bridge.osc.client import OscClient, Said
 from bridge.player.record import Played
 from bridge.preview import synth
+from bridge.timing.midi import CHANNEL, KIND, NOTE_OFF, NOTE_ON
 from bridge.whole_file import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -195,13 +196,13 @@ def _notes(played: Sequence[Played]) -> list[tuple[int, int, int, int, int]]:
     open_notes: dict[tuple[int, int, int], _Open] = {}
     notes = []
     for message in sorted(played, key=lambda item: item.sent_ns):
-        key = (message.port, message.status & 0x0F, message.data1)
-        kind = message.status & 0xF0
-        if kind == 0x90 and message.data2 > 0:
+        key = (message.port, message.status & CHANNEL, message.data1)
+        kind = message.status & KIND
+        if kind == NOTE_ON and message.data2 > 0:
             if key in open_notes:
                 raise DemoError(f"demo: note {message.data1} was struck twice without an end")
             open_notes[key] = _Open(message.sent_ns, message.data2)
-        elif kind in (0x80, 0x90) and key in open_notes:
+        elif kind in (NOTE_OFF, NOTE_ON) and key in open_notes:
             begun = open_notes.pop(key)
             notes.append((message.port, message.data1, begun.velocity, begun.started_ns, message.sent_ns))
     if open_notes:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from bridge import paths
 from bridge.osc.client import OscClient
 from bridge.player.record import Played, PlayedReader
+from bridge.timing.midi import KIND, NOTE_OFF, NOTE_ON
 
 _READY_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 10.0
@@ -160,7 +161,7 @@ class HostedBridge:
 
 def note_ons(messages: Sequence[Played]) -> list[Played]:
     """The note-ons among them."""
-    return [message for message in messages if message.status & 0xF0 == 0x90 and message.data2 > 0]
+    return [message for message in messages if message.status & KIND == NOTE_ON and message.data2 > 0]
 
 
 def note_offs(messages: Sequence[Played]) -> list[Played]:
@@ -168,5 +169,5 @@ def note_offs(messages: Sequence[Played]) -> list[Played]:
     return [
         message
         for message in messages
-        if message.status & 0xF0 == 0x80 or (message.status & 0xF0 == 0x90 and message.data2 == 0)
+        if message.status & KIND == NOTE_OFF or (message.status & KIND == NOTE_ON and message.data2 == 0)
     ]

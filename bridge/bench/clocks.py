@@ -20,6 +20,7 @@ from bridge.bench.listener import ListenerProcess
 from bridge.bench.rows import Row, row
 from bridge.hosted import HostedBridge
 from bridge.limits import CLOCK_TICKS_PER_BEAT
+from bridge.timing.midi import KIND, NOTE_ON, START, TICK
 
 _BPM: Final = 150.0
 _TICK_MS: Final = 60_000 / (_BPM * CLOCK_TICKS_PER_BEAT)
@@ -29,8 +30,6 @@ _STEP_TICKS: Final = CLOCK_TICKS_PER_BEAT // 4
 _FOLLOW_S: Final = 30.0
 _SETTLE_S: Final = 5.0  # the first two bars are the follower's to find the phase in
 _BOUND_MS: Final = PERIOD_MS + 1.0
-_TICK: Final = 0xF8
-_START: Final = 0xFA
 _LOWEST: Final = 48
 
 Moments = NDArray[np.float64]
@@ -73,7 +72,7 @@ def _clock_out_rows(room: JackRoom, folder: Path) -> list[Row]:
             heard, beside = _interval_errors_ms(ours.tick_frames()), _interval_errors_ms(theirs.tick_frames())
         client.send("/clock/stop")
         room.transport("stop")
-        ticks = [message for message in record.since(first)[0] if message.status == _TICK]
+        ticks = [message for message in record.since(first)[0] if message.status == TICK]
         record.close()
     late = [(message.sent_ns - message.intended_ns) / 1e6 for message in ticks]
     isobar_p99 = None
@@ -121,7 +120,7 @@ def _following_rows(room: JackRoom, folder: Path, jitter: str) -> list[Row]:
         room.transport("stop")
         time.sleep(0.5)
         kept = listener.kept()
-    ticks, struck = kept[port], [(ns, said[1]) for ns, said in kept["Barline melody"] if said[0] & 0xF0 == 0x90]
+    ticks, struck = kept[port], [(ns, said[1]) for ns, said in kept["Barline melody"] if said[0] & KIND == NOTE_ON]
     errors = note_errors_ms(ticks, struck)
     name = f"following jack_midi_clock -J {jitter}: notes against its ticks (against a period + 1 ms)"
     return [row(name, "ms", errors, _BOUND_MS, of="p95")]
@@ -134,8 +133,8 @@ def note_errors_ms(ticks: list[tuple[int, list[int]]], struck: list[tuple[int, i
         ticks: moment and message of all that the master sent, its start first.
         struck: moment and pitch of the notes; `_LOWEST` + n belongs on the n-th sixteenth of every bar.
     """
-    began_ns = next(ns for ns, said in ticks if said[0] == _START)
-    moments = np.array([ns for ns, said in ticks if said[0] == _TICK and ns >= began_ns], dtype=np.float64)
+    began_ns = next(ns for ns, said in ticks if said[0] == START)
+    moments = np.array([ns for ns, said in ticks if said[0] == TICK and ns >= began_ns], dtype=np.float64)
     tick_ns = float(np.median(np.diff(moments)))  # with jitter jack_midi_clock is faster than it was asked to be
     steps = np.concatenate([[moments[0] - began_ns], np.diff(moments)]) / tick_ns
     steps[1:] = np.maximum(1.0, np.round(steps[1:]))  # where ticks were lost on the way to the listener

@@ -22,6 +22,7 @@ from bridge.hosted import HostedBridge, note_offs, note_ons
 from bridge.osc.client import OscClient, Said
 from bridge.player.hand import Hand
 from bridge.player.record import Played
+from bridge.timing.midi import NOTE_OFF, NOTE_ON
 
 ROUNDS: Final = 32
 BPM: Final = 240.0
@@ -156,8 +157,8 @@ def _judged(
 
 
 def _messages(phrase: Sequence[Struck], line_ns: int) -> list[tuple[int, tuple[int, int, int]]]:
-    moments = [(line_ns + round(n.start * BEAT_NS), (0x90, n.pitch, n.velocity)) for n in phrase]
-    moments += [(line_ns + round(n.end * BEAT_NS), (0x80, n.pitch, 0)) for n in phrase]
+    moments = [(line_ns + round(n.start * BEAT_NS), (NOTE_ON, n.pitch, n.velocity)) for n in phrase]
+    moments += [(line_ns + round(n.end * BEAT_NS), (NOTE_OFF, n.pitch, 0)) for n in phrase]
     return sorted(moments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from bridge.hosted import HostedBridge
 from bridge.osc.client import OscClient
 from bridge.player.listener import Tally
 from bridge.player.ports import PortError
+from bridge.timing.midi import KIND, NOTE_OFF, NOTE_ON
 
 _BPM = 240.0
 _VOICES = ("melody", "drums")
@@ -127,7 +129,7 @@ def _tallies(bridge: HostedBridge, listener: tuple[str, ListenerProcess] | None)
     reader = bridge.played()
     own = [tallies.setdefault(f"{name} (the player's own record)", Tally()) for name in reader.port_names]
     for message in reader.since(0)[0]:
-        if message.status & 0xE0 == 0x80:
+        if message.status & KIND in (NOTE_OFF, NOTE_ON):
             own[message.port].hear([message.status, message.data1, message.data2])
     reader.close()
     return {name: tally for name, tally in tallies.items() if tally.ons or tally.offs}
@@ -147,4 +149,4 @@ def _resident_mb(pid: int) -> float:
         pages: Any = Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]
     except OSError:
         return 0.0
-    return int(pages) * 4096 / 1e6
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6

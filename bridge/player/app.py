@@ -132,7 +132,7 @@ class PlayerProcess:
         now_ns = clock.now_ns()
         due_ns = performer.next_due_ns() - lead_ns
         if due_ns - now_ns < QUIET_NS and now_ns - self._attended_ns < PATIENCE_NS:
-            self._wait_for_note(due_ns)
+            clock.wait_until(due_ns)
             return
         self._tell()
         if now_ns >= self._keeper.next_look_ns:
@@ -144,13 +144,6 @@ class PlayerProcess:
             act: Callable[[int], None] = key.data
             act(mask)
         self._attended_ns = clock.now_ns()
-
-    def _wait_for_note(self, due_ns: int) -> None:
-        """Sleep to shortly before the deadline, then spin."""
-        nap_ns = due_ns - self.clock.margin_ns - self.clock.now_ns()
-        if nap_ns > 0:
-            self.clock.nap(nap_ns)
-        self.clock.spin_until(due_ns)
 
     def _hold_until(self, moment_ns: int) -> None:
         """Spin until a note's moment, for which the loop woke up a little early; never for longer than that."""

@@ -8,13 +8,9 @@ from typing import Final
 from bridge import limits
 from bridge.player.outputs import Outputs
 from bridge.timing.changes import Change, Shift
+from bridge.timing.midi import CONTINUE, SONG_POSITION, START, STOP, TICK
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
-TICK: Final = (0xF8,)
-START: Final = (0xFA,)
-CONTINUE: Final = (0xFB,)
-STOP: Final = (0xFC,)
-SONG_POSITION: Final = 0xF2
 SIXTEENTHS: Final = 4  # song position counts sixteenths
 POSITIONS: Final = 0x4000  # and has 14 bits: after 1,024 bars of 4/4 it begins again, which keeps the bar and the beat
 LATEST_NS: Final = 30_000_000  # ticks missed in a stall longer than this are not sent in a burst
@@ -44,9 +40,9 @@ class ClockOut:
                 self.begin_again(tempo_map, now_ns)
                 continue
             if self._begin_at == self._tick:
-                self._outputs.realtime(START if self._tick == 0 else CONTINUE, due_ns)
+                self._outputs.realtime((START if self._tick == 0 else CONTINUE,), due_ns)
                 self._begin_at = None
-            self._outputs.realtime(TICK, due_ns)
+            self._outputs.realtime((TICK,), due_ns)
             self._tick += 1
 
     def change(self, change: Change, now_ns: int) -> None:
@@ -54,14 +50,14 @@ class ClockOut:
         if change.shift is Shift.SLIDE:
             return
         if change.shift in (Shift.STOP, Shift.LEAP):
-            self._outputs.realtime(STOP, now_ns)
+            self._outputs.realtime((STOP,), now_ns)
         if change.shift is not Shift.STOP:
             self._place(change.from_beats, now_ns)
 
     def begin_again(self, tempo_map: TempoMap, now_ns: int) -> None:
         """Tell the place anew: ticks were missed, or whoever listens now has heard none."""
         if tempo_map.playing:
-            self._outputs.realtime(STOP, now_ns)
+            self._outputs.realtime((STOP,), now_ns)
             self._place(tempo_map.beat_at_ns(now_ns), now_ns)
 
     def _place(self, beats: float, now_ns: int) -> None:

@@ -5,8 +5,6 @@ It is a process of its own: libjack may hang in one that outlives its server.
 
 from __future__ import annotations
 
-import os
-import pathlib
 import subprocess
 import sys
 import time
@@ -15,6 +13,7 @@ from typing import Final, Self
 
 import rtmidi
 
+from bridge import paths
 from bridge.player.ports import PortError
 from bridge.player.rtmidi_ports import APIS
 
@@ -24,7 +23,6 @@ _COMMAND: Final = """
 from importlib import import_module as load
 load(".hand", "bridge" + ".player").main()
 """
-_ROOT: Final = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Hand:
@@ -41,10 +39,9 @@ class Hand:
         Raises:
             PortError: it does not come.
         """
-        path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter on our own module
-            [sys.executable, "-c", _COMMAND, backend, port_name, own_name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-P", "-c", _COMMAND, backend, port_name, own_name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=paths.child_environment(),
         )  # fmt: skip
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "connected\n":

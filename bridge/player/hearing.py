@@ -12,13 +12,10 @@ from typing import Final
 from bridge import messages
 from bridge.messages import HeardRow
 from bridge.player.echo import Echo, Verdict
+from bridge.timing.midi import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNEL, CONTROL_CHANGE, KIND, NOTE_OFF, NOTE_ON
 from bridge.timing.tempo_map import TempoMap
 
 BATCH_NS: Final = 12_000_000  # what comes within it goes in one record; the first note after a pause goes at once
-NOTE_OFF: Final = 0x80
-NOTE_ON: Final = 0x90
-CONTROL_CHANGE: Final = 0xB0
-SILENCING: Final = (120, 123)  # all sound off, all notes off
 SHORTEST_BEATS: Final = 1 / 480
 HELD: Final = -1.0
 NOBODY: Final = ""  # of ours
@@ -56,13 +53,13 @@ class Hearing:
         """A message of a channel has come in. While the clock stands there are no bars, and nothing is heard."""
         if len(message) < 3 or not tempo_map.playing:
             return
-        kind, channel, data1, data2 = message[0] & 0xF0, message[0] & 0x0F, message[1], message[2]
+        kind, channel, data1, data2 = message[0] & KIND, message[0] & CHANNEL, message[1], message[2]
         beats = tempo_map.beat_at_ns(stamp_ns - self._latency_ns)
         if kind == NOTE_ON and data2 > 0:
             self._begin(channel, data1, data2, beats, stamp_ns)
         elif kind in (NOTE_ON, NOTE_OFF):
             self._end(channel, data1, beats)
-        elif kind == CONTROL_CHANGE and data1 in SILENCING:
+        elif kind == CONTROL_CHANGE and data1 in (ALL_SOUND_OFF, ALL_NOTES_OFF):
             for held_channel, pitch in list(self._held):
                 if held_channel == channel:
                     self._end(channel, pitch, beats)

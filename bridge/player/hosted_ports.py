@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import select
 import socket
@@ -13,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import bridge
+from bridge import paths
 from bridge.player.jack_watch import JackWatch
 from bridge.player.port_host import FRAME, HOSTED_LEAD_NS, SOCKET_VARIABLE
 from bridge.player.ports import InputNews, InputSink, Port, PortError
@@ -89,19 +88,18 @@ class HostedBackend:
         """
         self._sink = sink
         ours, theirs = socket.socketpair()
-        path = os.pathsep.join([str(pathlib.Path(bridge.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter on our own module
-            [sys.executable, "-c", _COMMAND],
+            [sys.executable, "-P", "-c", _COMMAND],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": path, SOCKET_VARIABLE: str(theirs.fileno())},
+            env={**paths.child_environment(), SOCKET_VARIABLE: str(theirs.fileno())},
         )
         theirs.close()
         self._look.close()  # while the process starts
         self.readable = ours
         init = {"client": client, "names": list(names), "input": input_name, "record": str(self._record)}
-        ours.sendall(json.dumps(init).encode())
+        ours.sendall(json.dumps(init).encode() + b"\n")
         self._await_ready(ours)
         ours.setblocking(False)
         return [HostedPort(f"{client} {name}", number, ours) for number, name in enumerate(names)]

@@ -122,11 +122,7 @@ class InputPort:
         if self._watch is not None:
             return self._watch.connections(f"{self._own}:{self._own}")
         if self._kind == "alsa":
-            try:
-                listing = ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                return 0
-            return alsa_connections(listing, self._own, "Connected From:")
+            return alsa_connections(alsa_clients(), self._own, "Connected From:")
         return 0
 
     def _opened(self, number: int | None) -> Any:
@@ -156,6 +152,14 @@ class InputPort:
         except FAULTS as fault:
             raise PortError(f"MIDI input {self._own}: {fault}") from fault
         return port
+
+
+def alsa_clients() -> str:
+    """The kernel's listing of ALSA's clients and what they are connected to; empty where there is none."""
+    try:
+        return ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def alsa_connections(clients: str, name: str, which: str) -> int:

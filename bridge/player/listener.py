@@ -11,6 +11,7 @@ import rtmidi
 
 from bridge.player.ports import PortError
 from bridge.player.rtmidi_ports import APIS
+from bridge.timing.midi import CHANNEL, KIND, NOTE_OFF, NOTE_ON
 
 
 @dataclass
@@ -25,8 +26,8 @@ class Tally:
 
     def hear(self, message: Sequence[int]) -> None:
         """Count one note-on or note-off."""
-        key = (message[0] & 0x0F, message[1])
-        if message[0] & 0xF0 == 0x90 and message[2] > 0:
+        key = (message[0] & CHANNEL, message[1])
+        if message[0] & KIND == NOTE_ON and message[2] > 0:
             self.ons += 1
             self.doubled += key in self.open_notes
             self.open_notes.add(key)
@@ -65,7 +66,7 @@ class Listener:
         message = event[0]
         if self._keep:
             self.kept.append((time.perf_counter_ns(), message))
-        if message[0] & 0xF0 in (0x80, 0x90):
+        if message[0] & KIND in (NOTE_OFF, NOTE_ON):
             self.tally.hear(message)
 
     def close(self) -> None:

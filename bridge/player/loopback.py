@@ -16,14 +16,15 @@ from typing import Any, Final
 
 import rtmidi
 
+from bridge.player.inputs import FAULTS
 from bridge.player.ports import PortError
 from bridge.player.rtmidi_ports import APIS, RtmidiBackend, candidates
 from bridge.player.stamps import DriverStamps
 from bridge.timing.clocks import MachineClock, ask_for_fine_timers
+from bridge.timing.midi import KIND, NOTE_OFF, NOTE_ON
 
 log = logging.getLogger(__name__)
 
-_FAULTS: Final = (rtmidi.RtMidiError, SystemError, RuntimeError, OSError, ValueError)
 _Came = collections.deque[tuple[int, tuple[int, ...]]]
 
 NOTES: Final = 200
@@ -31,7 +32,7 @@ CONNECT_WITHIN_S: Final = 60.0
 _PROBE_EVERY_S: Final = 0.25
 _SHORTEST_NS, _LONGEST_NS = 12_000_000, 30_000_000
 _LAST_MAY_TAKE_S: Final = 0.5
-_PROBE: Final = (0x90, 0, 1)
+_PROBE: Final = (NOTE_ON, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class _Patch:
             self._in.set_callback(received)
             self.output_name = _opened(self._out, names[0] if names else own, virtual=not names)
             self.input_name = _opened(self._in, names[1] if names else f"{own} in", virtual=not names)
-        except (*_FAULTS, NotImplementedError) as fault:  # Windows makes no ports
+        except (*FAULTS, NotImplementedError) as fault:  # Windows makes no ports
             raise PortError(str(fault)) from fault
 
     def send(self, message: Sequence[int]) -> None:
@@ -118,7 +119,7 @@ class _Patch:
         """
         try:
             self._out.send_message(message)
-        except _FAULTS as fault:
+        except FAULTS as fault:
             raise PortError(f"{self.output_name}: {fault}") from fault
 
     def close(self) -> None:
@@ -154,7 +155,7 @@ def _await_connection(patch: _Patch, came: _Came, connect_within_s: float) -> No
                 f"nothing came back within {connect_within_s:g} s: connect {patch.output_name} to {patch.input_name}"
             )
         patch.send(_PROBE)
-        patch.send((0x80, _PROBE[1], 0))
+        patch.send((NOTE_OFF, _PROBE[1], 0))
         time.sleep(_PROBE_EVERY_S)
     time.sleep(_PROBE_EVERY_S)
     came.clear()
@@ -171,13 +172,13 @@ def _measured(patch: _Patch, came: _Came, notes: int) -> Loopback:
     for number in range(notes):
         moment_ns = max(moment_ns, clock.now_ns()) + uneven.randrange(_SHORTEST_NS, _LONGEST_NS)
         key = (number % 128, 1 + number // 128 % 127)
-        _wait(clock, moment_ns)
+        clock.wait_until(moment_ns)
         sent[key] = clock.now_ns()
-        patch.send((0x90, *key))
+        patch.send((NOTE_ON, *key))
         late_ms.append((clock.now_ns() - moment_ns) / 1e6)
-        patch.send((0x80, key[0], 0))
+        patch.send((NOTE_OFF, key[0], 0))
     until = time.monotonic() + _LAST_MAY_TAKE_S
-    while sum(message[0] & 0xF0 == 0x90 for _, message in list(came)) < notes and time.monotonic() < until:
+    while sum(message[0] & KIND == NOTE_ON for _, message in list(came)) < notes and time.monotonic() < until:
         time.sleep(0.01)
     trips_ms, doubled = _trips(sent, came)
     if not trips_ms:
@@ -189,19 +190,12 @@ def _measured(patch: _Patch, came: _Came, notes: int) -> Loopback:
     )  # fmt: skip
 
 
-def _wait(clock: MachineClock, moment_ns: int) -> None:
-    nap_ns = moment_ns - clock.margin_ns - clock.now_ns()
-    if nap_ns > 0:
-        clock.nap(nap_ns)
-    clock.spin_until(moment_ns)
-
-
 def _trips(sent: dict[tuple[int, int], int], came: Iterable[tuple[int, tuple[int, ...]]]) -> tuple[list[float], int]:
     """The way of each note that came back, in ms, and how many came more than once."""
     trips: dict[tuple[int, int], float] = {}
     doubled = 0
     for stamp_ns, message in list(came):
-        if len(message) != 3 or message[0] & 0xF0 != 0x90:
+        if len(message) != 3 or message[0] & KIND != NOTE_ON:
             continue
         key = message[1], message[2]
         if key in trips:

@@ -14,12 +14,8 @@ from typing import Final
 from bridge.player.ledger import Ledger, OpenNote
 from bridge.player.ports import LOCAL_LEAD_NS, Port, PortError, SilentPort
 from bridge.player.record import PlayedWriter
+from bridge.timing.midi import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL_CHANGE, NOTE_OFF, NOTE_ON
 
-NOTE_OFF: Final = 0x80
-NOTE_ON: Final = 0x90
-CONTROL_CHANGE: Final = 0xB0
-ALL_NOTES_OFF: Final = 123
-ALL_SOUND_OFF: Final = 120
 CLOCK_PORT: Final = "clock"
 Owner = tuple[str, int]
 """Voice and part."""

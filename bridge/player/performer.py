@@ -19,6 +19,7 @@ from bridge.player.loops import Sound
 from bridge.player.outputs import Outputs
 from bridge.player.preview_tap import PreviewTap
 from bridge.timing.changes import Change, Shift
+from bridge.timing.midi import SYSTEM
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.timekeeper import Timekeeper
 
@@ -29,7 +30,6 @@ SLIDE_TOLD_MS: Final = 3.0  # small corrections of a followed phase are not wort
 TEMPO_TOLD: Final = 5e-4  # of the tempo: a measured one is never quite the same; this is 1 ms in two seconds
 SLIDE_PAUSE_NS: Final = 100_000_000
 SWEEP_PAUSE_NS: Final = 5_000_000  # between the channels of a sweep: JACK's ring of a port holds some 2,000 messages
-SYSTEM: Final = 0xF0  # from here on messages have no channel: clock and transport are among them
 RESTORING: Final = (messages.RestoreTransport, messages.RestoreVoice, messages.Launch, messages.MoveTransport)
 
 

@@ -11,6 +11,7 @@ The line is a stream socket: one JSON line with the init, then frames of `FRAME`
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -28,6 +29,7 @@ from bridge.player import rtmidi_ports
 from bridge.player.ports import PortError
 from bridge.player.record import PlayedWriter
 from bridge.timing.clocks import ask_for_fine_timers
+from bridge.timing.midi import CHANNEL, KIND, NOTE_OFF, NOTE_ON
 
 FRAME: Final = struct.Struct("<qHBBBB2x")  # intended_ns, port, length, three bytes
 HOSTED_LEAD_NS: Final = (
@@ -37,8 +39,6 @@ SOCKET_VARIABLE: Final = "BARLINE_PORTS_SOCKET"
 LOOK_S: Final = 0.2
 LINGER_S: Final = 0.25  # JACK drops what a closing port sent in its last cycles; a busy machine misses a few of them
 PREDECESSOR_S: Final = 1.5  # ports of the same names that are just being closed are waited for so long
-NOTE_OFF: Final = 0x80
-NOTE_ON: Final = 0x90
 
 
 class Host:
@@ -120,10 +120,10 @@ class Host:
         self._ports[port].send(message, intended_ns)
         self._sent_s = time.monotonic()
         self._record.add(intended_ns, time.perf_counter_ns(), port, message)
-        key = (port, message[0] & 0x0F, message[1] if len(message) > 1 else 0)
-        if message[0] & 0xF0 == NOTE_ON:
+        key = (port, message[0] & CHANNEL, message[1] if len(message) > 1 else 0)
+        if message[0] & KIND == NOTE_ON:
             self._open.add(key)
-        elif message[0] & 0xF0 == NOTE_OFF:
+        elif message[0] & KIND == NOTE_OFF:
             self._open.discard(key)
 
     def _tell_listeners(self) -> None:
@@ -136,16 +136,32 @@ class Host:
         self.say(received=[stamp_ns, *message])
 
 
+def _init_of(line: socket.socket) -> dict[str, Any]:
+    """The line that the player begins with; it sends nothing behind it until we are ready.
+
+    Raises:
+        PortError: it went before that line was whole.
+    """
+    said = b""
+    while not said.endswith(b"\n"):
+        chunk = line.recv(65536)
+        if not chunk:
+            raise PortError("the player has gone")
+        said += chunk
+    init: dict[str, Any] = json.loads(said)
+    return init
+
+
 def main() -> None:
     """Run until the player is gone; started by `hosted_ports`, never by hand."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends when the player's end of the line closes, and not before
     line = socket.socket(fileno=int(os.environ[SOCKET_VARIABLE]))
-    init = line.recv(65536)
     try:
-        host = Host(line, json.loads(init))
+        host = Host(line, _init_of(line))
     except PortError as fault:
-        line.sendall(json.dumps({"missing": str(fault)}).encode() + b"\n")
+        with contextlib.suppress(OSError):
+            line.sendall(json.dumps({"missing": str(fault)}).encode() + b"\n")
         os._exit(1)
     ask_for_fine_timers()
     host.look()  # so that whoever hears that we are ready knows of the input

@@ -8,9 +8,10 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bridge.player.outputs import ALL_NOTES_OFF, CONTROL_CHANGE, NOTE_OFF, NOTE_ON, Layout
+from bridge.player.outputs import Layout
 from bridge.preview import wire
 from bridge.timing.changes import Change, Shift
+from bridge.timing.midi import ALL_NOTES_OFF, CHANNEL, CONTROL_CHANGE, KIND, NOTE_OFF, NOTE_ON
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 _ACCENT_PITCH: Final = 76
@@ -49,10 +50,10 @@ class PreviewTap:
     def sent(self, port: int, message: Sequence[int], intended_ns: int) -> None:
         """A message has left by a port."""
         status = message[0]
-        role = self._roles.get((port, status & 0x0F))
+        role = self._roles.get((port, status & CHANNEL))
         if role is None or self._to is None:
             return
-        kind = status & 0xF0
+        kind = status & KIND
         if kind == NOTE_ON:
             self._tell("strike", role, message[1], message[2], intended_ns)
         elif kind == NOTE_OFF:

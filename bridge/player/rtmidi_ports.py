@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import rtmidi
 
-from bridge.player.inputs import ALSA_CLIENTS, FAULTS, InputPort, alsa_connections
+from bridge.player.inputs import FAULTS, InputPort, alsa_clients, alsa_connections
 from bridge.player.jack_watch import JackWatch
 from bridge.player.ports import LOCAL_LEAD_NS, InputNews, InputSink, Port, PortError
 
@@ -153,7 +153,7 @@ class RtmidiBackend:
         if self._watch is not None:
             return not all(self._watch.has_port(_full_name(port)) for port in self._ports)
         if self.kind == "alsa":
-            clients = self._alsa_clients()
+            clients = alsa_clients()
             return not all(f'"{port.name}"' in clients for port in self._ports)
         if self.kind == "winmm" and self._ports:
             present = self._ports[0].out.get_ports()
@@ -165,7 +165,7 @@ class RtmidiBackend:
         if self._watch is not None and isinstance(port, RtmidiPort):
             return self._watch.connections(_full_name(port))
         if self.kind == "alsa":
-            return alsa_connections(self._alsa_clients(), port.name, "Connecting To:")
+            return alsa_connections(alsa_clients(), port.name, "Connecting To:")
         return None
 
     def close(self) -> None:
@@ -180,13 +180,6 @@ class RtmidiBackend:
             if self._watch is not None:
                 self._watch.close()
         self._ports, self._input, self._watch = [], None, None
-
-    @staticmethod
-    def _alsa_clients() -> str:
-        try:
-            return ALSA_CLIENTS.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
 
 
 def _full_name(port: RtmidiPort) -> str:

@@ -48,6 +48,13 @@ class MachineClock:
         measured = overslept[int(0.9 * TRIALS)] + SPARE_NS
         self.margin_ns = min(max(measured, SMALLEST_MARGIN_NS), LARGEST_MARGIN_NS)
 
+    def wait_until(self, deadline_ns: int) -> None:
+        """Sleep to shortly before `deadline_ns`, and return at it."""
+        nap_ns = deadline_ns - self.margin_ns - self.now_ns()
+        if nap_ns > 0:
+            self.nap(nap_ns)
+        self.spin_until(deadline_ns)
+
     def spin_until(self, deadline_ns: int) -> None:
         """Return at `deadline_ns`, awake all the while: for the last fraction of a millisecond."""
         now_ns = time.perf_counter_ns

@@ -15,15 +15,11 @@ from bridge import limits
 from bridge.timing.changes import Change, Shift
 from bridge.timing.follower import NEVER_NS, Passive
 from bridge.timing.internal import ACTIONS
+from bridge.timing.midi import CONTINUE, SONG_POSITION, START, STOP, TICK
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.tick_count import OPEN_TICKS
 from bridge.timing.tick_line import TickLine, TickTracker
 
-TICK: Final = 0xF8
-START: Final = 0xFA
-CONTINUE: Final = 0xFB
-STOP: Final = 0xFC
-SONG_POSITION: Final = 0xF2
 PER_BEAT: Final = limits.CLOCK_TICKS_PER_BEAT
 TICKS_PER_POSITION: Final = 6  # song position counts sixteenths
 LOST_NS: Final = 500_000_000  # at 20 BPM ticks are 125 ms apart

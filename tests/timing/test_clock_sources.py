@@ -8,7 +8,8 @@ from bridge.messages import LiveReport
 from bridge.timing.changes import Change, Shift
 from bridge.timing.follower import NEVER_NS, Passive
 from bridge.timing.live import LOST_NS
-from bridge.timing.midi_clock import FORGET_NS, START, STOP, TICK
+from bridge.timing.midi import START, STOP, TICK
+from bridge.timing.midi_clock import FORGET_NS
 from bridge.timing.midi_clock import LOST_NS as SILENT_NS
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.timekeeper import Timekeeper

@@ -12,6 +12,17 @@ def test_spinning_ends_at_the_deadline_and_not_before():
     assert clock.now_ns() >= deadline_ns
 
 
+def test_waiting_sleeps_up_to_the_margin_and_ends_at_the_deadline(monkeypatch):
+    clock, naps = clocks.MachineClock(), []
+    monkeypatch.setattr(clock, "nap", naps.append)
+    for ahead_ns in (3_000_000, clock.margin_ns // 2):  # too near to sleep
+        deadline_ns = clock.now_ns() + ahead_ns
+        clock.wait_until(deadline_ns)
+        assert clock.now_ns() >= deadline_ns
+    (slept_ns,) = naps
+    assert 0 < slept_ns <= 3_000_000 - clock.margin_ns
+
+
 def test_the_measured_margin_is_bounded(monkeypatch):
     clock = clocks.MachineClock()
     clock.calibrate()

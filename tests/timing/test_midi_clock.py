@@ -8,7 +8,8 @@ import pytest
 from twins import Song, tick_stamps
 
 from bridge.timing.changes import Change, Shift
-from bridge.timing.midi_clock import CONTINUE, FORGET_NS, LOST_NS, SONG_POSITION, START, STOP, TICK, MidiFollower
+from bridge.timing.midi import CONTINUE, SONG_POSITION, START, STOP, TICK
+from bridge.timing.midi_clock import FORGET_NS, LOST_NS, MidiFollower
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.tick_count import TickCount
 from bridge.timing.tick_line import TickTracker
