@@ -36,8 +36,8 @@ while True:
     time.sleep(0.01)
 listener.ignore_types(timing=False)
 listener.set_callback(lambda event, data: os.write(1, (" ".join(map(str, event[0])) + "\\n").encode()))
-os.write(1, b"listening\\n")
 listener.open_port(found[0])
+os.write(1, b"listening\\n")
 sys.stdin.read()
 """
 
@@ -92,18 +92,21 @@ class Listener:
         self.process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(LISTENER), name, str(wait_s)],
             env={**os.environ, **server.environment},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
         )  # fmt: skip
         server.listeners.append(self)
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "listening\n"
+        self._first = b""  # what came while it was still being connected
+        while (line := self.process.stdout.readline()) != b"listening\n":
+            assert line, f"no port {name}"
+            self._first += line
 
     def stop(self) -> list[tuple[int, ...]]:
         """End it when nothing has come for a while, or after 2 s of music; all it has received. It is killed, because
         a JACK client that closes may wait for a server that has died.
         """
         assert self.process.stdout is not None
-        descriptor, out, until = self.process.stdout.fileno(), b"", time.monotonic() + 2.0
+        descriptor, out, until = self.process.stdout.fileno(), self._first, time.monotonic() + 2.0
         while time.monotonic() < until and select.select([descriptor], [], [], 0.5)[0]:
             chunk = os.read(descriptor, 65536)
             if not chunk:
