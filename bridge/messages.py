@@ -16,6 +16,9 @@ HeardRow = tuple[int, int, int, float, float, str]
 """pitch 0-127, velocity 1-127, channel 0-15, start in absolute beats, duration in beats (-1 while it is held), and the
 voice of ours that has come back this way; empty: somebody plays."""
 
+ALL_PARTS = -1
+"""Where a part is named: every part of the voice."""
+
 
 # -- the bridge to the player -----------------------------------------------------------------------------------------
 
@@ -77,7 +80,7 @@ class StopVoice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MuteVoice:
-    """Mute or unmute a voice, or one part of it (`part` -1: all)."""
+    """Mute or unmute a voice, or one part of it (`ALL_PARTS`: all)."""
 
     voice: str
     on: bool

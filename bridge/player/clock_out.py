@@ -13,7 +13,6 @@ from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 SIXTEENTHS: Final = 4  # song position counts sixteenths
 POSITIONS: Final = 0x4000  # and has 14 bits: after 1,024 bars of 4/4 it begins again, which keeps the bar and the beat
-LATEST_NS: Final = 30_000_000  # ticks missed in a stall longer than this are not sent in a burst
 
 
 class ClockOut:
@@ -36,7 +35,7 @@ class ClockOut:
     def advance(self, tempo_map: TempoMap, now_ns: int) -> None:
         """Send the ticks that are due."""
         while (due_ns := self.next_due_ns(tempo_map)) is not None and due_ns <= now_ns:
-            if now_ns - due_ns > LATEST_NS:
+            if now_ns - due_ns > limits.LATEST_NS:
                 self.begin_again(tempo_map, now_ns)
                 continue
             if self._begin_at == self._tick:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
 
 from bridge import limits, messages
 from bridge.player.loops import Pending, Sound, loop_from_rows
 from bridge.player.voice import NEVER, Voice
 from bridge.timing.changes import Change, Shift
 from bridge.timing.tempo_map import LAUNCH_KINDS, NEARLY_BEATS, TempoMap
-
-OVERDUE_NS: Final = 30_000_000  # after a stall older onsets are skipped: a flam of them would be heard as an error
 
 
 class Looper:
@@ -48,7 +45,7 @@ class Looper:
         if not self.map.playing:
             return []
         beats = self.map.beat_at_ns(now_ns)
-        oldest = self.map.beat_at_ns(now_ns - OVERDUE_NS) if oldest_beats is None else oldest_beats
+        oldest = self.map.beat_at_ns(now_ns - limits.LATEST_NS) if oldest_beats is None else oldest_beats
         sounds: list[Sound] = []
         for voice in self.voices.values():
             own: list[Sound] = []

@@ -8,17 +8,16 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bridge import limits
+from bridge.music.notes import PART_NAMES
 from bridge.player.outputs import Layout
 from bridge.preview import wire
 from bridge.timing.changes import Change, Shift
 from bridge.timing.midi import ALL_NOTES_OFF, CHANNEL, CONTROL_CHANGE, KIND, NOTE_OFF, NOTE_ON
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
-_ACCENT_PITCH: Final = 76
 _BEAT_PITCH: Final = 77
 _CLICK_VELOCITY: Final = 100
-_LATEST_NS: Final = 30_000_000  # beats missed in a stall longer than this are not clicked in a burst
-_PART_ROLES: Final[tuple[wire.Role, ...]] = ("melody", "bass", "drums")
 
 
 def roles_of(layout: Layout, voices: Mapping[str, str]) -> dict[tuple[int, int], wire.Role]:
@@ -26,7 +25,7 @@ def roles_of(layout: Layout, voices: Mapping[str, str]) -> dict[tuple[int, int],
     roles: dict[tuple[int, int], wire.Role] = {}
     for (voice, part), place in layout.channels.items():
         first = voices[voice].partition("-")[0]
-        roles[place] = next((role for role in _PART_ROLES if role == first), _PART_ROLES[part])
+        roles[place] = next((role for role in PART_NAMES if role == first), PART_NAMES[part])
     return roles
 
 
@@ -74,8 +73,9 @@ class PreviewTap:
         while (due_ns := self.next_due_ns(tempo_map)) is not None and due_ns <= now_ns:
             here = self._due_beats
             is_first = abs(here - tempo_map.bar_line_at_or_before(here)) < NEARLY_BEATS
-            if now_ns - due_ns <= _LATEST_NS:
-                self._tell("strike", "click", _ACCENT_PITCH if is_first else _BEAT_PITCH, _CLICK_VELOCITY, due_ns)
+            if now_ns - due_ns <= limits.LATEST_NS:
+                pitch = wire.CLICK_ACCENT_PITCH if is_first else _BEAT_PITCH
+                self._tell("strike", "click", pitch, _CLICK_VELOCITY, due_ns)
             self._due_beats = _first_click(tempo_map, here + 2 * NEARLY_BEATS)
 
     def change(self, change: Change, tempo_map: TempoMap) -> None:

@@ -10,12 +10,12 @@ import math
 from typing import Final
 
 from bridge import messages
+from bridge.messages import ALL_PARTS
 from bridge.player.loops import SAME_ONSET_BEATS, Held, Loop, Pending, Sound
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 NEVER: Final = math.inf
 DUE_BEATS: Final = 1e-7  # a deadline is rounded to the ns; what is due within 50 ns at 120 BPM is due
-ALL_PARTS: Final = -1
 KEEPS_START: Final = ("now", "step", "beat")  # contract 3.4: these keep the start of the loop that sounds
 
 

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH
 from bridge.preview import drum_kit, room, tones
-from bridge.preview.wire import Role
+from bridge.preview.wire import CLICK_ACCENT_PITCH, Role
 from bridge.whole_file import in_place_of
 
 Audio = NDArray[np.float32]
 
 SAMPLE_RATE: Final = 48_000
 MAX_SECONDS: Final = 3600.0  # an hour takes 2.8 GB while it is rendered; longer is a mistake in the times
-CLICK_ACCENT_PITCH: Final = 76  # of the "click" role: this pitch is the first beat of a bar, any other a plain beat
 
 GAINS: Final[dict[str, float]] = {"melody": 0.29, "bass": 0.28, "drums": 0.82, "click": 0.5}
 ROOM_SENDS: Final[dict[str, float]] = {"melody": 0.22, "bass": 0.03, "drums": 0.10, "click": 0.0}

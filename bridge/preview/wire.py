@@ -15,6 +15,7 @@ Role = Literal["melody", "bass", "drums", "click"]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+CLICK_ACCENT_PITCH: Final = 76  # of the "click" role: this pitch is the first beat of a bar, any other a plain beat
 _FORM: Final = struct.Struct("<16sBBBBq")
 
 

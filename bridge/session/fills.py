@@ -6,7 +6,6 @@ bar before at the latest, so that it is there when its bar begins.
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 from bridge.music.metre import fitted
@@ -15,7 +14,7 @@ from bridge.music.splice import with_bar
 from bridge.player.voice import KEEPS_START
 from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Material, Recipe
-from bridge.session.outside import NOT_NOW, RefusedError, Request
+from bridge.session.outside import NOT_NOW, RefusedError, Request, asked_by_nobody
 from bridge.session.performer import Performer
 from bridge.session.restoring import NEAR_LINE_BEATS
 from bridge.session.stage import Stage
@@ -133,8 +132,7 @@ class Fills:
                 del self._wanted[voice.name]
             every = voice.knobs.fill_every
             if every and (number + 1) % every == 0:
-                address = f"/{voice.name}/fill_every"
-                regular = Request(address, voice.name, "fill_every", {"bars": every}, ("", 0), 0)
+                regular = asked_by_nobody(voice.name, "fill_every", bars=every)
                 wanted_at, request = start, self._every.get(voice.name, regular)
             if request is not None and abs(wanted_at - start) < _NEARLY and voice.playing and voice.model_ready:
                 self._make(voice, start, request)
@@ -181,8 +179,7 @@ class Fills:
         if bars.length < 2 * bar_beats - _NEARLY:  # the bar that sounds now is the same bar of the loop: twice round
             bars = repeated_to(bars, bars.length * math.ceil(2 * bar_beats / bars.length - _NEARLY))
         place = (start_beats - max(0.0, loop_start)) % bars.length
-        digest = hashlib.blake2b(f"{voice.base_seed}:fill:{start_beats}".encode(), digest_size=4).digest()
-        seed = int.from_bytes(digest, "big") >> 1
+        seed = voice.seed_for(f"fill:{start_beats}")
         recipe = Recipe(
             "fill", voice.model, (Material.of(bars, bar_beats),), 0, bar_beats, 0.0, seed, {"fill": {"start": place}}
         )

@@ -7,8 +7,6 @@ knob's position alone, with noise that does not change while it moves, so turnin
 
 from __future__ import annotations
 
-import hashlib
-
 from bridge.session.bending import unlock_missing
 from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Recipe
@@ -50,12 +48,11 @@ class Gestures:
                 f"corner {' and '.join(foreign)} of {voice.name} holds {were}, and {voice.model} plays {plays}: store "
                 "others there, or swap the model back",
             )
-        digest = hashlib.blake2b(f"{voice.base_seed}:morph".encode(), digest_size=4).digest()
         material = tuple(voice.corners[slot] for slot in CORNERS[op])
         if not self._composer.key_awaited:
             self._stage.heard(voice, material[0].bars)
         bar_beats = self._stage.clock.bar_beats
-        return Recipe(op, voice.model, material, 0, bar_beats, 0.0, int.from_bytes(digest, "big") >> 1)
+        return Recipe(op, voice.model, material, 0, bar_beats, 0.0, voice.seed_for("morph"))
 
     def turn(self, voice: Voice, request: Request, recipe: Recipe, order: int = -1) -> None:
         """The knob has moved: decode with its newest value, now or when the decode under way is done. `order` is that

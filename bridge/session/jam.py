@@ -10,7 +10,7 @@ from bridge.messages import ClockState
 from bridge.session.composer import Composer
 from bridge.session.listening import Listening
 from bridge.session.loops import Loop
-from bridge.session.outside import Request
+from bridge.session.outside import Request, asked_by_nobody
 from bridge.session.performer import Performer
 from bridge.session.responding import Responder
 from bridge.session.shadowing import Follower
@@ -82,7 +82,7 @@ class Jam:
         before, self._clock = self._clock, state
         for voice in self._stage.voices.values():
             if voice.jam != OFF and voice.name not in self._jammers:
-                request = Request(f"/{voice.name}/jam", voice.name, "jam", {}, ("", 0), 0)
+                request = asked_by_nobody(voice.name, "jam")
                 self._jammers[voice.name] = _KINDS[voice.jam](self._band, voice, request)
         if before is None:
             return

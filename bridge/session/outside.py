@@ -9,6 +9,9 @@ from typing import Any, Protocol
 Origin = tuple[str, int]
 """Host and port that a request came from."""
 
+NOBODY: Origin = ("", 0)
+"""Who asked before a restart, and cannot be asked for again: only subscribers hear of it."""
+
 # The codes of contract 3.5 that a session can answer with.
 RANGE = 3
 NOT_NOW = 4
@@ -37,6 +40,11 @@ class Request:
     args: dict[str, Any]
     origin: Origin
     arrival_ns: int
+
+
+def asked_by_nobody(voice: str, verb: str, **args: Any) -> Request:
+    """What is still to be done for a voice though whoever asked for it is not known (any more)."""
+    return Request(f"/{voice}/{verb}", voice, verb, args, NOBODY, 0)
 
 
 class Outbox(Protocol):

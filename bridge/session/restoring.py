@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from bridge import messages
-from bridge.messages import NoteRow
+from bridge.messages import ALL_PARTS, NoteRow
 from bridge.session.loops import Loop, bars_of, rows_of
+from bridge.session.outside import NOBODY
 from bridge.session.stage import Stage
 from bridge.session.voice import Handed, Voice
 
-ALL_PARTS: Final = -1
 """In a request and in the player's records: every part of the voice."""
 _NEARLY: Final = 1e-6
 NEAR_LINE_BEATS: Final = 0.1  # a clock that is followed may slide back over the bar line where its metre changed
@@ -87,7 +87,7 @@ class Restoring:
                 send(messages.StopVoice(voice.name))
         if voice.pending is not None:
             handed = voice.handed.setdefault(
-                voice.pending.id, Handed(voice.pending, ("", 0), self._stage.timers.now_ns())
+                voice.pending.id, Handed(voice.pending, NOBODY, self._stage.timers.now_ns())
             )
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending

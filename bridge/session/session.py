@@ -14,6 +14,7 @@ from typing import Any
 
 from bridge import engine_messages, limits, messages
 from bridge.family import plays_drums
+from bridge.music.notes import PART_NAMES
 from bridge.session import statefile
 from bridge.session.archive import Archive
 from bridge.session.bridge_requests import BridgeRequests
@@ -298,8 +299,7 @@ class Session:
 
 def _voice(name: str, settings: dict[str, Any]) -> Voice:
     if settings.get("parts"):
-        order = ("melody", "bass", "drums")
-        channels = {order.index(part): channel - 1 for part, channel in settings["parts"].items()}
+        channels = {PART_NAMES.index(part): channel - 1 for part, channel in settings["parts"].items()}
     else:
         channels = {0: settings["channel"] - 1}
     knobs = Knobs(

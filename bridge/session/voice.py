@@ -22,7 +22,7 @@ from bridge.session.loops import (
     material_from_json,
     material_to_json,
 )
-from bridge.session.outside import Handle, Origin, Request, Throttle
+from bridge.session.outside import Handle, Origin, Request, Throttle, asked_by_nobody
 
 SLOTS = ("a", "b", "c", "d")
 
@@ -307,7 +307,11 @@ class Voice:
 
     def next_seed(self) -> int:
         """The seed that will be drawn next."""
-        digest = hashlib.blake2b(f"{self.base_seed}:{self.seeds_drawn + 1}".encode(), digest_size=4).digest()
+        return self.seed_for(f"{self.seeds_drawn + 1}")
+
+    def seed_for(self, purpose: str) -> int:
+        """The noise seed, 0 to 2**31 - 1, of one purpose: a function of it and of `base_seed`."""
+        digest = hashlib.blake2b(f"{self.base_seed}:{purpose}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big") >> 1
 
     def to_json(self) -> dict[str, Any]:
@@ -364,7 +368,7 @@ class Voice:
         self.auto_bars, self.auto_id = state["auto_bars"], state.get("auto_id", 0)
         self.jam, self.jam_bars = state.get("jam", ("off", 2))
         if self.auto_bars:  # its requester cannot be asked for again: from now on only subscribers hear of it
-            self.auto_request = Request(f"/{self.name}/auto", self.name, "auto", {"bars": self.auto_bars}, ("", 0), 0)
+            self.auto_request = asked_by_nobody(self.name, "auto", bars=self.auto_bars)
         self.pending = loop_from_json(state["pending"])
         self.regroove = state.get("filling", False)
         self.base_seed = state["base_seed"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bridge import engine_messages, messages
 from bridge.family import MODEL_PARTS
+from bridge.messages import ALL_PARTS
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
 from bridge.session.bending import recipe_of
@@ -19,7 +20,6 @@ from bridge.session.loops import Loop
 from bridge.session.material_requests import MaterialRequests
 from bridge.session.outside import INSIDE, NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.performer import Performer
-from bridge.session.restoring import ALL_PARTS
 from bridge.session.shaping_requests import ShapingRequests
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice

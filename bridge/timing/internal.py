@@ -11,6 +11,17 @@ from bridge.timing.tempo_map import TempoMap
 ACTIONS = ("play", "stop", "continue")
 
 
+def checked_action(action: str) -> str:
+    """`action` itself.
+
+    Raises:
+        ValueError: it is none of `ACTIONS`.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"transport {action!r}: one of {', '.join(ACTIONS)}")
+    return action
+
+
 def standing(tempo_bpm: float, numerator: int, denominator: int = 4) -> TempoMap:
     """The clock as it is when the bridge starts: stopped at beat 0."""
     return TempoMap(0, 0.0, checked_tempo(tempo_bpm), False, numerator, denominator)
@@ -42,14 +53,12 @@ def moved(present: TempoMap, action: str, now_ns: int) -> tuple[TempoMap, Change
     Raises:
         ValueError: another action.
     """
-    if action == "play":
+    if checked_action(action) == "play":
         from_zero = dataclasses.replace(present, anchor_ns=now_ns, anchor_beats=0.0, playing=True, bar_origin_beats=0.0)
         return from_zero, Change(Shift.LEAP if present.playing else Shift.START, 0.0)
     if action == "stop":
         stopped = dataclasses.replace(present.rebased(now_ns), playing=False)
         return stopped, Change(Shift.STOP) if present.playing else None
-    if action == "continue":
-        if present.playing:
-            return present, None
-        return dataclasses.replace(present.rebased(now_ns), playing=True), Change(Shift.START, present.anchor_beats)
-    raise ValueError(f"transport {action!r}: one of {', '.join(ACTIONS)}")
+    if present.playing:
+        return present, None
+    return dataclasses.replace(present.rebased(now_ns), playing=True), Change(Shift.START, present.anchor_beats)

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from bridge.timing.changes import Change, Shift
 from bridge.timing.follower import NEVER_NS
+from bridge.timing.internal import checked_action
 from bridge.timing.tempo_map import NEARLY_BEATS, TempoMap
 
 NOT_INSTALLED: Final = (
@@ -207,8 +208,7 @@ class LinkFollower:
         Raises:
             ValueError: another action.
         """
-        if action not in ("play", "stop", "continue"):
-            raise ValueError(f"transport {action!r}: one of play, stop, continue")
+        checked_action(action)
         if self.map is None or self._line is None:
             return None
         if action == "stop":

@@ -14,7 +14,7 @@ from typing import Final
 from bridge import limits
 from bridge.timing.changes import Change, Shift
 from bridge.timing.follower import NEVER_NS, Passive
-from bridge.timing.internal import ACTIONS
+from bridge.timing.internal import checked_action
 from bridge.timing.midi import CONTINUE, SONG_POSITION, START, STOP, TICK
 from bridge.timing.tempo_map import TempoMap
 from bridge.timing.tick_count import OPEN_TICKS
@@ -115,9 +115,7 @@ class MidiFollower(Passive):
         Raises:
             ValueError: another action.
         """
-        if action not in ACTIONS:
-            raise ValueError(f"transport {action!r}: one of {', '.join(ACTIONS)}")
-        if action == "stop":
+        if checked_action(action) == "stop":
             return self._halt(now_ns)
         if action == "play":
             self._position = 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from player_rig import BEAT_NS, BEGAN_NS, Rig
 
 from bridge import messages
-from bridge.player.clock_out import LATEST_NS
+from bridge.limits import LATEST_NS
 
 TICK, START, CONTINUE, STOP, POSITION = 0xF8, 0xFA, 0xFB, 0xFC, 0xF2
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bridge.preview import synth
 from bridge.preview.live import BLOCK_FRAMES, MAX_KEYS, FrameClock, LiveVoice
 from bridge.preview.synth import SAMPLE_RATE, Audio, TimedNote
-from bridge.preview.wire import KINDS, ROLES, Sounded, pack, unpack
+from bridge.preview.wire import CLICK_ACCENT_PITCH, KINDS, ROLES, Sounded, pack, unpack
 
 TOKEN = bytes(range(16))
 
@@ -35,7 +35,7 @@ def test_it_sounds_as_the_offline_voice_does() -> None:
         TimedNote(0.2, 0.1, 46, 100, "drums"),  # an open hi-hat, choked by the closed one
         TimedNote(0.45, 0.1, 42, 100, "drums"),
         TimedNote(0.5, 0.1, 38, 120, "drums"),
-        TimedNote(0.5, 0.1, synth.CLICK_ACCENT_PITCH, 100, "click"),
+        TimedNote(0.5, 0.1, CLICK_ACCENT_PITCH, 100, "click"),
     ]
     live = played(notes, 1.4)
     offline = synth.render(notes, seconds=2.0)[: len(live)]
