@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from device.controls import FLOAT, HEIGHT, PERCENT
+
 _BACK: Final = "#c8c8c8"
 _FACE: Final = "#e6e6e6"
 _LINE: Final = "#8a8a8a"
@@ -16,7 +18,7 @@ _FONT: Final = 'font-family="Arial, Helvetica, sans-serif"'
 def svg(patcher: dict[str, Any]) -> str:
     """The drawing, one pixel of Live to one unit."""
     top = patcher["patcher"]
-    width, height = int(top["devicewidth"]), 169
+    width, height = int(top["devicewidth"]), HEIGHT
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
     parts = [
         head + 'role="img" aria-label="Barline, the Max for Live device">',
@@ -74,7 +76,7 @@ def _dial(x: float, y: float, width: float, valueof: dict[str, Any]) -> list[str
 
 def _number(valueof: dict[str, Any]) -> str:
     value, unit = valueof["parameter_initial"][0], valueof["parameter_unitstyle"]
-    return f"{value:g} %" if unit == 5 else f"{value:.2f}" if unit == 1 else f"{value:.0f}"
+    return f"{value:g} %" if unit == PERCENT else f"{value:.2f}" if unit == FLOAT else f"{value:.0f}"
 
 
 def _text(x: float, y: float, text: str, size: float, anchor: str) -> str:

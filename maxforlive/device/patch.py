@@ -45,9 +45,8 @@ class Patch:
 
     def add(self, text: str, **more: Any) -> str:
         """An object by its text, placed below the one before; its id."""
-        name = text.split(maxsplit=1)[0]
         inlets, outlets = _arity(text)
-        return self._box("newobj", inlets, outlets, text=text, **more, _name=name)
+        return self._box("newobj", inlets, outlets, text=text, **more)
 
     def message(self, text: str) -> str:
         """A message box; its id."""
@@ -58,7 +57,6 @@ class Patch:
         return self._box(maxclass, *_PORTS[maxclass], **more)
 
     def _box(self, maxclass: str, inlets: int, outlets: list[str], **more: Any) -> str:
-        more.pop("_name", None)
         number = len(self.boxes) + 1
         column, row = divmod(number - 1, 24)
         box: dict[str, Any] = {
