@@ -5,6 +5,7 @@ A name may stand for several addresses (localhost often for ::1 and 127.0.0.1): 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import Any, Final, NamedTuple
 
@@ -38,3 +39,11 @@ def resolve(host: str, port: int, kind: socket.SocketKind) -> Address:
 def near(host: str) -> str:
     """The host to ask, from this machine, for what listens on `host`."""
     return _NEAR.get(host, host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`: an address, or the name localhost."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

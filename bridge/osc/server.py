@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bridge.addresses import resolve
+from bridge.addresses import is_loopback, resolve
 from bridge.limits import DATAGRAMS_PER_WAKE, HEARTBEAT_S, MAX_DATAGRAM_BYTES, WAKE_BUDGET_NS
 from bridge.osc.dispatch import Counters, Dispatcher, Handler
 from bridge.osc.encoder import Sendable, encode
@@ -98,7 +98,7 @@ class OscServer:
     @property
     def warning(self) -> str:
         """Words for the user when the server can be reached from other machines, else empty."""
-        if self.host.startswith("127.") or self.host == "::1":
+        if is_loopback(self.host):
             return ""
         return f"OSC listens on {self.host}: any machine that reaches it can play this bridge (there is no password)"
 

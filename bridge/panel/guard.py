@@ -11,6 +11,8 @@ import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from bridge.addresses import is_loopback
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -28,7 +30,7 @@ class Guard:
         self._app = app
         self._port = port
         self._names = {"localhost", host.lower().strip("[]")}
-        self._only_loopback = _is_loopback(host)
+        self._only_loopback = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -109,10 +111,3 @@ def _is_visit(scope: Scope, headers: dict[bytes, list[bytes]]) -> bool:
     """Following a link to the panel's front page: the linking page sees nothing of what comes."""
     visit = headers.get(b"sec-fetch-mode") == [b"navigate"] and headers.get(b"sec-fetch-dest") == [b"document"]
     return visit and scope["path"] == "/" and scope["method"] == "GET"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from bridge import limits
-from bridge.addresses import resolve
+from bridge.addresses import is_loopback, resolve
 from bridge.panel.hub import Hub
 
 _CLOSE_TIMEOUT_S = 0.5
@@ -43,7 +43,7 @@ class PanelServer:
     @property
     def warning(self) -> str:
         """Words for the user when other machines can reach the panel, else empty."""
-        if self.host.startswith("127.") or self.host == "::1":
+        if is_loopback(self.host):
             return ""
         return f"the panel listens on {self.host}: any machine that reaches it can play this bridge (no password)"
 

@@ -1,12 +1,11 @@
 // The controls of the chosen voice, made from the bridge's own table of requests: ranges, choices and words are its.
 
 import { byId, label, make } from "./dom.js";
-import { Knob } from "./knob.js";
+import { ECHO_MS, Knob } from "./knob.js";
 import { Pad } from "./pad.js";
 import { drawLoop, rowsOf } from "./roll.js";
 import { Shape } from "./shape.js";
 
-const ECHO_MS = 400; // so long after a hand's move the bridge's echo of an older value is not shown
 const LENGTHS = [1, 2, 4, 8, 16];
 const SLOTS = ["c", "d", "a", "b"]; // as they lie on the pad: upper row, lower row
 

@@ -3,6 +3,7 @@
 import { clamp, label, make, shown } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+export const ECHO_MS = 400; // so long after a hand's move the bridge's echo of an older value is not shown
 const DRAG_PX = 160; // of pointer travel for the whole range
 const FINE = 0.2;
 const ARC = 270;

@@ -1,9 +1,8 @@
 // Knobs of the attributes that the chosen voice's model has, and of the latent directions that matter most.
 
 import { byId } from "./dom.js";
-import { Knob } from "./knob.js";
+import { ECHO_MS, Knob } from "./knob.js";
 
-const ECHO_MS = 400; // so long after a hand's move the bridge's echo of an older value is not shown
 const DIRECTIONS = 4;
 
 /** Words and numbers in turn, as `/VOICE/state` tells them, by word. */
