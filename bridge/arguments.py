@@ -62,7 +62,7 @@ def _number(kind: type[int | float], low: float, high: float) -> Callable[[str],
 
 
 _SEED: Final = _number(int, 0, 2**31 - 1)
-_TEMPERATURE: Final = _number(float, 0.05, 2.0)
+_TEMPERATURE: Final = _number(float, limits.MIN_TEMPERATURE, limits.MAX_TEMPERATURE)
 
 
 class _NoneOrTwo(argparse.Action):
@@ -148,10 +148,14 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
     train.add_argument("--batch", type=_number(int, 1, 65536), metavar="N",
                        help="windows a step (default: 256, of 16 bars 96; with --beside-flat 32)")  # fmt: skip
     train.add_argument("--seed", type=_SEED, default=0, metavar="S", help="what is drawn at random (default: 0)")
-    sample.add_argument("--count", type=_number(int, 1, 999), default=8, metavar="N", help="how many (default: 8)")
+    sample.add_argument(
+        "--count", type=_number(int, 1, limits.MAX_FILES), default=8, metavar="N", help="how many (default: 8)"
+    )
     go_on.add_argument("--bars", type=_number(int, 1, limits.MAX_FILE_BARS), default=2, metavar="N",
                        help="how many (default: 2)")  # fmt: skip
-    interpolate.add_argument("--steps", type=_number(int, 2, 999), default=7, metavar="N", help="files (default: 7)")
+    interpolate.add_argument(
+        "--steps", type=_number(int, 2, limits.MAX_FILES), default=7, metavar="N", help="files (default: 7)"
+    )
     for made in (sample, go_on, reconstruct):
         made.add_argument(
             "--seed", type=_SEED, metavar="S", help="for the same result again (default: by chance, told)"

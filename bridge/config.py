@@ -36,6 +36,8 @@ def _switch(value: object) -> object:
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Channel = Annotated[int, Field(ge=1, le=16)]
+OffsetMs = Annotated[float, Field(ge=-limits.MAX_OFFSET_MS, le=limits.MAX_OFFSET_MS)]
+Temperature = Annotated[float, Field(ge=limits.MIN_TEMPERATURE, le=limits.MAX_TEMPERATURE)]
 
 
 class Section(BaseModel):
@@ -117,8 +119,8 @@ class Clock(Section):
         120.0, ge=limits.MIN_TEMPO_BPM, le=limits.MAX_TEMPO_BPM, description="BPM of the internal clock, 20-999"
     )
     beats_per_bar: int = Field(4, ge=1, le=16, description="quarter notes in a bar, until a followed clock says so")
-    offset_ms: float = Field(0.0, ge=-1000, le=1000, description="positive: our notes sound that much later")
-    offsets_ms: dict[Literal["live", "midi", "link"], Annotated[float, Field(ge=-1000, le=1000)]] = Field(
+    offset_ms: OffsetMs = Field(0.0, description="positive: our notes sound that much later")
+    offsets_ms: dict[Literal["live", "midi", "link"], OffsetMs] = Field(
         {}, description="the same for one source, in place of it, as in {midi: -4.5}",
         json_schema_extra={"allowed": "milliseconds from -1000 to 1000 by source, as in {midi: -4.5, live: 0.0}"},
     )  # fmt: skip
@@ -150,7 +152,7 @@ class Voice(Section):
     swing: float = Field(50.0, ge=50, le=75, description="per cent, MPC style, 50-75; nothing on triplet grids")
     humanize: float = Field(0.0, ge=0, le=1, description="how much timing and velocity wander, 0-1")
     grid: Grid = Field("1/16", description="1/4, 1/8, 1/8T, 1/16, 1/16T, 1/32")
-    temperature: float = Field(0.6, ge=0.05, le=2, description="of new bars, 0.05-2: low is plain, high is bold")
+    temperature: Temperature = Field(0.6, description="of new bars, 0.05-2: low is plain, high is bold")
     listen: int = Field(0, ge=0, le=16, description="MIDI channel it listens to when it jams; 0: all")
 
     def midi_channels(self) -> dict[int, int]:

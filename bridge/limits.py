@@ -39,6 +39,8 @@ MAX_UNDO: Final = 256  # undo steps kept in memory a voice; every set of bars st
 MAX_HEARD_NOTES: Final = 4096  # of what was played lately: 32 bars of more than ten fingers
 MAX_REQUESTS_WAITING: Final = 32  # requests for new bars a voice may have before it answers "busy" (error 6)
 STATE_EVENTS_PER_S: Final = 20  # contract 3.3
+MIN_TEMPERATURE: Final = 0.05  # contract 3.3; at 0 only the likeliest would ever be played
+MAX_TEMPERATURE: Final = 2.0
 GESTURE_BARS_PER_S: Final = 10  # contract 3.3: a moving knob sends its bars at most so often
 
 # -- time -------------------------------------------------------------------------------------------------------------
@@ -50,6 +52,7 @@ LATEST_NS: Final = 30_000_000  # what a stall has made later is not made up for:
 MAX_SONG_BEATS: Final = 10_000_000  # seven days at 999 BPM
 TICKS_PER_BEAT: Final = 480  # contract section 1: of the files we write
 CLOCK_TICKS_PER_BEAT: Final = 24  # MIDI clock
+MAX_FILES: Final = 999  # written by one command: their numbers have three digits
 MAX_FILE_BARS: Final = 1024  # read or written by the commands on files, window by window: half an hour at 120 BPM
 
 # -- between processes ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from bridge import limits
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.framing import transposed
 from bridge.music.harmony import MODES, bound, class_weights, nearest_shift, scale_of
@@ -51,7 +52,7 @@ class FileOptions:
         Raises:
             RequestError: what this model has no key or attribute for, or a number out of range.
         """
-        within("--temperature", self.temperature, 0.05, 2.0)
+        within("--temperature", self.temperature, limits.MIN_TEMPERATURE, limits.MAX_TEMPERATURE)
         if self.key is not None and config.part == "drums":
             raise RequestError(f"--key: expected a model with pitches, {config.name} has none")
         for name, amount in self.attributes.items():

@@ -14,8 +14,10 @@ from bridge.limits import (
     MAX_LOOP_BEATS,
     MAX_OFFSET_MS,
     MAX_SONG_BEATS,
+    MAX_TEMPERATURE,
     MAX_TEMPO_BPM,
     MIN_LOOP_BEATS,
+    MIN_TEMPERATURE,
     MIN_TEMPO_BPM,
 )
 from bridge.music.harmony import MODES
@@ -217,7 +219,7 @@ _VOICE_BARS: Final = (
 )  # fmt: skip
 
 _VOICE_KNOBS: Final = (
-    Route(VOICE, "temperature", "How bold new bars are.", (_float("temperature", 0.05, 2),),
+    Route(VOICE, "temperature", "How bold new bars are.", (_float("temperature", MIN_TEMPERATURE, MAX_TEMPERATURE),),
           example="/melody/temperature 0.6"),
     Route(VOICE, "attribute",
           "Along an attribute vector: density, syncopation, interval, diatonic, register (melody, bass); density, "
