@@ -14,24 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_NAMES
 from bridge.music.notes import Note
+from bridge.music.palette import BACKGROUND, BAR_LINE, FAINT, PLOT, TEXT, VOICES, Colour
 from bridge.whole_file import in_place_of
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
-_BACKGROUND: Final[Colour] = (15, 17, 23)
-_LANE: Final[Colour] = (27, 31, 41)
 _BLACK_KEY: Final[Colour] = (22, 25, 33)
 _STEP_LINE: Final[Colour] = (33, 38, 50)
 _BEAT_LINE: Final[Colour] = (43, 49, 63)
-_BAR_LINE: Final[Colour] = (76, 84, 106)
-_TEXT: Final[Colour] = (236, 239, 245)
-_FAINT: Final[Colour] = (134, 143, 163)
 _MARKER: Final[Colour] = (246, 214, 118)
-_VOICES: Final[tuple[Colour, ...]] = ((88, 200, 245), (182, 141, 250), (250, 166, 92), (122, 220, 140), (246, 124, 164))
 
 # Everything below is in points; the picture has `_DENSITY` pixels a point and is drawn `_OVERSAMPLE` finer than that.
 _DENSITY: Final = 2
@@ -171,13 +165,13 @@ def draw(
     top = _TITLE_HEIGHT + max(tiers, default=-1) * _CAPTION_HEIGHT + (_CAPTION_HEIGHT if tiers else 0) + _RULER_HEIGHT
     bottom = top + sum(row.total_height + _LANE_GAP for row in rows) - _LANE_GAP * bool(rows)
     size = (math.ceil(width) * scale, math.ceil(bottom + _MARGIN) * scale)
-    image = Image.new("RGB", size, _BACKGROUND)
+    image = Image.new("RGB", size, BACKGROUND)
     pen = _Pen(ImageDraw.Draw(image))
 
-    pen.text(_MARGIN, _TITLE_HEIGHT / 2 + 2, title, 17, _TEXT)
+    pen.text(_MARGIN, _TITLE_HEIGHT / 2 + 2, title, 17, TEXT)
     _ruler(pen, plot, top, beats_per_bar)
     tops = list(accumulate((row.total_height + _LANE_GAP for row in rows), initial=top))
-    voices = list(zip(lanes, rows, tops, cycle(_VOICES), strict=False))
+    voices = list(zip(lanes, rows, tops, cycle(VOICES), strict=False))
     for lane, lane_rows, y, colour in voices:
         _ground(pen, plot, lane, lane_rows, y, colour, beats_per_bar)
     for (beat, caption), tier in zip(shown, tiers, strict=True):
@@ -232,22 +226,22 @@ def _lines(plot: _Plot, every_beats: float) -> list[float]:
 
 
 def _ruler(pen: _Pen, plot: _Plot, top: float, beats_per_bar: float) -> None:
-    pen.text(_MARGIN, top - 10, "bar", 10, _FAINT)
+    pen.text(_MARGIN, top - 10, "bar", 10, FAINT)
     every = 2 ** max(0, math.ceil(math.log2(26 / (beats_per_bar * plot.beat_points))))
     for beat in _lines(plot, beats_per_bar * every):
         if beat < plot.last_beat:
-            pen.text(plot.x(beat) + 3, top - 10, str(round(beat / beats_per_bar) + 1), 10, _FAINT)
+            pen.text(plot.x(beat) + 3, top - 10, str(round(beat / beats_per_bar) + 1), 10, FAINT)
 
 
 def _ground(pen: _Pen, plot: _Plot, lane: Lane, rows: _Rows, top: float, colour: Colour, beats_per_bar: float) -> None:
     bottom = top + rows.total_height
-    pen.box((_GUTTER, top, plot.right, bottom), _LANE)
+    pen.box((_GUTTER, top, plot.right, bottom), PLOT)
     pen.box((_MARGIN, top, _MARGIN + 3, bottom), colour, 1.5)
     for index, key in enumerate(rows.keys):
         y = top + index * rows.height
         if index % 2 if rows.drums else key % 12 in _BLACK_KEYS:
             pen.box((_GUTTER, y, plot.right, y + rows.height), _BLACK_KEY)
-    for every, colour_of in ((0.25, _STEP_LINE), (1.0, _BEAT_LINE), (beats_per_bar, _BAR_LINE)):
+    for every, colour_of in ((0.25, _STEP_LINE), (1.0, _BEAT_LINE), (beats_per_bar, BAR_LINE)):
         if every * plot.beat_points < 5:
             continue
         for beat in _lines(plot, every):
@@ -256,7 +250,7 @@ def _ground(pen: _Pen, plot: _Plot, lane: Lane, rows: _Rows, top: float, colour:
     pen.text(_MARGIN + 11, top + 9, lane.name, 13, colour)
     for index, key in enumerate(rows.keys):
         if key in rows.labels:
-            pen.text(_GUTTER - 6, top + (index + 0.5) * rows.height, rows.labels[key], 9, _FAINT, "rm")
+            pen.text(_GUTTER - 6, top + (index + 0.5) * rows.height, rows.labels[key], 9, FAINT, "rm")
 
 
 def _notes(pen: _Pen, plot: _Plot, lane: Lane, rows: _Rows, top: float, colour: Colour) -> None:
@@ -268,7 +262,7 @@ def _notes(pen: _Pen, plot: _Plot, lane: Lane, rows: _Rows, top: float, colour: 
 
 def _note(pen: _Pen, plot: _Plot, note: Note, rows: _Rows, y: float, colour: Colour) -> None:
     left = max(plot.x(note.start), _GUTTER)
-    fill = _mix(_LANE, colour, 0.28 + 0.72 * note.velocity / 127)
+    fill = _mix(PLOT, colour, 0.28 + 0.72 * note.velocity / 127)
     if rows.drums:  # a stroke has no length: a mark that is taller the louder it is
         tall = (rows.height - 3) * (0.45 + 0.55 * note.velocity / 127)
         middle = y + rows.height / 2
@@ -277,14 +271,14 @@ def _note(pen: _Pen, plot: _Plot, note: Note, rows: _Rows, y: float, colour: Col
         )
         return
     right = min(max(plot.x(note.end) - 0.6, left + 2.0), plot.right)
-    pen.box((left, y + 0.4, right, y + rows.height - 0.4), fill, 1.8, _mix(fill, _TEXT, 0.25))
+    pen.box((left, y + 0.4, right, y + rows.height - 0.4), fill, 1.8, _mix(fill, TEXT, 0.25))
 
 
 def _marker(pen: _Pen, plot: _Plot, beat: float, caption: str, y: float, bottom: float) -> None:
     x = plot.x(beat)
-    pen.box((x - 0.4, y, x + 0.4, bottom), _mix(_BACKGROUND, _MARKER, 0.75))
+    pen.box((x - 0.4, y, x + 0.4, bottom), _mix(BACKGROUND, _MARKER, 0.75))
     pen.box((x, y, x + _flag(pen, caption), y + 17), _MARKER, 3)
-    pen.text(x + 6, y + 8.5, caption, 11, _BACKGROUND)
+    pen.text(x + 6, y + 8.5, caption, 11, BACKGROUND)
 
 
 def _mix(low: Colour, high: Colour, share: float) -> Colour:

@@ -13,17 +13,10 @@ from typing import Any, Final
 
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_CLASSES
 from bridge.music.notes import BEATS_PER_BAR, Bars, Note
+from bridge.music.palette import BACKGROUND, BAR_LINE, FAINT, PLOT, TEXT, VOICES, Colour
 from bridge.whole_file import folders_for, in_place_of
 
-Colour = tuple[int, int, int]
-
-_BACKGROUND: Final[Colour] = (15, 17, 23)
-_ROLL: Final[Colour] = (27, 31, 41)
 _BEAT_LINE: Final[Colour] = (39, 45, 58)
-_BAR_LINE: Final[Colour] = (76, 84, 106)
-_TEXT: Final[Colour] = (236, 239, 245)
-_FAINT: Final[Colour] = (134, 143, 163)
-_VOICES: Final[tuple[Colour, ...]] = ((88, 200, 245), (182, 141, 250), (250, 166, 92), (122, 220, 140), (246, 124, 164))
 _LOUDNESS: Final = 4  # how many brightnesses of a colour there are
 _COLOURS: Final = 32
 _WIDTH: Final = 1200
@@ -75,10 +68,10 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
     """
     heights = [_HEADING + sum(_row_height(row) for row in _rows(section)) for section in sections]
     image, pen = _canvas(_WIDTH, _TITLE + sum(heights) + _MARGIN)
-    _write(pen, _MARGIN, 8, title, 17, _TEXT)
+    _write(pen, _MARGIN, 8, title, 17, TEXT)
     top = _TITLE
     for section in sections:
-        _write(pen, _MARGIN, top + 6, section.heading, 14, _TEXT)
+        _write(pen, _MARGIN, top + 6, section.heading, 14, TEXT)
         top += _HEADING
         width = (_WIDTH - 2 * _MARGIN - (section.columns - 1) * _GAP) / section.columns
         for row in _rows(section):
@@ -103,26 +96,26 @@ def _height(drums: bool) -> int:
 
 
 def _roll(pen: Any, roll: Roll, left: float, top: float, width: float, like: Sequence[Roll]) -> None:
-    _write(pen, left, top, roll.caption, 11, _FAINT)
+    _write(pen, left, top, roll.caption, 11, FAINT)
     top += _CAPTION
     beat = width / roll.bars.length
     for part, drums in enumerate(roll.parts):
         bottom = top + _height(drums) - 2
-        pen.rectangle((left, top, left + width - 1, bottom), _ROLL)
+        pen.rectangle((left, top, left + width - 1, bottom), PLOT)
         bar_wide = beat * BEATS_PER_BAR
         for place in range(round(roll.bars.length) + 1):
             on_bar = place % BEATS_PER_BAR == 0
             if on_bar or bar_wide > 40:
                 x = min(left + width - 1, left + place * beat)
-                pen.line((x, top, x, bottom), _BAR_LINE if on_bar else _BEAT_LINE)
+                pen.line((x, top, x, bottom), BAR_LINE if on_bar else _BEAT_LINE)
         for mark in roll.marks:
-            pen.line((left + mark * beat, top, left + mark * beat, bottom), _VOICES[4], width=2)
+            pen.line((left + mark * beat, top, left + mark * beat, bottom), VOICES[4], width=2)
         notes = _of_part(roll, part)
         if drums:
             _hits(pen, notes, left, top, beat, bottom - top)
         elif notes:
             span = _span([note.pitch for other in like for note in _of_part(other, part)])
-            _line(pen, notes, span, (left, top, beat, bottom - top), _VOICES[part])
+            _line(pen, notes, span, (left, top, beat, bottom - top), VOICES[part])
         top += _height(drums)
 
 
@@ -156,12 +149,12 @@ def _hits(pen: Any, notes: Sequence[Note], left: float, top: float, beat: float,
         drum = DRUM_CLASS_OF_PITCH.get(note.pitch)
         if drum is not None:
             x, y = left + note.start * beat, top + (DRUM_CLASSES - 1 - drum) * row
-            pen.rectangle((x, y + 1, x + wide, y + row - 1), _shade(_VOICES[2], note.velocity))
+            pen.rectangle((x, y + 1, x + wide, y + row - 1), _shade(VOICES[2], note.velocity))
 
 
 def _shade(colour: Colour, velocity: int) -> Colour:
     share = 0.4 + 0.6 * (velocity * _LOUDNESS // 128 + 1) / _LOUDNESS
-    red, green, blue = (round(low + (high - low) * share) for low, high in zip(_ROLL, colour, strict=True))
+    red, green, blue = (round(low + (high - low) * share) for low, high in zip(PLOT, colour, strict=True))
     return red, green, blue
 
 
@@ -174,11 +167,11 @@ def draw_curves(
         OSError: the file cannot be written.
     """
     image, pen = _canvas(width, height)
-    _write(pen, _MARGIN, 8, title, 17, _TEXT)
+    _write(pen, _MARGIN, 8, title, 17, TEXT)
     each = (width - 2 * _MARGIN) / len(panels)
     for index, (name, curves) in enumerate(panels.items()):
         box = (_MARGIN + index * each + 44, _TITLE + 34, _MARGIN + (index + 1) * each - 16, height - 34)
-        _write(pen, box[0], _TITLE + 2, name, 13, _TEXT)
+        _write(pen, box[0], _TITLE + 2, name, 13, TEXT)
         _panel(pen, box, curves, x_name)
     _save(image, path)
 
@@ -186,7 +179,7 @@ def draw_curves(
 def _panel(pen: Any, box: tuple[float, float, float, float], curves: Sequence[Curve], x_name: str) -> None:
     left, top, right, bottom = box
     points = [point for curve in curves for point in curve.points]
-    pen.rectangle(box, _ROLL)
+    pen.rectangle(box, PLOT)
     if not points:
         return
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
@@ -201,13 +194,13 @@ def _panel(pen: Any, box: tuple[float, float, float, float], curves: Sequence[Cu
         value = y_low + y_span * mark / 4
         y = place(x_low, value)[1]
         pen.line((left, y, right, y), _BEAT_LINE)
-        _write(pen, left - 4, y - 6, f"{value:.3g}", 10, _FAINT, right=True)
+        _write(pen, left - 4, y - 6, f"{value:.3g}", 10, FAINT, right=True)
     for x in (x_low, x_high):
-        _write(pen, place(x, y_low)[0], bottom + 5, f"{x:.3g}", 10, _FAINT, right=x == x_high)
-    _write(pen, (left + right) / 2 - 20, bottom + 16, x_name, 10, _FAINT)
+        _write(pen, place(x, y_low)[0], bottom + 5, f"{x:.3g}", 10, FAINT, right=x == x_high)
+    _write(pen, (left + right) / 2 - 20, bottom + 16, x_name, 10, FAINT)
     at = left
     for curve in curves:
-        colour = _VOICES[curve.colour % len(_VOICES)]
+        colour = VOICES[curve.colour % len(VOICES)]
         line = [place(x, y) for x, y in curve.points]
         if curve.dotted:
             _dots(pen, line, colour)
@@ -229,7 +222,7 @@ def _dots(pen: Any, line: Sequence[tuple[float, float]], colour: Colour) -> None
 def _canvas(width: int, height: int) -> tuple[Any, Any]:
     from PIL import Image, ImageDraw
 
-    image = Image.new("RGB", (width, height), _BACKGROUND)
+    image = Image.new("RGB", (width, height), BACKGROUND)
     return image, ImageDraw.Draw(image)
 
 

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridge.music import pianoroll
+from bridge.music import palette, pianoroll
 from bridge.music.notes import Note
 from bridge.music.pianoroll import Lane, draw, pitch_name
 
-MELODY, BASS = pianoroll._VOICES[:2]
+MELODY, BASS = palette.VOICES[:2]
 ROOT = Path(__file__).resolve().parents[2]
 
 
