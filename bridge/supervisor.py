@@ -1,4 +1,4 @@
-"""The supervisor: starts the three processes of a bridge, tells each where the others are, and restarts what dies.
+"""The supervisor: starts the processes of a bridge, tells each where the others are, and restarts what dies.
 
 It is the process of `run_bridge.py start`. Each child has a pipe to its standard input, whose end is the sign to close
 and go: so they end with the supervisor however that ends. They are in sessions (on Windows: process groups) of their

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0  # so often, at the least, it is seen which strangers have been here too long
 _QUIET_S = 0.05  # nothing is made ready between requests that follow each other faster, as those of a knob do
-_CLICK_AFTER_CLICK_S = 0.005  # one that comes so soon after the answer to another does not wait for what is only of use
-_REMEMBERED_LATER = 16  # to the one after it; one for every voice there may be
+_CLICK_AFTER_CLICK_S = 0.005  # a click so soon after the answer to another does not wait for that one to be remembered
+_REMEMBERED_LATER = 16  # jobs: one for every voice there may be
 _INSIDE = 7
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bridge.session.gestures import Gestures
 from bridge.session.outside import NO_SUCH, RANGE, RefusedError, Request
 from bridge.session.voice import Voice
+
+if TYPE_CHECKING:
+    from bridge.model.nets.config import ModelConfig
 
 
 class ShapingRequests:
@@ -16,12 +21,8 @@ class ShapingRequests:
 
     def do_attribute(self, voice: Voice, request: Request) -> None:
         """More or less of an attribute that the voice's model has; 0: as it is."""
-        from bridge.model.nets.config import (
-            config_of,  # numpy is 100 ms of import that the first answer need not wait for
-        )
-
         name, amount = request.args["name"], request.args["amount"]
-        names = config_of(voice.model).attributes
+        names = _config_of(voice).attributes
         if name not in names:
             there = ", ".join(names) or "none"
             raise RefusedError(NO_SUCH, f"{voice.model} has no attribute {name}: there are {there}")
@@ -30,14 +31,18 @@ class ShapingRequests:
 
     def do_latent(self, voice: Voice, request: Request) -> None:
         """So many standard deviations along a latent direction; 0: where it was."""
-        from bridge.model.nets.config import config_of
-
         index, value = request.args["index"], request.args["value"]
-        size = config_of(voice.model).latent_size
+        size = _config_of(voice).latent_size
         if index >= size:
             raise RefusedError(RANGE, f"index {index}: {voice.model} has latent directions 0 to {size - 1}")
         voice.knobs.latents = _turned(voice.knobs.latents, str(index), value)
         self._gestures.remake(voice, request, moved=True)
+
+
+def _config_of(voice: Voice) -> ModelConfig:
+    from bridge.model.nets.config import config_of  # numpy is 100 ms that the first answer need not wait for
+
+    return config_of(voice.model)
 
 
 def _turned(knobs: dict[str, float], name: str, value: float) -> dict[str, float]:

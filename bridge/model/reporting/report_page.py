@@ -106,11 +106,10 @@ under the sampled past, which is our *argmax*):
 
 def _comparisons(cards: Sequence[Mapping[str, Any]]) -> str:
     flat = {card["name"]: card["scores"]["flat_baseline"] for card in cards if "flat_baseline" in card["scores"]}
+    if not flat:
+        return ""
     how = "\n".join(f"- {name}: {found['protocol']}." for name, found in flat.items())
-    return (
-        ""
-        if not flat
-        else f"""\
+    return f"""\
 ## Hierarchical beside flat
 
 {how}
@@ -119,14 +118,12 @@ Step accuracy on test songs, T = 1; the interval is a bootstrap over songs, seed
 
 {tables.flat(flat)}
 """
-    )
 
 
 def _left_out(cards: Sequence[Mapping[str, Any]], left_out: Figures) -> str:
-    return (
-        ""
-        if not left_out
-        else f"""\
+    if not left_out:
+        return ""
+    return f"""\
 ## A whole collection left out
 
 Trained anew without one collection, from nothing, and scored on all of it (at most 4000 windows, seed 0); beside it the
@@ -134,7 +131,6 @@ shipped model, which learnt from nine tenths of that collection, on its test son
 
 {tables.left_out(left_out, {card["name"]: card for card in cards})}
 """
-    )
 
 
 def _realism(figures: Figures) -> str:

@@ -378,5 +378,5 @@ def training_loop(run: Run, length: Length, batch_size: int, bar: Any) -> None:
             run.save()
             saved_at = run.elapsed_s
     if not (run.out_dir / "best.safetensors").is_file():
-        nothing = math.nan  # was trained since
-        run.validate(Progress(length.fraction(run), run.steps, run.windows, run.elapsed_s, nothing, nothing, nothing))
+        unknown = math.nan  # the losses: nothing was trained in this run
+        run.validate(Progress(length.fraction(run), run.steps, run.windows, run.elapsed_s, unknown, unknown, unknown))
