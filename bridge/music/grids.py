@@ -20,6 +20,7 @@ from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, in_order
 
 LOWEST_PITCH = 21
 PITCHES = 88
+TOP_PITCH = LOWEST_PITCH + PITCHES - 1
 #: Token ids of a line: 0-87 strike pitch 21-108, then these two.
 NOTE_OFF = 88
 NO_EVENT = 89
@@ -31,6 +32,7 @@ HIT_SETS = 1 << DRUM_CLASSES
 VELOCITY_BINS = 8
 OFFSET_BINS = 11
 ON_THE_GRID = 5
+KICK, SNARE, CLOSED_HAT = range(3)
 DRUM_NAMES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high tom", "crash", "ride")
 #: The General MIDI pitch that each class is played with.
 DRUM_PITCHES = (36, 38, 42, 46, 43, 47, 50, 49, 51)
@@ -51,6 +53,11 @@ _DRUM_NOTE_BEATS = STEP_BEATS / 2
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+def drums_in(sets: Ints) -> Ints:
+    """Which drums are struck by each set of hits (...), a bit mask: (..., `DRUM_CLASSES`) of 0 and 1."""
+    return sets[..., None] >> np.arange(DRUM_CLASSES) & 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from bridge.music.grids import (
     SILENT,
     DrumGrid,
     Ints,
+    drums_in,
     line_tokens,
     tokens_line,
 )
@@ -158,7 +159,7 @@ def augment_drums(drums: DrumGrid, other: DrumGrid, rng: np.random.Generator, *,
     own (if they may be rearranged), with a class dropped, hat and ride exchanged, or played softer or louder.
     """
     count = len(drums.hits)
-    bits = drums.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    bits = drums_in(drums.hits)
     velocities, offsets = drums.velocities, drums.offsets
     if rearranged:
         bits, velocities, offsets = _rearranged((bits, velocities, offsets), other, rng)
@@ -178,7 +179,7 @@ def _rearranged(columns: tuple[Ints, Ints, Ints], other: DrumGrid, rng: np.rando
     turned by beats.
     """
     count, steps, _ = columns[0].shape
-    other_bits = other.hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    other_bits = drums_in(other.hits)
     half = np.arange(steps) >= steps // 2
     spliced: Flags = np.asarray(rng.random(count) < _DRUM_SPLICE_CHANCE)
     exchanged: Flags = np.asarray(rng.random(count) < _DRUM_EXCHANGE_CHANCE)

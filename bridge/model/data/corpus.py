@@ -14,12 +14,12 @@ import numpy as np
 
 from bridge.model.nets.config import ModelConfig
 from bridge.music.grids import (
-    DRUM_CLASSES,
     PITCHES,
     SILENT,
     DrumGrid,
     Ints,
     drum_grid_of,
+    drums_in,
     line_of,
     line_tokens,
     note_arrays,
@@ -300,7 +300,7 @@ def _drum_windows(track: MidiTrack, section: tuple[float, int], config: ModelCon
     grid: DrumGrid = drum_grid_of(note_arrays(track.notes, start_beats), n_steps)
     index = window_index(n_steps, config)
     hits = grid.hits[index]
-    bits = hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    bits = drums_in(hits)
     per_class = bits.sum(1)
     keep = (per_class.sum(1) >= _MIN_DRUM_HITS) & ((per_class > 0).sum(1) >= 2)
     kept = index[keep]

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.model.data.corpus import Piece, Windows, common_time_sections, longest_silence, window_index
 from bridge.model.nets.config import ModelConfig
-from bridge.music.grids import DRUM_CLASSES, PITCHES, Ints, drum_grid_of, line_of, line_tokens, note_arrays
+from bridge.music.grids import PITCHES, Ints, drum_grid_of, drums_in, line_of, line_tokens, note_arrays
 from bridge.music.midi_files import MidiTrack
 from bridge.music.notes import STEPS_PER_BAR
 
@@ -41,7 +41,7 @@ def _of_section(piece: Piece, start_beats: float, n_steps: int, config: ModelCon
     notes = [note for track in piece.roles.drums for note in track.notes]
     grid = drum_grid_of(note_arrays(notes, start_beats), n_steps)
     hits = grid.hits[index]
-    per_class = (hits[:, :, None] >> np.arange(DRUM_CLASSES) & 1).sum(1)
+    per_class = drums_in(hits).sum(1)
     driven = (per_class.sum(1) >= _MIN_EVENTS) & ((per_class > 0).sum(1) >= 2)
     fits = melody_fits & bass_fits
     tokens = np.stack([melody, bass, hits], 1)

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from bridge.model.nets.noise import mixed
-from bridge.music.grids import HIT_SETS, NO_EVENT, PITCHES, SILENT, Ints, tokens_line
+from bridge.music.grids import HIT_SETS, NO_EVENT, PITCHES, SILENT, Floats, Ints, tokens_line
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 ORDER = 5
 #: Symbols of a line: nothing, note-off, the first note, then the interval from the note before, two octaves each way.

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bridge.music.grids import Ints
+from bridge.music.grids import Floats, Ints
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _RESAMPLES = 10_000
 

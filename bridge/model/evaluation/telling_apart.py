@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bridge.model.evaluation.realism import UNISON, NGram, symbols
 from bridge.model.evaluation.statistics import area_under_curve
-from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, tokens_line
+from bridge.music.grids import (
+    DRUM_CLASSES,
+    LOWEST_PITCH,
+    NOTE_OFF,
+    PITCHES,
+    SILENT,
+    Floats,
+    Ints,
+    drums_in,
+    tokens_line,
+)
 from bridge.music.measures import density, key_shares
 from bridge.music.notes import STEPS_PER_BAR
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 _FOLDS = 5
 _RIDGE = 1.0
 _ROUNDS = 30
@@ -51,12 +58,12 @@ def _of_lines(tokens: Ints) -> list[Floats]:
     intervals = [((read == symbol) & struck).sum(1) / notes for symbol in range(UNISON - 12, UNISON + 13)]
     silent = (sounding == SILENT).mean(1)
     share = np.nan_to_num(key_shares(tokens), nan=1.0)
-    plain = [silent, low.astype(np.float64), high.astype(np.float64), share, (~struck & (tokens == PITCHES)).mean(1)]
+    plain = [silent, low.astype(np.float64), high.astype(np.float64), share, (~struck & (tokens == NOTE_OFF)).mean(1)]
     return plain + intervals + _by_place(struck.astype(np.int64))
 
 
 def _of_drums(tokens: Ints) -> list[Floats]:
-    bits = tokens.astype(np.int64)[:, :, None] >> np.arange(DRUM_CLASSES) & 1
+    bits = drums_in(tokens.astype(np.int64))
     together = np.bitwise_count(tokens.astype(np.int64))
     kinds = np.array([len(set(row.tolist())) for row in tokens], dtype=np.float64)
     found = [kinds, (together > 2).mean(1), (tokens == 0).mean(1), *bits.mean(1).T]

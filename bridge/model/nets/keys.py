@@ -7,14 +7,11 @@ to a flow fitted so, and its samples keep to a scale as songs do.)
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from bridge.music.grids import LOWEST_PITCH, SILENT, Ints, tokens_line
+from bridge.music.grids import LOWEST_PITCH, SILENT, Floats, Ints, tokens_line
 from bridge.music.harmony import scale_of
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 #: By how many semitones what is read can be moved, the nearest first: which of those fit equally well is taken.
 SHIFTS = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6)
 #: What a note counts that is in the scale, and one at either end of it on the line of fifths: lines of few notes, which

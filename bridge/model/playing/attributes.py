@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 
 from bridge.model.nets.config import ModelConfig
-from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, SILENT, Ints, tokens_line
+from bridge.music.grids import LOWEST_PITCH, PITCHES, SILENT, Floats, Ints, drums_in, tokens_line
 from bridge.music.measures import density, key_shares
 from bridge.music.notes import STEPS_PER_BAR
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 _FEW_NOTES = 6
-#: Kick, snare, hats and ride carry the beat; toms and crash are what a fill is made of.
-_FILL_CLASSES = (4, 5, 6, 7)
-_BEAT_CLASSES = (0, 1)
+#: What a beat is made of, kick and snare, and what a fill is: toms and crash.
+BEAT_CLASSES = (0, 1)
+FILL_CLASSES = (4, 5, 6, 7)
 #: How far apart songs are: the standard deviation of each attribute over the windows of the training songs (73058 of
 #: melody, 26754 of bass, 21172 of drums), in the order of `config.attributes`.
 SPREADS: dict[str, tuple[float, ...]] = {
@@ -93,10 +91,10 @@ def least_diatonic_share(notes: int) -> float:
 
 
 def _of_drums(tokens: Ints) -> Floats:
-    bits = tokens[:, :, None] >> np.arange(DRUM_CLASSES) & 1
-    beat = bits[:, :, _BEAT_CLASSES].sum(2)
+    bits = drums_in(tokens)
+    beat = bits[:, :, BEAT_CLASSES].sum(2)
     off_beat = np.arange(tokens.shape[1]) % 4 != 0
-    last_bar = bits[:, -STEPS_PER_BAR:, _FILL_CLASSES].sum((1, 2))
+    last_bar = bits[:, -STEPS_PER_BAR:, FILL_CLASSES].sum((1, 2))
     return np.stack(
         [
             density(tokens, drums=True),

@@ -18,7 +18,7 @@ from bridge.model.playing.decoding import Decoded, WindowDecode
 from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import Frame, WindowTokens, to_bars, to_windows, window_beats
 from bridge.model.playing.keeping import FORBIDDEN
-from bridge.music.grids import DRUM_CLASSES, Ints
+from bridge.music.grids import Ints, drums_in
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT, Bars, cut, repeated_to
 from bridge.music.splice import with_bar
 
@@ -92,5 +92,5 @@ def _any_of(sets: Tensor, classes: tuple[int, ...]) -> Tensor:
 
 def _fullness(row: Decoded, first: int) -> float:
     """How much of a fill a candidate is, unlikely hits counting for less."""
-    bits: Ints = row.window.tokens[first:, None] >> np.arange(DRUM_CLASSES) & 1
+    bits: Ints = drums_in(row.window.tokens[first:])
     return float(bits[:, _FILL_CLASSES].sum()) - row.surprise_nats / _NATS_WORTH_A_HIT

@@ -15,7 +15,7 @@ import numpy as np
 from bridge.model.nets import noise
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.framing import WindowTokens, streamed, unstreamed
-from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, Floats, Ints, line_tokens, tokens_line
+from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, Floats, Ints, drums_in, line_tokens, tokens_line
 from bridge.music.notes import STEPS_PER_BEAT
 
 #: How many hits may change on a whole turn of the knob before those of a step change together.
@@ -29,7 +29,7 @@ def units_of(tokens: Ints, config: ModelConfig) -> Ints:
     nine drums at each step.
     """
     if config.part == "drums":
-        bits = tokens[..., None] >> np.arange(DRUM_CLASSES) & 1
+        bits = drums_in(tokens)
         return bits.reshape(*tokens.shape[:-1], -1).astype(np.int64)
     return line_tokens(*tokens_line(tokens.astype(np.int64)))
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from bridge.model.nets import noise
 from bridge.model.nets.config import ModelConfig
+from bridge.model.playing.attributes import BEAT_CLASSES, FILL_CLASSES
 from bridge.model.playing.framing import WindowTokens
 from bridge.model.playing.keeping import FORBIDDEN
-from bridge.music.grids import DRUM_CLASSES, HIT_SETS, LOWEST_PITCH, PITCHES, Floats, Ints, tokens_line
+from bridge.music.grids import HIT_SETS, LOWEST_PITCH, PITCHES, Floats, Ints, drums_in, tokens_line
 from bridge.music.notes import STEPS_PER_BAR
 
 _STRIKE_NATS, _REST_NATS, _WEAK_NATS, _OUTSIDE_NATS = 4.0, 5.0, 8.0, 18.0
@@ -22,9 +23,7 @@ _AIM_NATS, _NEAR_NATS, _STRAY_NATS, _KEY_NATS = 5.0, 0.3, 0.15, 5.0
 _HIT_NATS, _FILL_NATS, _OFF_BEAT_NATS = 1.5, 4.0, 3.0
 _GOLDEN, _TURNS, _WISH_NATS = 0.618, 7.0, 2.0
 _STRETCH, _ZIGZAG_SEMITONES = 1.5, 4.0
-#: Toms and crash, and kick and snare: what fills and beats are made of (as `attributes` measures them).
-_FILL_DRUMS, _BEAT_DRUMS = (4, 5, 6, 7), (0, 1)
-_BITS = torch.from_numpy((np.arange(HIT_SETS)[:, None] >> np.arange(DRUM_CLASSES) & 1).astype(np.float32))
+_BITS = torch.from_numpy(drums_in(np.arange(HIT_SETS)).astype(np.float32))
 
 
 def pull(
@@ -110,12 +109,12 @@ def _fuller(strength: float, config: ModelConfig) -> Tensor:
 
 def _off_beat(strength: float, config: ModelConfig) -> Tensor:
     weak = (torch.arange(config.steps) % 4 != 0).float() * 2.0 - 1.0
-    return _OFF_BEAT_NATS * strength * weak[:, None] * _BITS[:, _BEAT_DRUMS].sum(1)
+    return _OFF_BEAT_NATS * strength * weak[:, None] * _BITS[:, BEAT_CLASSES].sum(1)
 
 
 def _filled(strength: float, config: ModelConfig) -> Tensor:
     bias = torch.zeros(config.steps, config.classes)
-    bias[-STEPS_PER_BAR:] = _FILL_NATS * strength * _BITS[:, _FILL_DRUMS].sum(1)
+    bias[-STEPS_PER_BAR:] = _FILL_NATS * strength * _BITS[:, FILL_CLASSES].sum(1)
     return bias
 
 

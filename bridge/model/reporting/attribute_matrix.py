@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge.model.evaluation.realism import Floats
 from bridge.model.evaluation.statistics import spearman
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.attributes import least_diatonic_share, measure
 from bridge.model.reporting.held_out import grid_tokens
-from bridge.music.grids import DRUM_CLASSES, PITCHES, Ints
+from bridge.music.grids import PITCHES, Floats, Ints, drums_in
 from bridge.music.measures import Flags
 from bridge.music.notes import Bars
 
@@ -94,8 +93,8 @@ def _kept(tokens: Ints, config: ModelConfig) -> float:
     for half in _HALVES:
         there = tokens[:, half]
         if config.part == "drums":
-            bits = (rest & there)[..., None] >> np.arange(DRUM_CLASSES) & 1
-            notes = (rest[..., None] >> np.arange(DRUM_CLASSES) & 1).sum((1, 2))
+            bits = drums_in(rest & there)
+            notes = drums_in(rest).sum((1, 2))
             same = bits.sum((1, 2))
         else:
             struck = rest < PITCHES

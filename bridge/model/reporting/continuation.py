@@ -28,11 +28,10 @@ from bridge.model.playing.generation import continue_bars
 from bridge.model.reporting.held_out import played, tokens_of_loops
 from bridge.model.training.exporting import drawn_chains, posteriors_of
 from bridge.model.training.flow_training import context_gains
-from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, Ints
+from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, Floats, Ints
 from bridge.music.measures import key_shares
 from bridge.music.notes import STEPS_PER_BAR
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 RANKED_AMONG = 64
 #: From so many windows of a source on it says something about that source alone.
 _FEWEST = 20

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from bridge.model.evaluation.realism import Floats, NGram
+from bridge.model.evaluation.realism import NGram
 from bridge.model.evaluation.statistics import spearman
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import Part
 from bridge.model.nets.noise import derived
 from bridge.model.playing.morphing import morph_at, prepare_morph
 from bridge.model.reporting.held_out import tokens_of_loops
-from bridge.music.grids import Ints
+from bridge.music.grids import Floats, Ints
 from bridge.music.measures import density
 from bridge.music.notes import Bars
 
