@@ -9,14 +9,13 @@ from bridge.model.nets import registry
 from bridge.model.nets.config import TEMPERATURES, Part
 from bridge.model.reporting.showcase import Shown, continuations, morphs, samples
 from bridge.music.midi_files import write_midi
-from bridge.music.notes import Bars, join
+from bridge.music.notes import PART_CHANNELS, Bars, join
 from bridge.paths import models_folder
 from bridge.preview import synth
 from bridge.preview.wire import Role
 from bridge.whole_file import folders_for
 
 _TEMPO = 110.0
-_CHANNELS: dict[Part, int] = {"melody": 0, "bass": 1, "drums": 9}
 _ROLES: dict[Part, Role] = {"melody": "melody", "bass": "bass", "drums": "drums"}
 _TIMES = 2  # a loop is heard so many times round
 
@@ -40,7 +39,7 @@ def perform(out_dir: Path, names: Sequence[str] = (), models_dir: Path | None = 
             path = out_dir / name / f"{shown.name}.wav"
             with folders_for(path):
                 synth.write_wav(path, synth.render(_timed(shown.bars, parts)))
-            channels = {index: _CHANNELS[part] for index, part in enumerate(parts)}
+            channels = {index: PART_CHANNELS[part] for index, part in enumerate(parts)}
             write_midi(path.with_suffix(".mid"), shown.bars, channels=channels, track_name=name, tempo=_TEMPO)
             written.append(path)
     return written

@@ -9,16 +9,15 @@ from statistics import fmean
 from typing import Any
 
 from bridge.bench.rows import Row, row
-from bridge.engine.bending import bars_from_json
 from bridge.engine.residents import Residents
 from bridge.engine_messages import Generate
+from bridge.music.grids import DRUM_CLASS_OF_PITCH, KICK
 from bridge.music.harmony import class_weights, harmony_of, scale_of
-from bridge.music.notes import STEP_BEATS, Bars
+from bridge.music.notes import Bars, bars_of, bars_to_json, step_of
 
 _SETS = 100
 _TIMED = 200
 _KEY = sorted(scale_of(9, "minor"))
-_KICKS = (35, 36)
 _LINES = ("melody-2bar", "bass-2bar")
 
 
@@ -47,7 +46,7 @@ def _mean(name: str, value: float, baseline: float, loops: int = 1) -> Row:
 def _make(engine: Residents, model: str, seed: int, bend: dict[str, Any]) -> Bars:
     job = Generate(1, "", model, "sample", False, [], 2, 4.0, 0.0, 0.0, 0.0, 0.6, seed, bend)
     made = engine.make(job)
-    return bars_from_json((made.length_beats, made.notes))
+    return bars_of(made.length_beats, made.notes)
 
 
 def _bound(how: str) -> dict[str, Any]:
@@ -71,24 +70,16 @@ def _led(engine: Residents, amount: float) -> tuple[float, float]:
     for seed in range(_SETS):
         melody = _make(engine, "melody-2bar", seed, _bound("soft"))
         drums = _make(engine, "drums-2bar", seed, {"surprise": 0.35})
-        rhythm = {"bars": _json(drums), "kicks": True}
-        follow = {"amount": amount, "line": _json(melody), "rhythm": rhythm}
+        rhythm = {"bars": bars_to_json(drums), "kicks": True}
+        follow = {"amount": amount, "line": bars_to_json(melody), "rhythm": rhythm}
         bass = _make(engine, "bass-2bar", _SETS + seed, {**_bound("soft"), "follow": follow})
         harmony = harmony_of(melody, frozenset(_KEY))
-        struck = {_step(note.start) for note in drums.notes if note.pitch in _KICKS}
-        kicks += [_step(note.start) in struck for note in bass.notes]
+        struck = {step_of(note.start) for note in drums.notes if DRUM_CLASS_OF_PITCH.get(note.pitch) == KICK}
+        kicks += [step_of(note.start) in struck for note in bass.notes]
         if harmony is not None:
             on_beats = (note for note in bass.notes if note.start == int(note.start))
             tones += [note.pitch % 12 in harmony.at(note.start).classes for note in on_beats]
     return fmean(tones), fmean(kicks)
-
-
-def _json(bars: Bars) -> list[Any]:
-    return [bars.length, [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]]
-
-
-def _step(beats: float) -> int:
-    return round(beats / STEP_BEATS) % 32
 
 
 def _cost(engine: Residents) -> Row:

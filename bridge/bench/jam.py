@@ -19,6 +19,7 @@ from bridge.bench.jack_room import JackRoom
 from bridge.bench.jack_room import missing as jack_missing
 from bridge.bench.rows import Row, row
 from bridge.hosted import HostedBridge, note_offs, note_ons
+from bridge.music.harmony import MODES
 from bridge.osc.client import OscClient, Said
 from bridge.player.hand import Hand
 from bridge.player.record import Played
@@ -33,7 +34,6 @@ PERIOD: Final = 1024  # frames a cycle of JACK: whatever is sent must arrive
 WAY_IN_MS: Final = 32.0  # JACK at 1024 frames: a period and a half from the hand to the bridge's stamp
 SETTINGS: Final = ("midi.backend=jack", f"midi.input_latency_ms={WAY_IN_MS:g}")
 STYLES: Final = ("plain", "across", "plain", "early", "plain", "across", "nothing", "plain")
-MAJOR: Final = (0, 2, 4, 5, 7, 9, 11)
 _KEYS: Final = ((2, 66), (10, 57))  # tonic and middle pitch: D in the first half, then B flat, lower
 _BEATS_TO_LEARN: Final = 8
 EDGE_NS: Final = 3_000_000  # notes are meant for their moment to the microsecond; a phrase may be a little off the grid
@@ -67,7 +67,7 @@ class Round:
     @property
     def in_key(self) -> float:
         """Share of the answer's notes that are in the key that was played in."""
-        return fmean((note.data1 - self.tonic) % 12 in MAJOR for note in self.answer)
+        return fmean((note.data1 - self.tonic) % 12 in MODES["major"] for note in self.answer)
 
     @property
     def apart_semitones(self) -> float:
@@ -89,7 +89,7 @@ def phrase_of(style: str, tonic: int, middle: int, dice: random.Random) -> tuple
     """A bar of a melody: steps of the scale around a middle pitch, in eighths and quarters."""
     if style == "nothing":
         return ()
-    scale = [pitch for pitch in range(middle - 9, middle + 10) if (pitch - tonic) % 12 in MAJOR]
+    scale = [pitch for pitch in range(middle - 9, middle + 10) if (pitch - tonic) % 12 in MODES["major"]]
     at, notes, place = 0.0, [], min(range(len(scale)), key=lambda k: (abs(scale[k] - middle), k))
     until = 2.0 if style == "early" else 4.0
     while at < until:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +11,11 @@ from bridge.model.playing.keeping import Hold, Lock, finished
 from bridge.model.playing.leaning import Lean
 from bridge.model.playing.shaping import Shape, shape_of
 from bridge.model.playing.steering import Steering
+from bridge.music.grids import DRUM_CLASS_OF_PITCH, KICK
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
-from bridge.music.notes import STEP_BEATS, Bars, Note, in_order, step_of
+from bridge.music.notes import STEP_BEATS, Bars, bars_from_json, step_of
 
 _CHORDS_AMOUNT = 1.0  # how firmly a chord loop of the session is leant on
-_KICKS = (35, 36)  # General MIDI's bass drums
-
-
-def bars_from_json(value: Sequence[Any]) -> Bars:
-    """Bars from ``[length_beats, rows]``; what is behind them says nothing of the bars themselves."""
-    length_beats, rows = value[:2]
-    return Bars(in_order(Note(*row) for row in rows), length_beats)
 
 
 def steering_of(model: CompiledModel, bend: Mapping[str, Any]) -> Steering:
@@ -78,7 +72,7 @@ def _lean(bend: Mapping[str, Any], chords: Mapping[str, Any] | None, classes: fr
     rhythm = follow["rhythm"]
     bars = bars_from_json(rhythm["bars"])
     steps = max(1, round(bars.length / STEP_BEATS))
-    struck = [note for note in bars.notes if not rhythm["kicks"] or note.pitch in _KICKS]
+    struck = [note for note in bars.notes if not rhythm["kicks"] or DRUM_CLASS_OF_PITCH.get(note.pitch) == KICK]
     onsets = frozenset(step_of(note.start) % steps for note in struck)
     return Lean(lean.harmony, lean.harmony_amount, onsets, steps if onsets else 0, follow["amount"])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bridge.engine.bending import bars_from_json, kept_exactly, shape_in, steering_of, with_locks
+from bridge.engine.bending import kept_exactly, shape_in, steering_of, with_locks
 from bridge.engine_messages import Generate
 from bridge.messages import NoteRow
 from bridge.model.nets.compiled import CompiledModel
@@ -25,7 +25,7 @@ from bridge.model.playing.shaping import UNSHAPED, shaped
 from bridge.model.playing.steering import Steering
 from bridge.music.corners import BETWEEN, are_stored
 from bridge.music.metre import fitted
-from bridge.music.notes import BEATS_PER_BAR, Bars
+from bridge.music.notes import BEATS_PER_BAR, Bars, bars_from_json, rows_of
 from bridge.paths import folder_with
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Residents:
         moved = shaped(model, source, shape, job.temperature, keeping)
         if moved is source:
             return _plain(source)
-        return Made(source.length, _rows(kept_exactly(moved, keeping, kind, verbatim=False)), _rows(source))
+        return Made(source.length, rows_of(kept_exactly(moved, keeping, kind, verbatim=False)), rows_of(source))
 
     def _morphed(self, model: CompiledModel, job: Generate, y: float, steering: Steering) -> Bars:
         """The loop between the corners; what does not depend on the knob's place is worked out once and kept."""
@@ -197,11 +197,7 @@ def _what_counts(job: Generate) -> str:
 
 
 def _plain(bars: Bars) -> Made:
-    return Made(bars.length, _rows(bars), None)
-
-
-def _rows(bars: Bars) -> list[NoteRow]:
-    return [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
+    return Made(bars.length, rows_of(bars), None)
 
 
 def _bend_of_a_morph(job: Generate) -> dict[str, Any]:

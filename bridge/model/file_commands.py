@@ -22,7 +22,7 @@ from bridge.model.file_options import FileOptions, bound_to, moved_to, within
 from bridge.model.file_sources import Source, source_of
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
-from bridge.model.nets.config import ModelConfig, Part, config_of
+from bridge.model.nets.config import ModelConfig, config_of
 from bridge.model.nets.noise import derived
 from bridge.model.playing.framing import window_beats, windows_needed
 from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars
@@ -34,7 +34,7 @@ from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
 from bridge.music.midi_files import write_midi
-from bridge.music.notes import BEATS_PER_BAR, Bars, cut, repeated_to
+from bridge.music.notes import BEATS_PER_BAR, PART_CHANNELS, Bars, cut, repeated_to
 from bridge.paths import models_folder
 from bridge.whole_file import refuse_unwritable
 
@@ -44,8 +44,6 @@ DEFAULT_MINUTES: Final = 60.0
 DEFAULT_FINE_MINUTES: Final = 5.0
 #: What a training run's folder is called where it cannot be written to.
 _RUN: Final = "the folder of the run"
-_CHANNELS: Final[dict[Part, int]] = {"melody": 0, "bass": 1, "drums": 9}
-_MAX_COUNT = 999
 _HEARD_BARS = 8
 
 
@@ -55,7 +53,7 @@ def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) ->
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    within("--count", count, 1, _MAX_COUNT)
+    within("--count", count, 1, limits.MAX_FILES)
     paths = _numbered(model, count, out_dir)
     compiled, steering = _compiled(model, options)
     config = compiled.config
@@ -88,7 +86,7 @@ def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, o
     Raises:
         ValueError: one of this module's, with the reason.
     """
-    within("--steps", steps, 2, _MAX_COUNT)
+    within("--steps", steps, 2, limits.MAX_FILES)
     paths = _numbered(model, steps, out_dir)
     corners = [source_of(path, config_of(model)) for path in (a, b)]
     compiled, steering = _compiled(model, options)
@@ -268,7 +266,7 @@ def _numbered(model: str, count: int, out_dir: Path) -> list[Path]:
 
 def _write(path: Path, bars: Bars, config: ModelConfig, source: Source | None = None) -> Path:
     """Write bars with what their source has besides notes: its tempos, its metre, and the programs of its parts."""
-    channels = {index: _CHANNELS[part] for index, part in enumerate(config.parts)}
+    channels = {index: PART_CHANNELS[part] for index, part in enumerate(config.parts)}
     if source is None:
         write_midi(path, bars, channels=channels, track_name=config.name)
         return path

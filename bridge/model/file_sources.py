@@ -11,7 +11,7 @@ from bridge import limits
 from bridge.model.data.corpus import COMMON_TIME
 from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.reporting.held_out import grid_tokens
-from bridge.music.grids import LOWEST_PITCH, PITCHES
+from bridge.music.grids import LOWEST_PITCH, PITCHES, TOP_PITCH
 from bridge.music.midi_files import MidiFileError, MidiScore, MidiTrack, read_midi
 from bridge.music.notes import BEATS_PER_BAR, STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, step_of
 from bridge.music.roles import by_general_midi
@@ -143,4 +143,4 @@ def _in_range(bars: Bars, part: Part, index: int | None) -> bool:
 
 
 def _piano() -> str:
-    return f"MIDI pitches {LOWEST_PITCH} to {LOWEST_PITCH + PITCHES - 1}"
+    return f"MIDI pitches {LOWEST_PITCH} to {TOP_PITCH}"

@@ -16,15 +16,12 @@ from bridge.limits import MIN_NOTE_BEATS
 from bridge.music.feel import Feel, straight_step
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_PITCHES, metric_velocity
 from bridge.music.groove_settings import GrooveSettings
-from bridge.music.harmony import class_weights, snapped
-from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, STEP_BEATS, Bars, Note, in_order, step_of
+from bridge.music.harmony import MODES, class_weights, snapped
+from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, STEP_BEATS, Bars, Note, in_order, octave_within_midi, step_of
 
-_KICK, _SNARE, _HAT = DRUM_PITCHES[:3]
 #: How much each degree belongs to a key, from the tonic up (Krumhansl and Kessler 1982, probe tones).
 _MAJOR: Final = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR: Final = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-_MAJOR_DEGREES: Final = (0, 2, 4, 5, 7, 9, 11)
-_MINOR_DEGREES: Final = (0, 2, 3, 5, 7, 8, 10)
 #: So little less a key may suit what was played and still be the one meant: of the notes that answers to a bar of a
 #: melody may use 1.1 % are outside the key that it was in, in place of 2.7 %.
 _NEARLY: Final = 0.4
@@ -82,7 +79,7 @@ def drum_phrase_of(played: Sequence[Played], from_beats: float, length_beats: fl
     for note in played:
         if drums and note.pitch not in DRUM_CLASS_OF_PITCH:
             continue
-        pitch = note.pitch if drums else (_KICK, _SNARE, _HAT)[min(2, int((note.pitch - low) / third))]
+        pitch = note.pitch if drums else DRUM_PITCHES[min(2, int((note.pitch - low) / third))]
         start = min(max(note.start_beats - from_beats, 0.0), length_beats - MIN_NOTE_BEATS)
         notes.append(Note(pitch, start, min(STEP_BEATS / 2, length_beats - start), note.velocity, part))
     return Bars(in_order(notes), length_beats)
@@ -143,7 +140,7 @@ def _share_inside(weights: Sequence[float], classes: frozenset[int]) -> float:
 
 
 def _scale(tonic: int, minor: bool) -> frozenset[int]:
-    return frozenset((tonic + degree) % 12 for degree in (_MINOR_DEGREES if minor else _MAJOR_DEGREES))
+    return frozenset((tonic + degree) % 12 for degree in MODES["minor" if minor else "major"])
 
 
 def _agreement(weights: Sequence[float], tonic: int, minor: bool) -> float:
@@ -168,7 +165,7 @@ def misfit(answer: Bars, phrase: Bars, classes: frozenset[int]) -> float:
     return density + 2.0 * outside + apart / 12.0 + late
 
 
-def fitted(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) -> Bars:
+def put_right(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) -> Bars:
     """The answer in the key, the register, the density and at the loudness of the phrase, from its line on."""
     if not answer.notes or not phrase.notes:
         return answer
@@ -256,4 +253,4 @@ def _folded(pitch: int, low: int, high: int) -> int:
         pitch += 12
     while pitch > high and pitch - 12 >= low:
         pitch -= 12
-    return min(127, max(0, pitch)) if 0 <= pitch <= 127 else pitch % 12 + (108 if pitch > 127 else 0)
+    return octave_within_midi(pitch)

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from bridge.limits import MIN_NOTE_BEATS, TICKS_PER_BEAT
 from bridge.music import kernels_plain
-from bridge.music.groove_settings import GRIDS, GrooveSettings
+from bridge.music.groove_settings import GrooveSettings
 from bridge.music.harmony import snapped
 from bridge.music.kernel_cache import discard_cache
-from bridge.music.notes import DRUM_PART, Bars, Note, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, in_order, octave_within_midi
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -210,11 +210,7 @@ def _humanized(
 def _transposed(note: Note, settings: GrooveSettings, drums: bool) -> int:
     if drums or note.part == DRUM_PART or not (settings.transpose or settings.binds_all):
         return note.pitch
-    pitch = note.pitch + settings.transpose
-    if pitch > 127:
-        pitch -= 12 * math.ceil((pitch - 127) / 12)
-    elif pitch < 0:
-        pitch += 12 * math.ceil(-pitch / 12)
+    pitch = octave_within_midi(note.pitch + settings.transpose)
     return pitch if settings.scale is None or settings.spares(note.start) else snapped(pitch, settings.scale)
 
 
@@ -242,6 +238,3 @@ def _lines(plain: Sequence[Note], pitches: Sequence[int], drums: bool) -> tuple[
         for (before, _), gap in zip(pairs, gaps, strict=True):
             tied[before] = abs(gap) < _TOUCH_BEATS
     return lines, tied
-
-
-__all__ = ["GRIDS", "GrooveSettings", "apply_groove", "place_played", "warm_up"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 #: One step of the grid that the models read and write, in beats: a sixteenth note.
 STEP_BEATS = 0.25
@@ -20,6 +20,12 @@ PART_NAMES: Final = ("melody", "bass", "drums")
 DRUM_PART = 2
 #: Where General MIDI has them: the tenth channel, counted from 0.
 DRUM_CHANNEL = 9
+#: The MIDI channel (0-15) of each part in the files that Barline writes.
+PART_CHANNELS: Final = {"melody": 0, "bass": 1, "drums": DRUM_CHANNEL}
+
+
+NoteRow = tuple[int, float, float, int, int]
+"""A note as it is in messages and files: pitch, start and duration in beats, velocity, part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,39 @@ def step_of(beats: float) -> int:
 def in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
     """The notes by start, then part, then pitch: the order in which `Bars` keeps them."""
     return tuple(sorted(notes, key=lambda note: (note.start, note.part, note.pitch)))
+
+
+def rows_of(bars: Bars) -> list[NoteRow]:
+    """The notes as rows ``(pitch, start, duration, velocity, part)``."""
+    return [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
+
+
+def bars_of(length_beats: float, rows: Iterable[Sequence[Any]]) -> Bars:
+    """Bars from rows as `rows_of` gives them, put in order.
+
+    Raises:
+        ValueError, TypeError, IndexError: something that is no such row.
+    """
+    return Bars(
+        in_order(Note(int(r[0]), float(r[1]), float(r[2]), int(r[3]), int(r[4])) for r in rows), float(length_beats)
+    )
+
+
+def bars_to_json(bars: Bars) -> list[Any]:
+    """``[length, rows]``, exact: Python's floats survive JSON unchanged."""
+    return [bars.length, rows_of(bars)]
+
+
+def bars_from_json(value: Sequence[Any]) -> Bars:
+    """The inverse of `bars_to_json`; what is behind the rows says nothing of the bars themselves."""
+    return bars_of(value[0], value[1])
+
+
+def octave_within_midi(pitch: int) -> int:
+    """The pitch itself, or its nearest octave from 0 to 127."""
+    if pitch > 127:
+        return pitch - 12 * math.ceil((pitch - 127) / 12)
+    return pitch + 12 * math.ceil(-pitch / 12) if pitch < 0 else pitch
 
 
 def starts_inside(start_beats: float, spans: Iterable[Sequence[float]]) -> bool:

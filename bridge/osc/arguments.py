@@ -19,10 +19,9 @@ from bridge.limits import (
     NUMBER_SLACK,
 )
 from bridge.music.harmony import CHORDS
+from bridge.music.notes import NoteRow
 from bridge.session.outside import RANGE, RefusedError
 
-NoteRow = tuple[int, float, float, int, int]
-"""pitch 0-127, start in beats, duration in beats, velocity 1-127, part 0-2."""
 ChordRow = tuple[float, int, str]
 """beat from the start of the chord loop, root 0-11, quality."""
 

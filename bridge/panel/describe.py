@@ -7,9 +7,9 @@ from typing import Any
 
 from bridge import limits
 from bridge.model.nets.config import CONFIGS
+from bridge.music.notes import bars_to_json
 from bridge.osc.arguments import Argument
 from bridge.osc.routes import ROUTES, Route
-from bridge.session.loops import bars_to_json
 from bridge.session.stage import Stage
 from bridge.session.voice import Knobs, Voice
 

@@ -24,11 +24,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from bridge import limits
+from bridge.music.notes import bars_to_json
 from bridge.panel.guard import App, Guard
 from bridge.panel.hub import Hub, Page
 from bridge.panel.pace import Pace
 from bridge.session.archive import ArchiveError
-from bridge.session.loops import bars_to_json
 
 STATIC: Final = Path(__file__).parent / "static"
 _BREATHE_EVERY: Final = 16  # messages of one page before everything else gets a turn

@@ -24,10 +24,10 @@ from typing import Any
 
 from bridge.music.corners import BETWEEN
 from bridge.music.metre import fitted
-from bridge.music.notes import DRUM_PART, Bars, Note, in_order, starts_inside
+from bridge.music.notes import DRUM_PART, Bars, Note, bars_to_json, in_order, starts_inside
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
-from bridge.session.loops import Loop, Material, Recipe, bars_to_json
+from bridge.session.loops import Loop, Material, Recipe
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 

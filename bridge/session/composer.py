@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from bridge import limits
 from bridge.engine_messages import Begun, Generate, Generated, JobFailed
 from bridge.music.corners import BETWEEN, are_stored
-from bridge.music.notes import Bars
+from bridge.music.notes import Bars, bars_of
 from bridge.session.bending import NEW_BARS, bend_of, locked_now
-from bridge.session.loops import Loop, Material, Recipe, bars_of, material_to_json
+from bridge.session.loops import Loop, Material, Recipe, material_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice, Waiting

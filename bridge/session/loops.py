@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.messages import NoteRow
 from bridge.music.feel import STRAIGHT, Feel
 from bridge.music.metre import is_whole
-from bridge.music.notes import BEATS_PER_BAR, Bars, Note, in_order
+from bridge.music.notes import BEATS_PER_BAR, Bars, bars_from_json, bars_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Material:
 class Recipe:
     """What bars were made of, so that a sticky knob can make them again with the same noise.
 
-    `op` is one of ``next sample vary morph xy towards``; `material` the loops it worked from; `seed` the noise; `bend`
-    what bent them besides the knobs (see `bridge.session.bending`), in plain JSON values.
+    `op` is one of ``next sample vary morph xy towards keep fill``; `material` the loops it worked from; `seed` the
+    noise; `bend` what bent them besides the knobs (see `bridge.session.bending`), in plain JSON values.
     """
 
     op: str
@@ -82,28 +81,6 @@ class Loop:
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
         return replace(self, id=loop_id)
-
-
-def rows_of(bars: Bars) -> list[NoteRow]:
-    """The notes as rows for a record."""
-    return [(n.pitch, n.start, n.duration, n.velocity, n.part) for n in bars.notes]
-
-
-def bars_of(length_beats: float, rows: Iterable[Sequence[Any]]) -> Bars:
-    """Bars from rows ``(pitch, start, duration, velocity, part)``, put in order."""
-    return Bars(
-        in_order(Note(int(r[0]), float(r[1]), float(r[2]), int(r[3]), int(r[4])) for r in rows), float(length_beats)
-    )
-
-
-def bars_to_json(bars: Bars) -> list[Any]:
-    """``[length, rows]``, exact: Python's floats survive JSON unchanged."""
-    return [bars.length, rows_of(bars)]
-
-
-def bars_from_json(value: Sequence[Any]) -> Bars:
-    """The inverse of `bars_to_json`."""
-    return bars_of(value[0], value[1])
 
 
 def material_to_json(material: Material) -> list[Any]:

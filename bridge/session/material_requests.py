@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from bridge import limits
 from bridge.family import plays_drums
-from bridge.music.notes import Bars, bars_fault
+from bridge.music.notes import Bars, bars_fault, bars_of
 from bridge.session.composer import Composer
 from bridge.session.gestures import CORNERS, Gestures
-from bridge.session.loops import Material, bars_of
+from bridge.session.loops import Material
 from bridge.session.outside import NOT_NOW, RANGE, RefusedError, Request
 from bridge.session.stage import Stage
 from bridge.session.voice import Seed, Voice

@@ -9,7 +9,8 @@ from typing import Final
 
 from bridge import messages
 from bridge.messages import ALL_PARTS, NoteRow
-from bridge.session.loops import Loop, bars_of, rows_of
+from bridge.music.notes import bars_of, rows_of
+from bridge.session.loops import Loop
 from bridge.session.outside import NOBODY
 from bridge.session.stage import Stage
 from bridge.session.voice import Handed, Voice

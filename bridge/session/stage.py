@@ -184,7 +184,7 @@ class Stage:
 
     def bars_in(self, loop: Loop) -> int:
         """How many whole bars the loop has as it will sound."""
-        return int(self.length_of(loop) / self.clock.bar_beats + 1e-6)
+        return int(self.length_of(loop) / self.clock.bar_beats + _NEARLY)
 
     def heard(self, voice: Voice, bars: Bars, *, seed: bool = False) -> None:
         """Notes that the session's key may be taken from."""
@@ -210,7 +210,7 @@ class Stage:
         """The three kinds of `bars/*` events for a loop, its notes as they will sound."""
         bars = self.performed(voice, loop)
         base = f"/{voice.name}/bars"
-        count = max(1, round(bars.length / self.clock.bar_beats + 0.49))
+        count = max(1, math.ceil(bars.length / self.clock.bar_beats - _NEARLY))
         publish = self.outbox.publish
         publish(f"{base}/begin", loop.id, len(bars.notes), float(start_beats), count, also=also)
         for first in range(0, len(bars.notes), limits.MAX_NOTES_PER_MESSAGE):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.music.answering import fitted, misfit
+from bridge.music.answering import misfit, put_right
 from bridge.music.notes import Bars
 from bridge.session.composer import Composer
 from bridge.session.harmony import TAKEN
@@ -37,8 +37,8 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted of the engine: `op` from `material`; the result is to suit `phrase`, in the key of `classes`, and
-    is made to where it goes on from it (``next``). `seed` is the noise; None: another each time.
+    """What is wanted of the engine: `op` from `material`. The result is to suit `phrase`, in the key of `classes`; what
+    goes on from it (``next``) is put right where it does not. `seed` is the noise; None: another each time.
     """
 
     op: str
@@ -91,7 +91,7 @@ class Turns:
                 self._has_timed = True
                 self._timed_ms.append((stage.timers.now_ns() - asked_ns) / 1e6 / wanted)
                 ill, best = min(((misfit(bars, wish.phrase, classes), bars) for bars in made), key=lambda each: each[0])
-                bars = fitted(best, wish.phrase, classes, drums=voice.is_drums) if wish.op == "next" else best
+                bars = put_right(best, wish.phrase, classes, drums=voice.is_drums) if wish.op == "next" else best
                 take(bars, ill)
 
         for _ in range(wanted):

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from bridge import paths
-from bridge.engine.bending import bars_from_json
 from bridge.engine.residents import Made, Residents
 from bridge.engine_messages import Generate
 from bridge.music.metre import fitted
-from bridge.music.notes import Bars
+from bridge.music.notes import Bars, bars_from_json
 
 _TUNE = ((60, 0.0), (64, 1.0), (67, 2.5), (72, 4.0), (71, 6.0), (69, 7.0), (67, 9.0), (65, 10.0))
 #: Four bars of three beats; the last note of the first sounds on into the second.

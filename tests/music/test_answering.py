@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.music.answering import KeySense, Played, drum_phrase_of, fitted, misfit, phrase_of, softer
+from bridge.music.answering import KeySense, Played, drum_phrase_of, misfit, phrase_of, put_right, softer
 from bridge.music.feel import STRAIGHT
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars, Note, bars_fault, in_order
@@ -89,7 +89,7 @@ def test_an_answer_is_put_into_key_register_density_and_loudness():
     phrase = line(60, 62, 64, 65, velocity=70, each=1.0)
     classes = frozenset(MAJOR)
     answer = Bars(in_order(Note(85 + n, 0.25 * n, 0.25, 100 + n % 20) for n in range(16)), 4.0)
-    made = fitted(answer, phrase, classes, drums=False)
+    made = put_right(answer, phrase, classes, drums=False)
     assert {note.pitch % 12 for note in made.notes} <= classes
     assert all(60 - 5 <= note.pitch <= 65 + 5 for note in made.notes)
     assert len(made.notes) == 6
@@ -102,7 +102,7 @@ def test_an_answer_of_accents_and_ghost_notes_is_no_louder_than_a_soft_phrase_an
     phrase = Bars(tuple(Note(38, float(n), 0.1, velocity) for n in range(4)), 4.0)
     struck = (112, 18, 64, 20, 127, 24)
     answer = Bars(tuple(Note(38, 0.5 * n, 0.1, each) for n, each in enumerate(struck)), 4.0)
-    made = [note.velocity for note in fitted(answer, phrase, frozenset(range(12)), drums=True).notes]
+    made = [note.velocity for note in put_right(answer, phrase, frozenset(range(12)), drums=True).notes]
     assert sum(made) / len(made) == pytest.approx(velocity, abs=0.5)
     assert all(a <= b for (_, a), (_, b) in itertools.pairwise(sorted(zip(struck, made, strict=True))))
 
@@ -110,14 +110,14 @@ def test_an_answer_of_accents_and_ghost_notes_is_no_louder_than_a_soft_phrase_an
 def test_an_answer_begins_on_its_line():
     phrase = line(60, 62, each=2.0)
     answer = Bars((Note(60, 1.5, 0.5, 90), Note(62, 2.5, 0.5, 90)), 4.0)
-    made = fitted(answer, phrase, frozenset(MAJOR), drums=False)
+    made = put_right(answer, phrase, frozenset(MAJOR), drums=False)
     assert [note.start for note in made.notes] == [0.0, 2.5]
     assert made.notes[0].end <= 2.5
 
 
 def test_an_answer_that_says_too_little_quotes_the_phrase():
     phrase = line(60, 62, 64, 65, 67, 69, 71, 72)
-    made = fitted(Bars((Note(67, 0.0, 4.0, 90),), 4.0), phrase, frozenset(MAJOR), drums=False)
+    made = put_right(Bars((Note(67, 0.0, 4.0, 90),), 4.0), phrase, frozenset(MAJOR), drums=False)
     assert [(note.start, note.pitch) for note in made.notes] == [(0.0, 67), (1.0, 64), (2.0, 67), (3.0, 71)]
     assert [note.end for note in made.notes] == [1.0, 1.5, 2.5, 3.5]
 
@@ -125,7 +125,7 @@ def test_an_answer_that_says_too_little_quotes_the_phrase():
 def test_drums_keep_their_instruments():
     phrase = Bars((Note(36, 0.0, 0.1, 100), Note(38, 1.0, 0.1, 100)), 4.0)
     answer = Bars((Note(36, 0.0, 0.1, 60), Note(49, 2.0, 0.1, 60)), 4.0)
-    made = fitted(answer, phrase, frozenset(range(12)), drums=True)
+    made = put_right(answer, phrase, frozenset(range(12)), drums=True)
     assert [note.pitch for note in made.notes] == [36, 49]
     assert {note.velocity for note in made.notes} == {100}
 
@@ -138,7 +138,7 @@ def test_any_answer_can_be_fitted_to_any_phrase(notes, pitches):
     answer = Bars(in_order(Note(p, s, min(d, 4.0 - s), 90) for p, s, d in notes), 4.0)
     phrase = line(*pitches)
     classes = KeySense().classes_with(phrase)
-    made = fitted(answer, phrase, classes, drums=False)
+    made = put_right(answer, phrase, classes, drums=False)
     assert bars_fault(made) is None
     assert bool(made.notes) == bool(answer.notes)
     assert bars_fault(softer(made, 0.1)) is None

@@ -1,5 +1,6 @@
 """Notes and bars: cutting, joining, repeating, and what is refused."""
 
+import json
 import subprocess
 import sys
 
@@ -7,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.music.notes import Bars, Note, bars_fault, cut, join, note_fault, repeated_to
+from bridge.music.notes import (
+    Bars,
+    Note,
+    bars_fault,
+    bars_from_json,
+    bars_to_json,
+    cut,
+    in_order,
+    join,
+    note_fault,
+    octave_within_midi,
+    repeated_to,
+)
 
 notes = st.builds(
     Note,
@@ -78,3 +91,16 @@ def test_repeating_fills_a_length(loop, rounds):
     assert filled.length == rounds * 8.0 - 2.0
     onsets = [(n.start % 8.0, n.pitch) for n in filled.notes if n.start < 8.0]
     assert set(onsets) <= {(n.start, n.pitch) for n in loop.notes}
+
+
+@given(loops)
+def test_bars_survive_json(bars):
+    assert bars_from_json(json.loads(json.dumps(bars_to_json(bars)))) == Bars(in_order(bars.notes), bars.length)
+
+
+@given(st.integers(-200, 300))
+def test_a_pitch_outside_midi_is_put_to_the_nearest_octave_inside(pitch):
+    inside = octave_within_midi(pitch)
+    assert 0 <= inside <= 127
+    assert (inside - pitch) % 12 == 0
+    assert inside == pitch or not 0 <= (inside + 12 if pitch > inside else inside - 12) <= 127

@@ -11,7 +11,8 @@ import pytest
 from session_room import Room, corners
 
 from bridge import engine_messages, messages
-from bridge.session.loops import Loop, bars_of, loop_from_json, loop_to_json
+from bridge.music.notes import bars_of
+from bridge.session.loops import Loop, loop_from_json, loop_to_json
 from bridge.session.outside import RefusedError
 
 

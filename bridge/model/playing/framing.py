@@ -18,6 +18,7 @@ from bridge.music.grids import (
     LOWEST_PITCH,
     NOTE_OFF,
     PITCHES,
+    TOP_PITCH,
     VELOCITY_BINS,
     DrumGrid,
     Ints,
@@ -35,7 +36,6 @@ from bridge.music.grids import (
 )
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to, step_of
 
-_TOP_PITCH = LOWEST_PITCH + PITCHES - 1
 #: So long the lines of trios hold a note.
 _LONGEST_HELD_STEPS = 2 * STEPS_PER_BAR
 
@@ -243,7 +243,7 @@ def transposed(bars: Bars, semitones: int) -> Bars:
     notes = []
     for note in bars.notes:
         pitch = note.pitch + semitones
-        pitch += 12 * max(0, math.ceil((LOWEST_PITCH - pitch) / 12)) - 12 * max(0, math.ceil((pitch - _TOP_PITCH) / 12))
+        pitch += 12 * max(0, math.ceil((LOWEST_PITCH - pitch) / 12)) - 12 * max(0, math.ceil((pitch - TOP_PITCH) / 12))
         notes.append(Note(pitch, note.start, note.duration, note.velocity, note.part))
     return Bars(in_order(notes), bars.length)
 

@@ -18,7 +18,17 @@ from bridge.model.nets.config import TRIO_PARTS, ModelConfig
 from bridge.model.playing.framing import Frame, to_windows
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, PITCHES, Ints
 from bridge.music.harmony import bound
-from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, in_order, repeated_to, starts_inside, step_of
+from bridge.music.notes import (
+    DRUM_PART,
+    STEP_BEATS,
+    Bars,
+    Note,
+    in_order,
+    octave_within_midi,
+    repeated_to,
+    starts_inside,
+    step_of,
+)
 
 FORBIDDEN = -1e9
 _Group = list[Note]
@@ -143,7 +153,9 @@ def _with_rhythm(bars: Bars, held: Bars, kind: str) -> Bars:
         lead = pick(note.pitch for note in group)
         fresh = pick(new[at], key=lambda note: note.pitch)
         for note in group:
-            notes.append(replace(note, pitch=_in_range(note.pitch + fresh.pitch - lead), velocity=fresh.velocity))
+            notes.append(
+                replace(note, pitch=octave_within_midi(note.pitch + fresh.pitch - lead), velocity=fresh.velocity)
+            )
     return Bars(in_order(_once(notes)), bars.length)
 
 
@@ -157,14 +169,6 @@ def _struck_together(new: _Group, held: _Group) -> list[Note]:
 
 def _nearest(groups: dict[int, _Group], step: int) -> int:
     return min(groups, key=lambda other: (abs(other - step), other))
-
-
-def _in_range(pitch: int) -> int:
-    while pitch < 0:
-        pitch += 12
-    while pitch > 127:
-        pitch -= 12
-    return pitch
 
 
 def _once(notes: list[Note]) -> list[Note]:

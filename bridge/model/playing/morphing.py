@@ -60,7 +60,7 @@ _ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 20, "melody": 26, "bass": 34, "trio": 26
 #: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
 #: more, count as three at least.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
-_TWO_BARS = 32  # in steps
+_TWO_BARS = 2 * STEPS_PER_BAR
 _MAX_BEATS = 16 * BEATS_PER_BAR
 _MIDDLE = (0.5, 0.0)
 _PLACES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))

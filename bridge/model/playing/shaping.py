@@ -30,8 +30,8 @@ from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
 from bridge.model.playing.steering import PLAIN, Steering, diatonic_set, steered_bias, token_bonus
-from bridge.music.grids import LOWEST_PITCH, PITCHES, struck_apart
-from bridge.music.notes import STEP_BEATS, Bars, Note, in_order, step_of
+from bridge.music.grids import LOWEST_PITCH, TOP_PITCH, struck_apart
+from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, in_order, step_of
 
 #: The range of a latent knob, in standard deviations either way.
 LATENT_REACH = 3.0
@@ -40,7 +40,7 @@ _LATENT_PLACES = (0.25, 0.5, 0.75, 1.0)
 #: own steps away.
 _CANDIDATES, _FEWEST, _FURTHEST = 18, 6, 2.5
 _NOISES = 3
-_TWO_BARS = 32  # in steps
+_TWO_BARS = 2 * STEPS_PER_BAR
 _STAY_NATS = 3.5
 _OCTAVE = 12
 _KEPT = 128
@@ -252,12 +252,11 @@ def in_register(bars: Bars, amount: float) -> Bars:
     if not moving:
         return bars
     shift = _OCTAVE if amount > 0 else -_OCTAVE
-    top = LOWEST_PITCH + PITCHES - 1
 
     def higher(first: int, last: int) -> list[Note]:
         return [
             replace(note, pitch=note.pitch + shift)
-            if first <= number < last and LOWEST_PITCH <= note.pitch + shift <= top
+            if first <= number < last and LOWEST_PITCH <= note.pitch + shift <= TOP_PITCH
             else note
             for number, note in enumerate(bars.notes)
         ]

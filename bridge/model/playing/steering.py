@@ -86,8 +86,8 @@ PLAIN = Steering()
 
 
 def diatonic_set(windows: Sequence[WindowTokens], shift: int = 0) -> frozenset[int] | None:
-    """The major scale's twelve transpositions hold the notes how well? The best one's pitch classes; None without
-    notes. Notes count by how long they are held; `shift` is taken off, so that classes are those that sound.
+    """The pitch classes of the major scale, of the twelve, that holds the notes best; None without notes. Notes count
+    by how long they are held; `shift` (in semitones) is taken off, so that classes are those that sound.
     """
     weights = held_classes(windows, shift)
     return best_scale(weights, "major") if any(weights) else None
