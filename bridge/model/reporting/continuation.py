@@ -28,7 +28,7 @@ from bridge.model.playing.generation import continue_bars
 from bridge.model.reporting.held_out import played, tokens_of_loops
 from bridge.model.training.exporting import drawn_chains, posteriors_of
 from bridge.model.training.flow_training import context_gains
-from bridge.music.grids import DRUM_CLASSES, LOWEST_PITCH, PITCHES, Floats, Ints
+from bridge.music.grids import LOWEST_PITCH, PITCHES, Floats, Ints, drums_in
 from bridge.music.measures import key_shares
 from bridge.music.notes import STEPS_PER_BAR
 
@@ -212,7 +212,7 @@ def _likeness(one: Ints, other: Ints, *, drums: bool) -> float:
 
 def _pattern(tokens: Ints, *, drums: bool) -> Floats:
     bars = tokens.astype(np.int64).reshape(len(tokens), -1, STEPS_PER_BAR)
-    struck = bars[..., None] >> np.arange(DRUM_CLASSES) & 1 if drums else bars[..., None] < PITCHES
+    struck = drums_in(bars) if drums else bars[..., None] < PITCHES
     pattern: Floats = struck.mean(1).reshape(len(tokens), -1)
     return pattern
 
