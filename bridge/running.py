@@ -131,7 +131,7 @@ def claim_port(host: str, port: int, *, leftover: bool) -> None:
 
 
 def can_bind(host: str, port: int) -> bool:
-    """Whether a UDP port is free, found out by taking it for a moment; port 0 always is.
+    """Whether a UDP port can be had for OSC, found out by taking it for a moment; port 0 always can.
 
     Raises:
         AddressError: no such address on this machine.
@@ -141,11 +141,13 @@ def can_bind(host: str, port: int) -> bool:
         with socket.socket(family, kind, protocol) as trial:
             trial.bind(place)
     except PermissionError as fault:
-        raise AddressError(f"port {port} is not ours to take ({fault.strerror}); expected 1024 or above") from fault
+        why = f"osc.port = {port} is not ours to take ({fault.strerror}); expected 1024 or above"
+        raise AddressError(why) from fault
     except OSError as fault:
         if fault.errno == errno.EADDRINUSE:
             return False
-        raise AddressError(f"{host} is not an address of this machine ({fault})") from fault
+        why = f"osc.host = {host} is not an address of this machine ({fault.strerror or fault}); expected one that is"
+        raise AddressError(f"{why}, as 127.0.0.1") from fault
     return True
 
 
