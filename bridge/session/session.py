@@ -95,6 +95,7 @@ class Session:
         for name, voice in self.stage.voices.items():
             if name in kept:
                 self._restore_part(name, voice.restore_all if same_run else voice.restore_kept, kept[name])
+                self.stage.order = max(self.stage.order, voice.newest_order)  # what is asked for now is newer
         if same_run:
             self._restore_part("the clock", self.stage.clock.restore, state.get("clock"))
             self._restore_part("the key and chords", self.stage.harmony.restore, state.get("harmony"))

@@ -359,7 +359,7 @@ class Voice:
         self.playing = state["playing"]
         self.muted_parts = set(state["muted_parts"])
         self.newest = None if state["newest"] is None else material_from_json(state["newest"])
-        self.newest_order = state["newest_order"]
+        self.newest_order = int(state["newest_order"])
         seeded = state.get("seeded")
         self.seeded = None if seeded is None else material_from_json(seeded)
         self.sounding = loop_from_json(state["sounding"])

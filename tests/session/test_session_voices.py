@@ -545,6 +545,21 @@ def test_a_restarted_bridge_process_knows_its_knobs_corners_and_loop(room: Room,
     assert again.voice.sounding.id == loop
 
 
+def test_what_a_restarted_bridge_process_is_asked_for_is_the_newest(room: Room, tmp_path: Path) -> None:
+    for _ in range(3):
+        room.new_loop(pitch=60)
+    room.time.run(1.0)
+    again = Room(tmp_path)
+    again.new_loop(pitch=72)
+    again.ask("next")
+    assert again.answer().material[-1][1][0][0] == 72, "what sounds now is gone on from, not what did before"
+    again.ask("clear")
+    again.ask("sample")
+    again.answer(pitch=48)
+    again.ask("vary", amount=0.5)
+    assert again.answer().material[-1][1][0][0] == 48
+
+
 def test_a_new_run_starts_from_the_config_but_keeps_corners_and_history(room: Room, tmp_path: Path) -> None:
     room.new_loop()
     corners(room)
