@@ -7,6 +7,7 @@ bar before at the latest, so that it is there when its bar begins.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from bridge.music.metre import fitted
 from bridge.music.notes import Bars, repeated_to
@@ -43,11 +44,14 @@ class Fills:
         """A fill in the bar to come."""
         self._check_drums(voice)
         self._composer.check_can_play(voice)
-        self._composer.with_bars(voice, request, lambda: self._fill(voice, request))
+        if voice.present is None and self._composer.is_done(voice):
+            raise _no_loop(voice)
+        wanted = replace(request, args={"seed": voice.draw_seed()})  # of this request, wherever its bar comes to lie
+        self._composer.with_bars(voice, wanted, lambda: self._fill(voice, wanted))
 
     def _fill(self, voice: Voice, request: Request) -> None:
         if voice.present is None:
-            raise RefusedError(NOT_NOW, f"{voice.name} has no loop to play a fill in: ask for next or sample first")
+            raise _no_loop(voice)
         clock, now = self._stage.clock, self._stage.clock.beat_at(request.arrival_ns)
         start = clock.bar_line_at_or_before(now) + clock.bar_beats if clock.running else clock.bar_line_at_or_after(now)
         loop, loop_start = _sounding_at(voice, start)
@@ -179,7 +183,7 @@ class Fills:
         if bars.length < 2 * bar_beats - _NEARLY:  # the bar that sounds now is the same bar of the loop: twice round
             bars = repeated_to(bars, bars.length * math.ceil(2 * bar_beats / bars.length - _NEARLY))
         place = (start_beats - max(0.0, loop_start)) % bars.length
-        seed = voice.seed_for(f"fill:{start_beats}")
+        seed = request.args.get("seed", voice.seed_for(f"fill:{start_beats}"))
         recipe = Recipe(
             "fill", voice.model, (Material.of(bars, bar_beats),), 0, bar_beats, 0.0, seed, {"fill": {"start": place}}
         )
@@ -215,6 +219,10 @@ class Fills:
         start = voice.start_beats if loop is voice.sounding else -1.0 if handed is None else handed.start_beats
         latency_ms = (now_ns - request.arrival_ns) / 1e6 if request.verb == "fill" else 0.0
         self._stage.announce_bars(voice, loop, start, latency_ms, request.origin)
+
+
+def _no_loop(voice: Voice) -> RefusedError:
+    return RefusedError(NOT_NOW, f"{voice.name} has no loop to play a fill in: ask for next or sample first")
 
 
 def _sounding_at(voice: Voice, beats: float) -> tuple[Loop | None, float]:

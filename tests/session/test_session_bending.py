@@ -619,6 +619,20 @@ def test_a_song_that_starts_again_does_not_begin_with_the_fill_that_it_stopped_i
         assert room.session.stage.voices["drums"].fill is None
 
 
+def test_a_fill_asked_for_after_the_same_random_seed_is_the_same_wherever_the_song_is(room: Room) -> None:
+    loop_of(room, "drums", [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)], start=0.0)
+    seeds = []
+    for beats in (2.0, 13.0):
+        room.session.from_player(clock_state(room.time.ns, anchor_beats=beats))
+        room.ask("random_seed", "drums", seed=5)
+        room.ask("fill", "drums")
+        seeds.append(answer(room).seed)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=26.0))
+    room.ask("fill", "drums")
+    assert answer(room).seed != seeds[0], "the next one is another"
+    assert seeds[0] == seeds[1]
+
+
 def test_a_loop_of_one_bar_is_played_twice_round_for_a_fill(room: Room) -> None:
     room.ask("sample", "drums", bars=1)
     answer(room, [(36, 0.0, 0.125, 90, 0)], 4.0)
