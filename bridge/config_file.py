@@ -225,7 +225,7 @@ def load(config_file: Path | None = None, sets: Sequence[str] = (), folder: Path
 
 
 def _absolute(path: str, folder: Path) -> str:
-    return str(folder / Path(path).expanduser())
+    return str(folder / Path(path).expanduser()) if path else path  # no path at all is refused, and is no folder
 
 
 def _shown(value: object) -> str:

@@ -167,6 +167,8 @@ def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(tmp_pa
         ("osc.port=9100.0", "osc.port = 9100.0: expected a whole number from 0 to 65535"),
         ("osc.port=true", "osc.port = true: expected a whole number"),
         ("osc.port=", "osc.port = null: expected a whole number"),
+        ('session.folder=""', 'session.folder = "": expected the path of a folder'),
+        ('engine.own_models=""', 'engine.own_models = "": expected null, or the path of a folder'),
         ("osc.host=a b", 'osc.host = "a b": expected an IP address or a host name'),
         ("osc=9100", "osc = 9100: expected keys and values"),
         ("midi.backend=winmn", 'midi.backend = "winmn": expected one of auto, coremidi, winmm, alsa, jack, none'),

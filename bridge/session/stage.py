@@ -114,6 +114,13 @@ def has_moved(before: ClockState, after: ClockState) -> bool:
     return before.playing != after.playing or is_elsewhere
 
 
+def _of_parts(bars: Bars, parts: set[int]) -> Bars:
+    """The notes of these parts: bars may be of a session in which the voice had others, which nothing plays now."""
+    if all(note.part in parts for note in bars.notes):
+        return bars
+    return Bars(tuple(note for note in bars.notes if note.part in parts), bars.length)
+
+
 @dataclass
 class Stage:
     """Everything the parts of a session work on."""
@@ -155,7 +162,8 @@ class Stage:
         drums = voice.has_drums(loop)
         if fill is not None:
             return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
-        played = with_feel(apply_groove(loop.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
+        bars = _of_parts(loop.bars, voice.parts)
+        played = with_feel(apply_groove(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
         return fitted(played, loop.bar_beats, self.clock.bar_beats)
 
     def _binding(self, voice: Voice, loop: Loop, groove: GrooveSettings) -> GrooveSettings:

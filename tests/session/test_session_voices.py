@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_room import Room, clock_state, corners
+from session_room import VOICE, Room, clock_state, corners
 
 from bridge import engine_messages, limits, messages
 
@@ -529,6 +529,24 @@ def test_recall_finds_bars_of_earlier_runs_of_the_folder_exactly(room: Room, tmp
     later.ask("next")
     later.answer()
     assert later.schedule().id > wanted  # ids are never used twice in a folder
+
+
+def test_bars_of_a_session_in_which_the_voice_had_more_parts_are_told_as_they_sound(tmp_path: Path) -> None:
+    trio = {key: value for key, value in VOICE.items() if key != "channel"}
+    trio = {**trio, "model": "trio-16bar", "parts": {"melody": 1, "bass": 2, "drums": 10}}
+    before = Room(tmp_path, voices={"melody": trio})
+    before.session.from_engine(engine_messages.ModelState("trio-16bar", True, "ready"))
+    before.ask("sample")
+    rows = [(60, 0.0, 1.0, 90, 0), (40, 1.0, 1.0, 90, 1), (36, 2.0, 0.25, 90, 2)]
+    job = before.engine.take(engine_messages.Generate)[0]
+    before.session.from_engine(engine_messages.Generated(job.job, 8.0, rows, 1.0))
+    wanted = before.launch()
+    later = Room(tmp_path, token="another run")
+    later.ask("recall", id=wanted)
+    assert [(row[0], row[4]) for row in later.schedule().notes] == [(60, 0)]
+    assert later.words.take("/melody/bars/begin")[-1][:2] == (wanted, 1)
+    (told,) = later.words.take("/melody/bars/notes")
+    assert (told[1], told[5]) == (60, 0)
 
 
 def test_a_restarted_bridge_process_knows_its_knobs_corners_and_loop(room: Room, tmp_path: Path) -> None:
