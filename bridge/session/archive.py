@@ -1,17 +1,21 @@
 """Every set of bars a session has made, each a MIDI file that anyone can open, found again by its id.
 
 A file is called ``bars/000042-melody.mid``. MIDI ticks round what swing and micro-timing left between them, so the file
-also carries the exact notes as a text event; a file without it (edited elsewhere) is read as plain MIDI.
+also carries the exact notes as a text event; a file without it, or with a damaged one (edited elsewhere), is read as
+plain MIDI.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 
 from bridge.music import midi_files
 from bridge.session.loops import Loop, loop_from_json, loop_to_json
+
+log = logging.getLogger(__name__)
 
 
 class ArchiveError(OSError):
@@ -98,17 +102,19 @@ class Archive:
         except midi_files.MidiFileError as fault:
             raise ArchiveError(str(fault)) from fault
         for remark in score.remarks:
-            if remark.startswith(_MARK):
-                return _exact(remark[len(_MARK) :], path).renamed(loop_id)
+            loop = _told_by(remark)
+            if loop is not None:
+                return loop.renamed(loop_id)
         parts = {channel: part for part, channel in self._channels.get(voice, {0: 0}).items()}
         return Loop(loop_id, midi_files.bars_of_score(score, parts), loop_id)
 
 
-def _exact(text: str, path: Path) -> Loop:
+def _told_by(remark: str) -> Loop | None:
+    """The bars that a text event carries exactly; None where it is another's, or has been cut or changed."""
+    if not remark.startswith(_MARK):
+        return None
     try:
-        loop = loop_from_json(json.loads(text))
+        return loop_from_json(json.loads(remark[len(_MARK) :]))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as fault:
-        raise ArchiveError(f"{path.name}: its text event does not say what the bars are: {fault!r}") from fault
-    if loop is None:
-        raise ArchiveError(f"{path.name}: its text event says that there are no bars")
-    return loop
+        log.warning("the exact notes of bars cannot be used (%r): they are read as plain MIDI", fault)
+        return None
