@@ -163,6 +163,7 @@ class Performer:
             case messages.RestoreTransport():
                 values = [getattr(record, field.name) for field in dataclasses.fields(TempoMap)]
                 self._apply(keeper.restore(TempoMap(*values), now_ns), now_ns)
+                self._tell_clock(now_ns)  # the bridge goes by what the player before has said: who was followed, too
             case messages.AimPreview(port):
                 if self._preview is not None:
                     self._preview.aim(port)

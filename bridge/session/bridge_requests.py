@@ -154,6 +154,7 @@ class BridgeRequests:
 
     def clock_nudge(self, request: Request) -> None:
         """Shift all we play once."""
+        self._refuse_without_player()
         self._stage.player.send(messages.SetClock(nudge_ms=request.args["ms"]))
 
     def clock_play(self, request: Request) -> None:
@@ -170,9 +171,13 @@ class BridgeRequests:
 
     def _transport(self, request: Request, action: str) -> None:
         self._refuse_if_followed(request.verb)
-        if not self._stage.player.connected:
-            raise RefusedError(NOT_NOW, "the player is being restarted")
+        self._refuse_without_player()
         self._stage.player.send(messages.MoveTransport(action))
+
+    def _refuse_without_player(self) -> None:
+        """A player that is just there is about to be given the song as it was: what it is told before that is lost."""
+        if not self._stage.player.connected or self._stage.clock.awaiting_snapshot:
+            raise RefusedError(NOT_NOW, "the player is being restarted")
 
     def clock_live(self, request: Request) -> None:
         """Live's transport as its device sees it."""

@@ -30,6 +30,7 @@ from bridge.session.voice_requests import VoiceRequests
 log = logging.getLogger(__name__)
 
 _SAVES_PER_S = 10
+_FOLLOWED_SAVES_PER_S = 0.5  # of where a followed clock is, which slides all the time
 _QUIET_S = 0.05  # clicks that come faster than this are not slowed by what is made ready for the next one
 _GROOVE_CHANGES_PER_S = 60  # a hand does not turn a knob faster; the player is spared the rest
 
@@ -56,6 +57,7 @@ class Session:
         self._loaded_at_start = {settings["model"] for settings in voices.values()}
         self._groove_warm = False
         self._saves = Throttle(timers, _SAVES_PER_S, self.save)
+        self._followed_saves = Throttle(timers, _FOLLOWED_SAVES_PER_S, self._saves.trigger)
         built = {name: _voice(name, settings) for name, settings in voices.items()}
         archive = Archive(folder, {name: voice.channels for name, voice in built.items()})
         song = Clock(
@@ -125,6 +127,7 @@ class Session:
         """The bridge ends: what a gesture made is kept, and the state is written."""
         for voice in self.stage.voices.values():
             self._gestures.settle(voice)
+        self._followed_saves.cancel()
         self._saves.cancel()
         self.save()
 
@@ -182,14 +185,16 @@ class Session:
             clock.told = record
             return
         before, old_bar_beats, clock.state = clock.state, clock.bar_beats, record
-        if before is not None and has_moved(before, record):
+        moved = before is None or has_moved(before, record)
+        if moved and before is not None:
             self._voice_requests.fills.clock_moved(started=not before.playing)
-        if clock.bar_beats != old_bar_beats:
+        if before is not None and clock.bar_beats != old_bar_beats:  # else nothing was fitted to another metre
             self._voice_requests.fills.metre_changed()
             self._performer.restoring.metre_changed(old_bar_beats)
             self._voice_requests.fills.remake()
         if not record.followed:
             clock.tempo_bpm = record.tempo_bpm
+        (self._saves if moved or not record.followed else self._followed_saves).trigger()
         self.stage.outbox.publish("/clock/state", *self.stage.clock_state())
         self._voice_requests.jam.clock_told(record)
 
@@ -217,9 +222,11 @@ class Session:
                         before.bar_origin_beats,
                     )
                 )
-        if told is not None and (before is None or not fresh):
+        if told is not None and before is None:
             self._clock_told(told)
         self._performer.restoring.snapshot_end(fresh)
+        if told is not None and before is not None and not fresh:  # what is fitted to another metre is what now sounds
+            self._clock_told(told)
         self._tell_ready()
 
     def player_gone(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from bridge import limits
@@ -38,19 +38,22 @@ class Clock:
     awaiting_snapshot: bool = False
 
     def to_json(self) -> list[Any]:
-        """The settings that outlive a restart of the bridge."""
-        return [self.source, self.tempo_bpm, self.offset_ms, self.offsets_ms]
+        """What outlives a restart of the bridge: the settings, and where the song is, for a player that died with it."""
+        state = None if self.state is None else asdict(self.state)
+        return [self.source, self.tempo_bpm, self.offset_ms, self.offsets_ms, state]
 
     def restore(self, kept: list[Any]) -> None:
         """What `to_json` gave.
 
         Raises:
-            TypeError, ValueError: it is not that; nothing has been changed.
+            TypeError, ValueError, AttributeError: it is not that; nothing has been changed.
         """
-        source, tempo_bpm, offset_ms, offsets_ms = kept
+        source, tempo_bpm, offset_ms, offsets_ms, told = kept
         known = float(tempo_bpm), float(offset_ms), {str(name): float(ms) for name, ms in offsets_ms.items()}
+        state = None if told is None else _state_from_json(told)
         self.source = str(source)
         self.tempo_bpm, self.offset_ms, self.offsets_ms = known
+        self.state = state
 
     @property
     def running(self) -> bool:
@@ -105,6 +108,19 @@ class Clock:
         if not state.playing:
             return state.anchor_beats
         return state.anchor_beats + (now_ns - state.anchor_ns) * state.tempo_bpm / 60e9
+
+
+def _state_from_json(told: dict[str, Any]) -> ClockState:
+    """The player's clock as it was last told.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    state = ClockState(**told)
+    numbers = (state.anchor_ns, state.anchor_beats, state.bar_origin_beats, state.error_ms)
+    if not (all(map(math.isfinite, numbers)) and min(state.tempo_bpm, state.numerator, state.denominator) > 0):
+        raise ValueError(f"no clock runs like this: {told}")
+    return state
 
 
 def has_moved(before: ClockState, after: ClockState) -> bool:

@@ -290,6 +290,12 @@ def test_a_restored_voice_sounds_at_once_in_place(rig):
     assert rig.performer.looper.voices["melody"].snapshot().start_beats == 16.0
 
 
+def test_a_new_player_says_whose_time_it_keeps_where_the_song_stands_too(rig):
+    """The bridge goes by what the player before it has said, and that may have followed somebody who has left."""
+    rig.send(messages.RestoreTransport(0, 0.0, 120.0, False, 4, 4, 0.0))
+    assert [(state.source, state.followed) for state in rig.of(messages.ClockState)] == [("internal", False)]
+
+
 def test_beats_are_told_once_each_and_stop_is_told(rig):
     rig.play()
     rig.to_beat(2.5)
