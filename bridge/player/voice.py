@@ -58,10 +58,10 @@ class Voice:
         return self.start_beats, self.loop.length_beats
 
     def snapshot(self) -> messages.VoiceSnapshot:
-        """The voice as it is told to a new bridge."""
+        """The voice as it is told to a new bridge: one that waits for its boundary to play again plays, as for who asked."""
         loop = self.loop
         return messages.VoiceSnapshot(
-            self.name, self.playing, self.loop_on, sorted(self.muted),
+            self.name, self.playing or self.resume_beats is not None, self.loop_on, sorted(self.muted),
             loop.id if loop else 0, self.start_beats if loop else 0.0, loop.length_beats if loop else 0.0,
             loop.rows() if loop else [], self.pending.loop.id if self.pending else 0,
         )  # fmt: skip

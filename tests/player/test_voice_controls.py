@@ -290,6 +290,18 @@ def test_a_restored_voice_sounds_at_once_in_place(rig):
     assert rig.performer.looper.voices["melody"].snapshot().start_beats == 16.0
 
 
+def test_a_voice_that_waits_for_its_boundary_is_told_to_a_new_bridge_as_one_that_plays(rig):
+    rig.launch(1, QUARTERS)
+    rig.play()
+    rig.to_beat(1.0)
+    rig.send(messages.StopVoice("melody"))
+    voice = rig.performer.looper.voices["melody"]
+    assert not voice.snapshot().playing
+    rig.send(messages.PlayVoice("melody", rig.now_ns, "bar"))
+    assert voice.resume_beats == 4.0
+    assert voice.snapshot().playing
+
+
 def test_a_new_player_says_whose_time_it_keeps_where_the_song_stands_too(rig):
     """The bridge goes by what the player before it has said, and that may have followed somebody who has left."""
     rig.send(messages.RestoreTransport(0, 0.0, 120.0, False, 4, 4, 0.0))
