@@ -62,11 +62,14 @@ class HostedBridge:
             cwd=str(self.folder),
             env=paths.child_environment(),
         )
+        reader = threading.Thread(target=self._read, args=(self._process,), name="bridge output", daemon=True)
         try:
-            threading.Thread(target=self._read, args=(self._process,), name="bridge output", daemon=True).start()
+            reader.start()
             bound = self.wait_for_line("osc ")
         except BaseException:  # a bridge that was not got hold of is nobody's to end any more
             self.end()
+            if reader.ident is None and self._process.stdout is not None:  # nor is what it prints anybody's to close
+                self._process.stdout.close()
             raise
         self.bound_ns = time.perf_counter_ns()
         host, _, port = bound.removeprefix("osc ").rpartition(":")

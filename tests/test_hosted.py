@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,9 +55,29 @@ def test_one_that_does_not_start_leaves_no_process(
     bridge = Watched(tmp_path / "session", wait)
     with pytest.raises(fault), bridge:
         pytest.fail("it did not start")
+    assert_ended(bridge)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_one_whose_words_nobody_can_read_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would hold its folder against every bridge that comes after it."""
+
+    def no_more(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    bridge = HostedBridge(tmp_path / "session", ["midi.backend=none"])
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="new thread"), bridge:
+            pytest.fail("it did not start")
+    assert_ended(bridge)
+
+
+def assert_ended(bridge: HostedBridge) -> None:
+    """Nobody is at work in its folder any more."""
     with pytest.raises(ProcessLookupError):
         os.kill(bridge.pid, 0)
     until = time.monotonic() + 10.0
-    while (left := processes_in((tmp_path / "session").resolve())) and time.monotonic() < until:
+    while (left := processes_in(bridge.folder.resolve())) and time.monotonic() < until:
         time.sleep(0.05)
     assert not left

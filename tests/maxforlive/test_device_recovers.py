@@ -145,13 +145,14 @@ def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int,
 def _start_when_free(bridge: HostedBridge) -> None:
     """The killed bridge's other processes need a moment to see that their supervisor is dead."""
     deadline = time.monotonic() + 20
+    reasons = []
     while True:
         try:
             bridge.start()
             return
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
+        except Exception as fault:
+            reasons.append(repr(fault))
+            assert time.monotonic() < deadline, "\n".join(reasons)  # the first of them says what the others are due to
             time.sleep(0.5)
 
 
