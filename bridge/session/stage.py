@@ -38,7 +38,7 @@ class Clock:
     awaiting_snapshot: bool = False
 
     def to_json(self) -> list[Any]:
-        """What outlives a restart of the bridge: the settings, and where the song is, for a player that died with it."""
+        """What outlives a restart of the bridge: settings, and where the song is, for a player that died with it."""
         state = None if self.state is None else asdict(self.state)
         return [self.source, self.tempo_bpm, self.offset_ms, self.offsets_ms, state]
 

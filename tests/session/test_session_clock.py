@@ -67,7 +67,7 @@ def test_an_offset_belongs_to_the_source_in_force_and_survives_the_player(room: 
 
 
 def the_next_bridge(room: Room, folder: Path, told: messages.ClockState, *, fresh: bool) -> Room:
-    """The bridge process after one that was killed; what the player says of the clock, and of the melody's six beats."""
+    """The bridge after one that was killed; what the player says of the clock, and of the melody's six beats."""
     room.time.run(1.0)
     again = Room(folder, fresh=False)
     again.time.ns = room.time.ns
