@@ -58,7 +58,7 @@ class Voice:
         return self.start_beats, self.loop.length_beats
 
     def snapshot(self) -> messages.VoiceSnapshot:
-        """The voice as it is told to a new bridge; one that waits for its boundary to play again plays, for who asked."""
+        """The voice as it is told to a new bridge; one that waits for its boundary to play again plays."""
         loop = self.loop
         return messages.VoiceSnapshot(
             self.name, self.playing or self.resume_beats is not None, self.loop_on, sorted(self.muted),
