@@ -69,8 +69,13 @@ class Child:
         self._short_lives = 0
 
     def start(self) -> None:
-        """Start a new process and give it its first line."""
+        """Start a new process and give it its first line.
+
+        Raises:
+            OSError, RuntimeError: the system has no process, or no thread, left to give; there is none then.
+        """
         self.generation += 1
+        self.pid, self._process = None, None
         groups: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             groups = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -83,13 +88,18 @@ class Child:
             errors="replace",
             **groups,
         )
-        self.pid = self._process.pid
         self._started_s = time.monotonic()
         self.instruct(self._init())
-        for task in (self._read, self._wait):
-            threading.Thread(
-                target=task, args=(self._process, self.generation), name=f"{self.name} {task.__name__}", daemon=True
-            ).start()
+        try:
+            for task in (self._read, self._wait):
+                threading.Thread(
+                    target=task, args=(self._process, self.generation), name=f"{self.name} {task.__name__}", daemon=True
+                ).start()
+        except RuntimeError:  # nobody would hear of its end
+            self._process.kill()
+            self.generation += 1
+            raise
+        self.pid = self._process.pid
 
     def instruct(self, told: dict[str, Any]) -> None:
         """Send one line; a process that is gone by now is told by its death, not here."""
@@ -182,6 +192,7 @@ class Supervisor:
             names = (*names, "preview")
         self._children = {name: Child(name, command(name), inits[name], self._events) for name in names}
         self._session: SessionLock | None = None
+        self._unwritten = ""  # why run.json could not be written
 
     # -- what each process is told first ---------------------------------------------------------------------------
 
@@ -258,6 +269,8 @@ class Supervisor:
 
     def _step(self) -> bool:
         """Do what is due, then wait for one event and handle it; whether to go on."""
+        if self._unwritten:
+            self._write_run_file()
         now = time.monotonic()
         for due in [due for due, moment in self._due.items() if moment <= now]:
             self._start(due)
@@ -279,7 +292,16 @@ class Supervisor:
 
     def _start(self, name: Name) -> None:
         self._due.pop(name, None)
-        self._children[name].start()
+        child = self._children[name]
+        try:
+            child.start()
+        except (OSError, RuntimeError) as fault:
+            if not child.has_listened:
+                raise
+            wait_s = _RESTART_DELAYS_S[-1]
+            self._say(f"{_PLAIN_NAMES[name]} cannot be started ({fault}); trying again in {wait_s:g} s")
+            self._due[name] = time.monotonic() + wait_s
+            return
         if name == "main":
             for peer, port in self._ports.items():
                 self._children["main"].instruct({peer: port})
@@ -325,12 +347,20 @@ class Supervisor:
             self._write_run_file()
 
     def _write_run_file(self) -> None:
-        """Tell in run.json what runs, once everything has been started; null stands for what is between two starts."""
+        """Tell in run.json what runs, once everything has been started; null stands for what is between two starts. On
+        a disk that is full it is tried again and again: the music goes on.
+        """
         if self._session is None or self._osc is None or not all(child.generation for child in self._children.values()):
             return
         order: tuple[Name, ...] = ("player", "engine", "main", "preview")
         pids = {f"bridge.{name}": self._children[name].pid for name in order if name in self._children}
-        self._session.write({"supervisor": os.getpid(), **pids, "osc": self._osc, "panel": self._panel})
+        before, self._unwritten = self._unwritten, ""
+        try:
+            self._session.write({"supervisor": os.getpid(), **pids, "osc": self._osc, "panel": self._panel})
+        except OSError as fault:
+            self._unwritten = str(fault)
+            if self._unwritten != before:
+                log.warning("run.json cannot be written: %s", fault)
 
     def _end(self) -> None:
         """Let all processes close what they must, the player first, and go; force those that do not."""

@@ -53,12 +53,13 @@ while mood == "deaf":
 """
 
 RUNNER = """
-import sys
+import os, sys
 from bridge.config_file import load
 from bridge.supervisor import Supervisor
 child, moods, *sets = sys.argv[1:]
 moods = dict(pair.split(":") for pair in moods.split(",") if pair)
-command = lambda name: [sys.executable, child, name, moods.get(name, "")]
+python = os.environ.get("CHILDREN_RUN", sys.executable)
+command = lambda name: [python, child, name, moods.get(name, "")]
 try:
     Supervisor(load(sets=sets), lambda line: print(line, flush=True), command).run()
 except Exception as fault:
@@ -220,6 +221,41 @@ def test_who_dies_is_started_again_and_main_is_told(start: Callable[..., Running
     same = {key for key in before if before[key] == after[key]}
     assert same == set(before) - {f"bridge.{victim}"}
     assert "killed by signal 9" in bridge.until_line("the ")
+
+
+def test_a_full_disk_keeps_nothing_from_being_started_again(start: Callable[..., Running]) -> None:
+    """What runs is told as soon as there is room for it."""
+    bridge = start()
+    bridge.until_line("ready")
+    before = bridge.run_json()
+    in_the_way = bridge.folder / f".run.json.{bridge.process.pid}.part"
+    in_the_way.mkdir()
+    os.kill(before["bridge.engine"], signal.SIGKILL)
+    bridge.until_line("the engine ended")
+    eventually(lambda: len(bridge.diary("engine")) == 2)
+    time.sleep(1.0)
+    assert bridge.process.poll() is None
+    assert bridge.run_json() == before
+    in_the_way.rmdir()
+    eventually(lambda: bridge.run_json()["bridge.engine"] == bridge.diary("engine")[1]["pid"])
+
+
+def test_who_cannot_be_started_again_at_once_is_later(
+    start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the system is out of memory for a moment: the others play on."""
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    monkeypatch.setenv("CHILDREN_RUN", str(python))
+    bridge = start()
+    bridge.until_line("ready")
+    before = bridge.run_json()
+    python.rename(tmp_path / "away")
+    os.kill(before["bridge.engine"], signal.SIGKILL)
+    assert "trying again" in bridge.until_line("the engine cannot be started")
+    assert is_alive(before["bridge.player"])
+    (tmp_path / "away").rename(python)
+    eventually(lambda: bridge.run_json()["bridge.engine"] not in (None, before["bridge.engine"]))
 
 
 def test_a_restarted_bridge_process_keeps_its_port_and_finds_its_peers(start: Callable[..., Running]) -> None:

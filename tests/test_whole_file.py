@@ -156,11 +156,11 @@ def test_a_folder_that_cannot_be_made_leaves_none_above_it(tmp_path: Path, monke
 
 
 def test_a_session_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    statefile.write(tmp_path, {"run": "one"})
+    assert not statefile.write(tmp_path, {"run": "one"})
     lock = SessionLock(tmp_path)
     there = set(tmp_path.iterdir())
     fill_the_disk(monkeypatch)
-    statefile.write(tmp_path, {"run": "two"})
+    assert "No space left" in statefile.write(tmp_path, {"run": "two"})
     with pytest.raises(OSError, match="No space left"):
         lock.write({"supervisor": 1})
     lock.release()

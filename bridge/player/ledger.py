@@ -39,7 +39,8 @@ class Ledger:
     def __init__(self, path: pathlib.Path, port_names: Sequence[str]) -> None:
         """Make the file anew; what an earlier one says is open becomes owed, on the ports of the same names.
 
-        It takes the place of the earlier one when all that is owed is in it: killed before, nothing is forgotten.
+        It takes the place of the earlier one when all that is owed is in it: killed before, nothing is forgotten. On a
+        disk that is full it is written over an earlier one of the same ports, in which no more is open.
 
         Raises:
             OSError: the folder cannot be written.
@@ -47,13 +48,18 @@ class Ledger:
         earlier = left_open(path)
         self.owed: set[OpenNote] = set()
         content = bytearray(_HEADER.pack(MAGIC, len(port_names)))
-        for port, name in enumerate(name.encode()[:NAME_BYTES] for name in port_names):
+        names = [name.encode()[:NAME_BYTES] for name in port_names]
+        for port, name in enumerate(names):
             keys = bytearray(CHANNELS * PITCHES)
             for channel, pitch in earlier.get(name, ()):
                 keys[channel * PITCHES + pitch] = OWED
                 self.owed.add(OpenNote(port, channel, pitch))
             content += name.ljust(NAME_BYTES, b"\0") + keys
-        whole_file.write(path, bytes(content))
+        try:
+            whole_file.write(path, bytes(content))
+        except OSError:
+            if list(earlier) != names:
+                raise
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), len(content))
         self._map[:] = bytes(content)  # it is there already; but no page of it faults while music plays

@@ -56,6 +56,7 @@ class Session:
         self._engine_told: set[str] = set()
         self._loaded_at_start = {settings["model"] for settings in voices.values()}
         self._groove_warm = False
+        self._unsaved = ""
         self._saves = Throttle(timers, _SAVES_PER_S, self.save)
         self._followed_saves = Throttle(timers, _FOLLOWED_SAVES_PER_S, self._saves.trigger)
         built = {name: _voice(name, settings) for name, settings in voices.items()}
@@ -111,17 +112,22 @@ class Session:
             log.warning("state.json: what it holds of %s cannot be used (%r): starting it afresh", name, fault)
 
     def save(self) -> None:
-        """Write what outlives a restart."""
-        statefile.write(
-            self._folder,
-            {
-                "run": self._run,
-                "last_id": self.stage.archive.last_id,
-                "clock": self.stage.clock.to_json(),
-                "harmony": self.stage.harmony.to_json(),
-                "voices": {name: voice.to_json() for name, voice in self.stage.voices.items()},
-            },
+        """Write what outlives a restart; that it cannot be written is logged once, not with every knob."""
+        before, self._unsaved = (
+            self._unsaved,
+            statefile.write(
+                self._folder,
+                {
+                    "run": self._run,
+                    "last_id": self.stage.archive.last_id,
+                    "clock": self.stage.clock.to_json(),
+                    "harmony": self.stage.harmony.to_json(),
+                    "voices": {name: voice.to_json() for name, voice in self.stage.voices.items()},
+                },
+            ),
         )
+        if self._unsaved and self._unsaved != before:
+            log.error("%s", self._unsaved)
 
     def close(self) -> None:
         """The bridge ends: what a gesture made is kept, and the state is written."""

@@ -34,10 +34,13 @@ def read(folder: Path) -> dict[str, Any]:
     return state
 
 
-def write(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the file in one step; a full disk is logged, never raised: the music goes on."""
+def write(folder: Path, state: dict[str, Any]) -> str:
+    """Replace the file in one step; a full disk is never raised: the music goes on. Why it could not be written; empty
+    where it was.
+    """
     path = folder / "state.json"
     try:
         whole_file.write(path, json.dumps({"format": FORMAT, **state}, separators=(",", ":")))
     except OSError as fault:
-        log.error("%s cannot be written: %s", path, fault)
+        return f"{path} cannot be written: {fault}"
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import pytest
 from player_rig import ROOT
 
+from bridge import whole_file
 from bridge.player.ledger import Ledger, OpenNote, left_open
 
 NAMES = ["Barline melody", "Barline drums"]
@@ -88,3 +90,21 @@ def test_a_file_that_is_no_ledger_is_begun_anew(tmp_path, content):
     assert made.owed == set()
     made.mark(OpenNote(0, 15, 127))
     assert left_open(path) == {b"Barline melody": [(15, 127)], b"Barline drums": []}
+
+
+def test_on_a_full_disk_it_is_written_over_the_one_before(tmp_path, monkeypatch):
+    Ledger(tmp_path / "held.bin", NAMES).mark(OpenNote(1, 9, 36))
+
+    def full(_path, _content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(whole_file, "write", full)
+    successor = Ledger(tmp_path / "held.bin", NAMES)
+    assert successor.owed == {OpenNote(1, 9, 36)}
+    successor.mark(OpenNote(0, 0, 60))
+    assert left_open(tmp_path / "held.bin") == {b"Barline melody": [(0, 60)], b"Barline drums": [(9, 36)]}
+    for names in (NAMES[:1], NAMES[::-1], [*NAMES, "Barline bass"]):
+        with pytest.raises(OSError, match="No space left"):
+            Ledger(tmp_path / "held.bin", names)
+    with pytest.raises(OSError, match="No space left"):
+        Ledger(tmp_path / "another.bin", NAMES)

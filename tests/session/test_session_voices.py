@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from session_room import VOICE, Room, clock_state, corners
 
-from bridge import engine_messages, limits, messages
+from bridge import engine_messages, limits, messages, whole_file
 
 
 @pytest.fixture
@@ -726,6 +726,29 @@ def test_a_damaged_state_file_costs_only_what_it_held(tmp_path: Path, content: s
     room = Room(tmp_path)
     room.new_loop()
     assert room.voice.corners == {}
+
+
+def test_a_state_that_cannot_be_written_is_told_once_and_written_when_it_can_be(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_path: Path, _content: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    def turn(swing: float) -> None:
+        room.ask("swing", swing=swing)
+        room.time.run(1.0)
+
+    for swing in (61.0, 63.0):
+        with monkeypatch.context() as patched:
+            patched.setattr(whole_file, "write", full)
+            caplog.clear()
+            turn(55.0)
+            turn(58.0)
+            assert [record.message for record in caplog.records if "No space left" in record.message] == [
+                f"{tmp_path / 'state.json'} cannot be written: [Errno 28] No space left on device"
+            ]
+        turn(swing)
+        assert Room(tmp_path).voice.knobs.swing == swing
 
 
 @pytest.mark.parametrize("part", ["clock", "harmony"])
