@@ -11,8 +11,18 @@ B.MAX_LOOP_BEATS = 256;
 B.MAX_LOOP_NOTES = 2048;
 B.TICK_MS = 100;
 
+B.lastNow = 0;
+B.setBackMs = 0;
+
+// Never goes back: where the computer's clock is set back, what is waited for comes all the same.
 B.now = function () {
-    return new Date().getTime();
+    var now = new Date().getTime() + B.setBackMs;
+    if (now < B.lastNow) {
+        B.setBackMs += B.lastNow - now;
+        now = B.lastNow;
+    }
+    B.lastNow = now;
+    return now;
 };
 
 // A Task that nobody holds may be collected before it fires.

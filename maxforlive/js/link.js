@@ -33,7 +33,11 @@ B.link.begin = function (salt, target) {
     }
 };
 
+// A bridge that we leave would go on speaking to us for a minute, as if it were the other one.
 B.link.setTarget = function (target) {
+    if (B.link.portSure && target !== B.link.target) {
+        B.toBridge("/bridge/unsubscribe");
+    }
     B.link.target = target;
     B.toPatch("target", [target]);
     B.link.lose();

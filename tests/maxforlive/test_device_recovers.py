@@ -13,6 +13,7 @@ import pytest
 from maxforlive.device_rig import FIRST_ID, Device, Rig, wait_until
 
 from bridge.hosted import HostedBridge
+from bridge.osc.client import OscClient
 
 CLIP = 1
 
@@ -71,6 +72,43 @@ def test_saving_the_set_starts_nothing_anew(rig: Rig, udp_port: int) -> None:
     time.sleep(0.5)
     assert not device.sent("/barline/probe", mark)
     assert device.value("Temperature") == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_computer_s_clock_that_is_set_stops_nothing(
+    rig: Rig, udp_port: int, bridge: HostedBridge, witness: OscClient, hours: int
+) -> None:
+    lost, device = Device(rig, udp_port), Device(rig, bridge.osc[1])
+    device.wait_ready()
+    lost.wait_sent("/bridge/subscribe")
+    device.turn("Swing", 55.0)
+    rig.do("setClock", ms=hours * 3_600_000)
+    marks = lost.mark(), device.mark()
+    device.turn("Swing", 57.0)
+    device.turn("Swing", 58.0)
+    witness.wait_for("/melody/state", 5, where=lambda said: said.args[said.args.index("swing") + 1] == 58.0)
+    lost.wait_sent("/bridge/subscribe", marks[0], 3.0)
+    device.wait_sent("/bridge/ping", marks[1], 5.0)
+    device.wait_ready()
+
+
+def test_a_bridge_that_is_left_for_another_speaks_to_the_device_no_longer(
+    rig: Rig, udp_port: int, bridge: HostedBridge, witness: OscClient
+) -> None:
+    device = Device(rig, bridge.osc[1])
+    device.wait_ready()
+    mark = device.mark()
+    device.turn("Bridge Port", udp_port)
+    (left,) = device.wait_sent("/bridge/unsubscribe", mark)
+    assert left["port"] == bridge.osc[1]
+    assert device.wait_sent("/bridge/subscribe", mark)[0]["port"] == udp_port
+    device.wait_for_status(f"No bridge on port {udp_port}")
+    swing = device.value("Swing")
+    witness.send("/melody/swing", 71.0)
+    witness.wait_for("/melody/state", 5, where=lambda said: said.args[said.args.index("swing") + 1] == 71.0)
+    time.sleep(1.0)
+    assert device.value("Swing") == swing
+    witness.send("/melody/swing", 50.0)
 
 
 def test_a_deleted_device_says_goodbye(rig: Rig, udp_port: int) -> None:

@@ -114,6 +114,9 @@ const commands = {
     transportLag({device, beats}) {
         devices[device].transportLag = beats;
     },
+    setClock({ms}) {
+        time.setMs += ms;
+    },
     advance({ms}) {
         time.advance(ms);
     },

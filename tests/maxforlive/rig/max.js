@@ -437,7 +437,7 @@ const objects = {
         };
         context.Date = class Date {
             getTime() {
-                return Math.floor(time.now());
+                return Math.floor(time.now() + time.setMs);
             }
         };
         context.Task = class Task {

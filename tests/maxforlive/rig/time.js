@@ -72,3 +72,4 @@ class VirtualTime {
 }
 
 module.exports = process.argv.includes('--virtual') ? new VirtualTime() : new RealTime();
+module.exports.setMs = 0; // by how much somebody has set the computer's clock
