@@ -262,6 +262,14 @@ class Late:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Dropped:
+    """Bars that waited for a place which the song has left wait no longer."""
+
+    voice: str
+    id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Beat:
     """A beat of the song has come."""
 

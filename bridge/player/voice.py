@@ -77,6 +77,7 @@ class Voice:
     def moved(self) -> None:
         """The song stops, starts or plays on elsewhere: bars that were for the place it has left are called off."""
         if self.pending is not None and self.pending.for_this_place:
+            self._outbox.append(messages.Dropped(self.name, self.pending.loop.id))
             self.pending = None
 
     def retarget(self, tempo_map: TempoMap, from_beats: float | None) -> None:

@@ -158,6 +158,13 @@ class Performer:
         if handed is not None and handed.whole and not handed.confirmed:
             self._confirm(voice, handed, -1.0)
 
+    def dropped(self, record: messages.Dropped) -> None:
+        """The player has called bars off by itself: whoever asked for them may have died with the bridge before us."""
+        voice = self._stage.voices.get(record.voice)
+        if voice is not None and voice.pending is not None and voice.pending.id == record.id:
+            self.cancel_pending(voice)
+            self._stage.voice_changed(voice)
+
     def _call_off_travel(self, voice: Voice) -> None:
         """Bars that undo or redo brought back wait, and do not come to sound: the history stands where it stood."""
         if voice.pending is not None and voice.sounding is not None and voice.history.redo_steps:

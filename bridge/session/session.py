@@ -165,6 +165,8 @@ class Session:
                 self._launched(record)
             case messages.Scheduled():
                 self._performer.scheduled(record)
+            case messages.Dropped():
+                self._performer.dropped(record)
             case messages.Late():
                 self._performer.late(record)
                 self._voice_requests.jam.late(record)

@@ -306,6 +306,25 @@ def test_a_jam_goes_on_after_the_bridge_process_was_started_again(room):
     assert room.room.voice.knobs.loop
 
 
+def test_an_answer_that_outlived_its_bridge_waits_no_longer_where_the_song_moves(room):
+    """Who asked for it is not there to call it off; what waits for ever would keep `auto` from asking, and `follow`."""
+    room.jam("respond")
+    room.play(*at(1))
+    room.to(7.8)
+    assert room.room.voice.pending is not None
+    room.room.session.save()
+    room.open_session()
+    assert room.room.voice.pending is not None
+    room.start()  # from beat 0 again
+    room.to(0.5)
+    assert room.rig.performer.looper.voices["melody"].pending is None
+    assert room.room.voice.pending is None
+    room.jam("off")
+    room.ask("auto", bars=2)
+    room.to(9.0)
+    assert room.room.voice.sounding is not None
+
+
 def test_off_lets_the_last_answer_go_round(room):
     room.jam("respond")
     room.play(*at(1))
