@@ -8,6 +8,7 @@ the interface it builds its controls from (`bridge.panel.describe`), and what a 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -34,13 +35,14 @@ class Page:
         self._drop = drop
         self._waiting: deque[bytes | str] = deque()
         self._backlog_bytes = 0
+        self._most_bytes: float = math.inf
         self.dropped = False
 
     def send(self, frame: bytes | str) -> None:
         """Put a frame in the queue."""
         if self.dropped:
             return
-        if self._backlog_bytes + len(frame) > limits.MAX_PANEL_BACKLOG_BYTES:
+        if self._backlog_bytes + len(frame) > self._most_bytes:
             self.dropped = True
             self._waiting.clear()
             self._drop()
@@ -48,6 +50,10 @@ class Page:
         self._backlog_bytes += len(frame)
         self._waiting.append(frame)
         self._wake()
+
+    def is_told(self) -> None:
+        """It has been told everything, however much that was: where it was very much, it may be as far behind again."""
+        self._most_bytes = max(limits.MAX_PANEL_BACKLOG_BYTES, 2 * self._backlog_bytes)
 
     def next_frame(self) -> bytes | str | None:
         """The frame to send now, or None."""
@@ -113,6 +119,7 @@ class Hub:
                 handed = voice.handed.get(voice.pending.id)
                 start_beats = -1.0 if handed is None else handed.start_beats
                 only_here.announce_bars(voice, voice.pending, start_beats, 0.0, None)
+        page.is_told()
         return page
 
     def leave(self, page: Page) -> None:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from session_room import VOICE, Room
 
 from bridge import limits
+from bridge.music.notes import Bars, Note
 from bridge.osc.decoder import Message, decode
 from bridge.osc.encoder import encode
 from bridge.panel.fanout import PAGE, Everyone
 from bridge.panel.hub import Hub, Page
 from bridge.panel.pace import Pace
+from bridge.session.loops import Material
 
 
 class House(Room):
@@ -168,6 +170,25 @@ def test_a_page_that_does_not_listen_is_dropped_within_a_bound(house: House) -> 
     house.hub.leave(slow)
     house.hub.publish("/clock/beat", 2, 120.0, 1)
     assert addresses(brisk) == ["/clock/beat"]
+
+
+def test_a_page_is_let_in_however_much_there_is_to_tell_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen voices with long bars in all their corners are more than a page may ever be behind; the bound here is
+    that of two.
+    """
+    monkeypatch.setattr(limits, "MAX_PANEL_BACKLOG_BYTES", limits.MAX_PANEL_BACKLOG_BYTES // 8)
+    notes = tuple(Note(36 + index % 40, index / 9, 1 / 7, 90) for index in range(limits.MAX_LOOP_NOTES))
+    for voice in house.session.stage.voices.values():
+        voice.corners = dict.fromkeys("abcd", Material.of(Bars(notes, limits.MAX_LOOP_BEATS), 4.0))
+    dropped: list[bool] = []
+    page = house.hub.join(lambda: None, lambda: dropped.append(True))
+    assert page is not None
+    told = page._backlog_bytes
+    assert told > limits.MAX_PANEL_BACKLOG_BYTES
+    assert not dropped
+    while not dropped:  # it does not read
+        house.hub.publish("/clock/beat", 1, 120.0, 1)
+        assert page._backlog_bytes <= 2 * told
 
 
 def test_so_many_pages_and_no_more(house: House) -> None:
