@@ -93,6 +93,7 @@ class Restoring:
             now_ns = self._stage.timers.now_ns()
             pending = voice.pending
             played = as_played(self._stage, voice, pending)
+            handed.refitted |= handed.confirmed and not handed.arrival_ns  # the bridge before us told them
             boundary = handed.boundary or voice.knobs.launch
             if voice.jam == "respond" and 0.0 <= handed.start_beats < self._stage.clock.beat_at(now_ns) - _NEARLY:
                 boundary = "step"  # its line went by without a player: at the next one it would be played over
@@ -124,8 +125,11 @@ class Restoring:
             if voice.pending is None:  # the bridge died before it knew of them itself: nobody would know what sounds
                 self._stage.player.send(messages.CancelPending(voice.name))
         for loop in (voice.sounding, voice.pending):
-            if loop is None or loop.id in voice.history.ids:
+            handed = None if loop is None else voice.handed.get(loop.id)
+            if loop is None or loop.id in voice.history.ids or (handed is not None and handed.silence):
                 continue
+            if handed is not None:
+                handed.confirmed = True
             if self._stage.archive.has(voice.name, loop.id):  # told just before the bridge died, and not noted any more
                 voice.history.push(loop.id)
                 voice.newest, voice.newest_order = voice.material_of(loop), self._stage.next_order()

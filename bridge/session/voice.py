@@ -334,6 +334,7 @@ class Voice:
             "filling": self.fill is not None,
             "jam": [self.jam, self.jam_bars],
             "pending": None if is_half else loop_to_json(self.pending),
+            "waits": None if handed is None else [handed.boundary, handed.silence, handed.locked],
             "corners": {slot: material_to_json(corner) for slot, corner in self.corners.items()},
             "drum_corners": sorted(self.drum_corners),
             "history": [self.history.ids, self.history.position],
@@ -370,6 +371,12 @@ class Voice:
         if self.auto_bars:  # its requester cannot be asked for again: from now on only subscribers hear of it
             self.auto_request = asked_by_nobody(self.name, "auto", bars=self.auto_bars)
         self.pending = loop_from_json(state["pending"])
+        if self.pending is not None and state.get("waits") is not None:
+            boundary, silence, locked = state["waits"]
+            self.handed[self.pending.id] = Handed(
+                self.pending, ("", 0), 0, confirmed=self.pending.id in self.history.ids, boundary=boundary,
+                whole=not silence, taken=True, silence=silence, locked=locked,
+            )  # fmt: skip
         self.regroove = state.get("filling", False)
         self.base_seed = state["base_seed"]
         self.seeds_drawn = state["seeds_drawn"]

@@ -779,6 +779,67 @@ def test_a_bridge_that_comes_back_learns_from_the_player(room: Room, tmp_path: P
     assert state["muted_parts"] == "0"
 
 
+def restarted(room: Room, folder: Path, pending_id: int) -> Room:
+    """The bridge process after one that was killed: the melody's loop 2 sounds, and bars wait."""
+    room.time.run(1.0)
+    again = Room(folder, fresh=False)
+    again.time.ns = room.time.ns
+    rows = [(62, 0.0, 0.25, 90, 0)]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], 2, 4.0, 8.0, list(rows), pending_id))
+    again.session.from_player(messages.SnapshotEnd(False))
+    return again
+
+
+def waits_no_longer(room: Room, loop_id: int) -> None:
+    """The bars that waited begin to sound."""
+    room.session.from_player(messages.Launched("melody", loop_id, 12.0, 12.0))
+
+
+def test_a_scene_s_bars_that_wait_through_a_restart_are_locked_as_they_were(room: Room, tmp_path: Path) -> None:
+    scene = room.new_loop()
+    room.ask("lock", bar=0, on=True)
+    room.ask("save", "bridge", name="verse")
+    room.ask("lock", bar=0, on=False)
+    room.new_loop(62)
+    room.ask("load", "bridge", name="verse")
+    again = restarted(room, tmp_path, scene)
+    assert again.voice.knobs.locked == []
+    waits_no_longer(again, scene)
+    assert again.voice.knobs.locked == [0]
+
+
+def test_the_silence_of_a_scene_that_waits_through_a_restart_is_no_set_of_bars(room: Room, tmp_path: Path) -> None:
+    room.ask("save", "bridge", name="rest")
+    room.new_loop()
+    room.new_loop(62)
+    room.ask("load", "bridge", name="rest")
+    assert room.voice.pending is not None
+    silence = room.voice.pending.id
+    again = restarted(room, tmp_path, silence)
+    waits_no_longer(again, silence)
+    assert again.voice.sounding is None
+    assert again.voice.history.ids == [1, 2]
+    assert again.words.take("/melody/bars/begin") == []
+
+
+def test_bars_that_wait_for_a_line_of_their_own_wait_for_it_with_the_next_bridge_and_player_too(
+    room: Room, tmp_path: Path
+) -> None:
+    room.new_loop()
+    room.ask("launch", when="now")
+    room.ask("auto", bars=2)
+    beat(room, 9)
+    room.answer()
+    waiting = room.schedule()
+    assert waiting.launch == "bar"
+    room.time.run(1.0)
+    again = Room(tmp_path)
+    (launch,) = again.player.take(messages.Launch)
+    assert (launch.id, launch.launch) == (waiting.id, "bar")
+    again.session.from_player(messages.Scheduled("melody", launch.id, 12.0))
+    assert again.words.take("/melody/bars/begin") == [(launch.id, 2, 12.0, 2)]
+
+
 def beat(room: Room, number: float) -> None:
     """The song has come to a beat (at 120 BPM)."""
     room.time.run(max(0.0, number * 0.5 - (room.time.ns - 1_000_000_000) / 1e9))
