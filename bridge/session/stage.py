@@ -73,7 +73,10 @@ class Clock:
     @property
     def metre(self) -> tuple[int, int]:
         """Numerator and denominator."""
-        return (int(self.beats_per_bar), 4) if self.state is None else (self.state.numerator, self.state.denominator)
+        if self.state is not None:
+            return self.state.numerator, self.state.denominator
+        in_quarters = self.beats_per_bar.is_integer()
+        return (int(self.beats_per_bar), 4) if in_quarters else (round(self.beats_per_bar * 4), 16)
 
     @property
     def bpm(self) -> float:

@@ -99,6 +99,32 @@ def test_the_metre_a_loop_was_made_in_outlives_a_restart(tmp_path: Path) -> None
     assert again.player.take(messages.Launch)[-1].length_beats == 8.0
 
 
+@pytest.mark.parametrize("meanwhile", [(7, 8), (3, 4)])
+def test_a_loop_goes_on_where_it_was_when_the_bridge_is_restarted_in_another_metre_than_the_configured(
+    tmp_path: Path, meanwhile: tuple[int, int]
+) -> None:
+    """Its player plays on; only where the metre is another than when the bridge went is the loop fitted to it."""
+    room = Room(tmp_path)
+    loop_id = scale(room)
+    fitted = metre(room, 7, 8, 16.0)  # its second bar, of 3.5 beats, is to come: it began at 12.5
+    room.time.run(1.0)
+    again = Room(tmp_path, fresh=False)
+    for record in (
+        clock_state(again.time.ns, anchor_beats=26.5, numerator=meanwhile[0], denominator=meanwhile[1],
+                    bar_origin_beats=16.0),
+        messages.VoiceSnapshot("melody", True, True, [], loop_id, 12.5, fitted.length_beats, fitted.notes, 0),
+        messages.SnapshotEnd(False),
+    ):  # fmt: skip
+        again.session.from_player(record)
+    restored = [record for record in again.player.take(messages.RestoreVoice) if record.voice == "melody"]
+    if meanwhile == (7, 8):
+        assert not restored
+        assert again.voice.start_beats == 12.5
+    else:  # of the line at 25, which is in the fourth bar after 12.5, the bar that was to come
+        assert (restored[-1].length_beats, restored[-1].start_beats) == (6.0, 22.0)
+        assert again.voice.start_beats == 22.0
+
+
 def test_bars_with_a_boundary_of_their_own_keep_it_through_a_change_of_metre(room: Room) -> None:
     """What goes on by itself is launched on a bar line, whatever the voice's own launch is."""
     scale(room)
