@@ -87,6 +87,26 @@ def test_a_seed_is_none_to_vary_after_a_restart_either(tmp_path: Path) -> None:
     assert again.answer().material == [[4.0, [[72, 0.0, 1.0, 90, 0]]]]
 
 
+def test_what_is_asked_for_after_a_restart_is_newer_than_what_was_before(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    for pitch in (61, 62, 63):
+        sounding = room.new_loop(pitch=pitch)
+    room.session.close()
+    again = Room(tmp_path, fresh=False)  # the player plays on
+    rows = [[63, 0.0, 0.25, 90, 0], [63, 1.0, 0.25, 90, 0]]
+    again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], sounding, 4.0, 8.0, rows, 0))
+    again.session.from_player(messages.SnapshotEnd(False))
+    again.ask("next")
+    assert again.answer(pitch=64).material[0][1][0][0] == 63
+    again.schedule()
+    again.ask("next")
+    assert again.answer(pitch=65).material[0][1][0][0] == 64, "the bars that wait"
+    seed = [4.0, [[72, 0.0, 1.0, 90, 0]]]
+    again.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    again.ask("next")
+    assert again.answer().material == [seed]
+
+
 def test_a_long_seed_in_pieces(room: Room) -> None:
     assert room.refusal("seed/end") == 4
     room.ask("seed/begin", length=8.0)
