@@ -61,6 +61,7 @@ _ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 20, "melody": 26, "bass": 34, "trio": 26
 #: more, count as three at least.
 _PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
 _TWO_BARS = 2 * STEPS_PER_BAR
+_BACK = 24  # places that are looked at on the way from one without notes to a corner
 _MAX_BEATS = 16 * BEATS_PER_BAR
 _MIDDLE = (0.5, 0.0)
 _PLACES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
@@ -168,7 +169,16 @@ def morph_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Ba
 
 
 def _between(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> Bars:
-    return to_bars(_windows_at(model, morph, x, y), _frame_at(morph, x, y), model.config, morph.length)
+    """The loop at (x, y), decoded. Between loops of a few notes there are places at which the one's are gone and none
+    of the other's has come: there it is what is struck first on the way to the nearest corner, never silence.
+    """
+    corner = (float(x >= 0.5), float(y >= 0.5))
+    for step in range(_BACK + 1):
+        there = tuple(place + (end - place) * step / _BACK for place, end in zip((x, y), corner, strict=True))
+        made = to_bars(_windows_at(model, morph, *there), _frame_at(morph, *there), model.config, morph.length)
+        if made.notes:
+            return made
+    return at_corner(morph.corners, *corner)  # of drums that the model does not know
 
 
 def _windows_at(model: CompiledModel, morph: Morph, x: float, y: float = 0.0) -> list[WindowTokens]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -42,6 +42,7 @@ _CANDIDATES, _FEWEST, _FURTHEST = 18, 6, 2.5
 _NOISES = 3
 _TWO_BARS = 2 * STEPS_PER_BAR
 _STAY_NATS = 3.5
+_BACK = 24  # places of a latent knob that are looked at on its way back to where anything is struck
 _OCTAVE = 12
 _KEPT = 128
 _Stage = TypeVar("_Stage", "list[list[WindowTokens]]", "list[AnyField]")
@@ -134,14 +135,24 @@ class _Room:
         """The windows so many standard deviations along a latent direction."""
         sign = 1 if value > 0 else -1
         fields = self._kept(windows, ("latent", index, sign), lambda: self._fields(windows, index, sign))
-        return [field.at(min(1.0, abs(value) / LATENT_REACH)) for field in fields]
+        far = min(1.0, abs(value) / LATENT_REACH)
+        places = (far * (1.0 - step / _BACK) for step in range(_BACK))
+        return self._first_struck(([field.at(place) for field in fields] for place in places), windows)
 
     def _along_attribute(self, windows: list[WindowTokens], name: str, amount: float) -> list[WindowTokens]:
         """The windows with more or less of an attribute."""
         sign = 1 if amount > 0 else -1
         levels = self._kept(windows, (name, sign), lambda: self._levels(windows, name, sign))
-        level = round(min(1.0, abs(amount)) * LEVELS)
-        return [of_window[level] for of_window in levels]
+        furthest = round(min(1.0, abs(amount)) * LEVELS)
+        return self._first_struck(([of[level] for of in levels] for level in range(furthest, 0, -1)), windows)
+
+    def _first_struck(self, ways: Iterable[list[WindowTokens]], windows: list[WindowTokens]) -> list[WindowTokens]:
+        """The first of what a knob makes of windows, from where it stands back to its rest, in which anything is
+        struck: it leaves no loop silent.
+        """
+        own = self.own
+        struck = (way for way in ways if to_bars(way, own.frame, self._model.config, own.bars.length).notes)
+        return next(struck, windows)
 
     def _kept(self, windows: list[WindowTokens], what: tuple[object, ...], make: Callable[[], _Stage]) -> _Stage:
         """What was worked out lately for these windows and this side of a knob, else what `make` works out now."""

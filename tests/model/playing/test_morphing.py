@@ -37,6 +37,22 @@ def test_the_pad_s_corners_are_the_stored_notes(shipped):
         assert morph_at(shipped, morph, *place) == corner
 
 
+def loop_of_few(shipped, number):
+    """Two notes, elsewhere in each loop."""
+    pitches = (36, 38) if shipped.config.part == "drums" else (60 + number, 64 + 2 * number)
+    places = (1.0 * number, 4.5 + 0.5 * number)
+    return Bars(tuple(Note(p, start, 0.5, 90) for p, start in zip(pitches, places, strict=True)), 8.0)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_nowhere_between_loops_of_a_few_notes_is_silence(shipped, count):
+    morph = prepare_morph(shipped, [loop_of_few(shipped, number) for number in range(count)], 1, 0.6)
+    places = np.linspace(0.0, 1.0, 9).tolist()
+    made = {(x, y): morph_at(shipped, morph, x, y) for x in places for y in (places if count == 4 else [0.0])}
+    assert not [place for place, bars in made.items() if not bars.notes]
+    assert made == {place: morph_at(shipped, morph, *place) for place in made}
+
+
 def test_where_the_knob_stands_is_all_that_matters(shipped):
     corners = corners_of(shipped, 2)
     morph = prepare_morph(shipped, corners, 1, 0.6)

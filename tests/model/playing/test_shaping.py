@@ -155,6 +155,18 @@ def test_a_latent_direction_is_moved_along_step_by_step(shipped):
     assert shaped(shipped, loop, shape_of({}, {0: -3.0}), 0.6) != steps[-1]
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_no_knob_leaves_a_loop_silent(shipped, count):
+    """However few notes it has: a knob goes as far as anything is struck."""
+    is_drums = shipped.config.part == "drums"
+    notes = (Note(36 + 2 * (k % 2) if is_drums else 60 + 3 * k, 0.5 + 1.5 * k, 0.5, 90) for k in range(count))
+    loop = Bars(tuple(notes), 8.0)
+    turns_of_all = [{name: amount} for name in shipped.config.attributes for amount in (-1.0, 1.0)]
+    shapes = [shape_of(attributes, {}) for attributes in turns_of_all]
+    shapes += [shape_of({}, {0: value}) for value in (-3.0, -1.5, 1.5, 3.0)]
+    assert not [shape for shape in shapes if not shaped(shipped, loop, shape, 0.6).notes]
+
+
 def test_what_the_model_does_not_have_is_refused(melody, drums):
     (loop,) = loops_of(melody, 1)
     with pytest.raises(ValueError, match="expected density, syncopation, interval, diatonic, register, or 0 to 127"):
