@@ -100,7 +100,6 @@ class Session:
                 self._restore_part(name, voice.restore_all if same_run else voice.restore_kept, kept[name])
                 self.stage.order = max(self.stage.order, voice.newest_order)  # what is asked for now is newer
         if same_run:
-            self.stage.order = max(voice.newest_order for voice in self.stage.voices.values())  # what comes is newer
             self._restore_part("the clock", self.stage.clock.restore, state.get("clock"))
             self._restore_part("the key and chords", self.stage.harmony.restore, state.get("harmony"))
         self.save()

@@ -3,8 +3,9 @@
 All that the model has to say is decoded once, in one batch, when a gesture begins: windows all over the way (or the
 pad), near where the corners lie in the latent space and leaning on those that are near. On a knob the best way through
 them is chosen (`pathway`); between two neighbours only what differs changes over, one note after the other
-(`patterns`). So a small turn always changes something and never much, every anchor is a window that the
-model decoded as a whole, and a turn costs no decoding. At the ends and corners the stored notes sound as they are.
+(`patterns`), on a pad of short loops spread out evenly (`lattice`). So a small turn always changes something and never
+much, every anchor is a window that the model decoded as a whole, and a turn costs no decoding. At the ends and corners
+the stored notes sound as they are.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from bridge.model.playing.framing import (
     unstreamed,
 )
 from bridge.model.playing.keeping import FORBIDDEN
+from bridge.model.playing.lattice import PadField, evened
 from bridge.model.playing.pathway import chosen_way, even_places
 from bridge.model.playing.patterns import AnyField, Field, TrioField, field_of, units_of
 from bridge.model.playing.steering import PLAIN, Steering, steered_bias
@@ -57,9 +59,11 @@ _STRIKE_NATS = (0.0, 0.3, 0.6)
 #: longer loops, but in the middle of long lines, which cost more there than others (melody-16bar: .42 of what mixing
 #: would, with two).
 _ON_THE_WAY, _IN_THE_MIDDLE = {"drums": 20, "melody": 26, "bass": 34, "trio": 26}, 12
-#: How many anchors a pad has on a side, for loops of up to so many times two bars; drums, in which neighbours differ in
-#: more, count as three at least.
-_PAD_PLACES = ((7, 2.0), (5, 7.0), (3, math.inf))
+#: How many anchors a pad has on a side, for loops of up to so many times two bars.
+_PAD_PLACES = ((5, 7.0), (3, math.inf))
+#: Pads of up to so many windows of two bars are a lattice (`lattice`): two that lie beside each other may not differ in
+#: too much, so that their points are nearer to the way.
+_SHORT, _SHORT_WANDER = 2, 1.0
 _TWO_BARS = 2 * STEPS_PER_BAR
 _BACK = 24  # places that are looked at on the way from one without notes to a corner
 _MAX_BEATS = 16 * BEATS_PER_BAR
@@ -74,7 +78,7 @@ class Morph:
     corners: tuple[Bars, ...]
     length: float
     encoded: tuple[Encoded, ...]
-    fields: tuple[AnyField, ...]
+    fields: tuple[AnyField | PadField, ...]
 
 
 def common_length(corners: Sequence[Bars]) -> float:
@@ -112,13 +116,13 @@ def prepare_morph(
     encoded = tuple(encode_bars(model, loop, frame) for loop, frame in zip(loops, frames, strict=True))
     count = len(encoded[0].windows)
     biases = [steered_bias(steering, (), config, encoded[0].frame, index * config.steps) for index in range(count)]
-    field: Callable[..., AnyField]
+    field: Callable[..., AnyField | PadField]
     if len(corners) == 2:
         places, field = _on_the_way(config, count * config.stream_steps // _TWO_BARS), _way
     else:
-        long = max(count * config.stream_steps // _TWO_BARS, 3 if config.part == "drums" else 1)
+        long, field = count * config.stream_steps // _TWO_BARS, _even_pad if _is_short(config, count) else _pad
         side = np.linspace(0.0, 1.0, next(n for n, most in _PAD_PLACES if long <= most)).tolist()
-        places, field = [(x, y) for y in side for x in side if (x, y) not in _PLACES], _pad
+        places = [(x, y) for y in side for x in side if (x, y) not in _PLACES]
     rows = _decode(model, encoded, places, seed, temperature, biases)
     fields = []
     for index, made in enumerate(rows):
@@ -143,13 +147,13 @@ def _heard(window: WindowTokens, rest: WindowTokens, steps: int) -> WindowTokens
 
 
 def _field(
-    make: Callable[..., AnyField],
+    make: Callable[..., AnyField | PadField],
     ends: Sequence[WindowTokens],
     places: Sequence[tuple[float, float]],
     decoded: Sequence[Decoded],
     config: ModelConfig,
     seed: int,
-) -> AnyField:
+) -> AnyField | PadField:
     """The field of one window of the loop; each part of a trio goes its own best way."""
     if config.part != "trio":
         return make(ends, places, decoded, config, seed)
@@ -227,6 +231,11 @@ def _on_the_way(config: ModelConfig, long: int) -> list[tuple[float, float]]:
     return [(place, 0.0) for place in np.sort(np.concatenate([x[x != 0.5], middle])).tolist()]
 
 
+def _is_short(config: ModelConfig, count: int) -> bool:
+    """Whether a pad over so many windows is a lattice."""
+    return config.stream_steps == _TWO_BARS and count <= _SHORT
+
+
 def _decode(
     model: CompiledModel,
     encoded: Sequence[Encoded],
@@ -241,7 +250,7 @@ def _decode(
     heat = temperature * MORPH_TEMPERATURE
     for index in range(count):
         row_seed = noise.derived(seed, index)
-        on_the_way = _points(encoded, index, places, row_seed, long=bool(config.bar_models))
+        on_the_way = _points(encoded, index, places, row_seed, config)
         if config.name in _MIDDLE_KEPT:
             on_the_way = _nearer(model, on_the_way, places, row_seed, heat)
         points.append(on_the_way)
@@ -254,7 +263,7 @@ def _decode(
 
 
 def _points(
-    encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], seed: int, *, long: bool
+    encoded: Sequence[Encoded], index: int, places: Sequence[tuple[float, float]], seed: int, config: ModelConfig
 ) -> Tensor:
     """Points (P, Z) near where the knob stands: around the arc between the corners, by the spread with which they were
     found; at a corner itself the corner's own.
@@ -266,9 +275,10 @@ def _points(
     if len(means) == 4:
         on_arc = slerp(on_arc, slerp(means[2], means[3], x[:, None]), y[:, None])
     shares = torch.tensor([_shares(len(means), *place) for place in places])
-    middle_wander = _LONG_MIDDLE_WANDER if long else _MIDDLE_WANDER
+    middle_wander = _LONG_MIDDLE_WANDER if config.bar_models else _MIDDLE_WANDER
     wanders = {_MIDDLE: middle_wander, **dict.fromkeys(_PLACES, 0.0)}
-    wander = torch.tensor([wanders.get(place, _WANDER) for place in places])
+    usual = _SHORT_WANDER if len(means) == 4 and _is_short(config, len(encoded[0].windows)) else _WANDER
+    wander = torch.tensor([wanders.get(place, usual) for place in places])
     white = torch.from_numpy(noise.normal(seed, noise.LATENT, on_arc.numel())).view_as(on_arc)
     return (on_arc + wander[:, None] * (shares @ spreads) * white).float()
 
@@ -339,6 +349,17 @@ def _pad(
     side = np.linspace(0.0, 1.0, math.isqrt(len(found)))
     rows = [[found[x, y] for x in side.tolist()] for y in side.tolist()]
     return field_of(rows, side, side, config, seed)
+
+
+def _even_pad(
+    corners: Sequence[WindowTokens],
+    places: Sequence[tuple[float, float]],
+    decoded: Sequence[Decoded],
+    config: ModelConfig,
+    seed: int,
+) -> PadField:
+    """The field of a pad of short loops: what lies between the anchors is spread evenly."""
+    return evened(_pad(corners, places, decoded, config, seed))
 
 
 def _allowed(window: WindowTokens, bias: Tensor, config: ModelConfig) -> WindowTokens:

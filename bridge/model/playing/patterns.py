@@ -75,6 +75,12 @@ class Field:
         row, up = _between(self.rows, y)
         columns = column + (self.across[column] < right) if len(self.across) else np.zeros(self.units.shape[2], int)
         rows = row + (self.along[row] < up) if len(self.along) else np.zeros(self.units.shape[2], int)
+        return self.window_of(rows, columns, x, y)
+
+    def window_of(self, rows: Ints, columns: Ints, x: float, y: float) -> WindowTokens:
+        """The window at (x, y) of which each unit is that of the anchor in its row and column (U,)."""
+        row, up = _between(self.rows, y)
+        column, right = _between(self.columns, x)
         each = np.arange(self.units.shape[2])
         units = self.units[rows, columns, each]
         tokens = tokens_of(units, self.config)
