@@ -1,4 +1,4 @@
-"""Bars in the latent space: the posterior of every window of a loop."""
+"""Bars in the latent space: the posterior of every window of a loop, and the way from one point to another."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from bridge.model.nets.compiled import CompiledModel
@@ -52,3 +53,15 @@ def encode_bars(model: CompiledModel, bars: Bars, frame: Frame | None = None) ->
 def means_of(model: CompiledModel, windows: Sequence[WindowTokens]) -> Tensor:
     """The posterior means (n, Z) of windows."""
     return model.encode(*as_tensors(windows))[0].cpu()
+
+
+def slerp(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
+    """Along the arc from a to b (..., Z), lengths interpolated; straight where they point the same or opposite way."""
+    lengths_a, lengths_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    unit_a, unit_b = a / lengths_a.clamp_min(1e-9), b / lengths_b.clamp_min(1e-9)
+    cosine = (unit_a * unit_b).sum(-1, keepdim=True).clamp(-1.0, 1.0)
+    angle = torch.acos(cosine)
+    sine = torch.sin(angle)
+    arc = (torch.sin((1.0 - share) * angle) * unit_a + torch.sin(share * angle) * unit_b) / sine.clamp_min(1e-9)
+    length = (1.0 - share) * lengths_a + share * lengths_b
+    return torch.where(sine < 1e-4, (1.0 - share) * a + share * b, arc * length)

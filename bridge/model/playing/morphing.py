@@ -23,7 +23,7 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE, ModelConfig
 from bridge.model.playing.decoding import Decoded, WindowDecode, filled_row, parts_of
 from bridge.model.playing.drawing import means_played
-from bridge.model.playing.encoding import Encoded, encode_bars
+from bridge.model.playing.encoding import Encoded, encode_bars, slerp
 from bridge.model.playing.framing import (
     Frame,
     WindowTokens,
@@ -379,18 +379,6 @@ def _allowed(window: WindowTokens, bias: Tensor, config: ModelConfig) -> WindowT
         else:
             tokens[step] = int(bias[step].argmax())
     return WindowTokens(tokens)
-
-
-def slerp(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
-    """Along the arc from a to b (..., Z), lengths interpolated; straight where they point the same or opposite way."""
-    lengths_a, lengths_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
-    unit_a, unit_b = a / lengths_a.clamp_min(1e-9), b / lengths_b.clamp_min(1e-9)
-    cosine = (unit_a * unit_b).sum(-1, keepdim=True).clamp(-1.0, 1.0)
-    angle = torch.acos(cosine)
-    sine = torch.sin(angle)
-    arc = (torch.sin((1.0 - share) * angle) * unit_a + torch.sin(share * angle) * unit_b) / sine.clamp_min(1e-9)
-    length = (1.0 - share) * lengths_a + share * lengths_b
-    return torch.where(sine < 1e-4, (1.0 - share) * a + share * b, arc * length)
 
 
 def _shares(corners: int, x: float, y: float) -> list[float]:

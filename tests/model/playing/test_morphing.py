@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from bridge.model.playing.decoding import between_beats
+from bridge.model.playing.encoding import slerp
 from bridge.model.playing.framing import transposed
 from bridge.model.playing.generation import sample_bars
-from bridge.model.playing.morphing import common_length, interpolated, morph_at, prepare_morph, slerp
+from bridge.model.playing.morphing import common_length, interpolated, morph_at, prepare_morph
 from bridge.model.playing.steering import Steering
 from bridge.music.notes import Bars, Note, repeated_to
 
