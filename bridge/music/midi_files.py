@@ -80,8 +80,9 @@ def read_midi(path: Path, *, may_be_silent: bool = False) -> MidiScore:
     return parse_midi(data, str(path), may_be_silent=may_be_silent)
 
 
-def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiScore:
-    """Parse the bytes of a MIDI file; `name` is what error messages call it.
+def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False, every_stroke: bool = True) -> MidiScore:
+    """Parse the bytes of a MIDI file; `name` is what error messages call it. Without `every_stroke`, notes with
+    a note-off at their very tick are left out.
 
     Raises:
         MidiFileError: not MIDI, no notes in it, corrupt, or more than `MAX_FILE_BYTES` (of which nobody need read more
@@ -105,7 +106,7 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False) -> MidiSc
     if midi.ticks_per_beat <= 0:
         found = "SMPTE frames" if midi.ticks_per_beat else "0"
         raise MidiFileError(f"{name}: expected time in ticks per quarter note, found {found}")
-    score = _score(midi)
+    score = _score(midi, every_stroke=every_stroke)
     if not score.tracks and not may_be_silent:
         raise MidiFileError(f"{name}: expected notes, found none")
     return score
@@ -123,7 +124,7 @@ def _header_and_tracks(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _score(midi: mido.MidiFile) -> MidiScore:
+def _score(midi: mido.MidiFile, *, every_stroke: bool) -> MidiScore:
     from mido import tempo2bpm
 
     per_tick = 1.0 / midi.ticks_per_beat
@@ -135,7 +136,7 @@ def _score(midi: mido.MidiFile) -> MidiScore:
     offset = 0
     for track in midi.tracks:
         now = offset
-        reader = _TrackReader(per_tick)
+        reader = _TrackReader(per_tick, every_stroke=every_stroke)
         for message in track:
             now += message.time
             kind = message.type
@@ -180,13 +181,29 @@ def bars_of_score(score: MidiScore, parts: Mapping[int, int]) -> Bars:
     return Bars(in_order(notes), score.length)
 
 
-class _TrackReader:
-    """Pairs note-ons with note-offs, channel by channel; a new note-on ends the one of the same pitch."""
+@dataclass(slots=True)
+class _Struck:
+    """A note that has begun: at a tick, how hard, whether it ended another at that very tick, and whether its own end
+    came at once.
+    """
 
-    def __init__(self, per_tick: float) -> None:
+    tick: int
+    velocity: int
+    cuts: bool
+    over: bool = False
+
+
+class _TrackReader:
+    """Pairs note-ons with note-offs, channel by channel; a new note-on ends the one of the same pitch.
+
+    A note-off at the tick of a note-on is that of the note which that one ended (drummers' pads and some programs write
+    it after), or, where there was none, that of a note without length: it is a stroke all the same, and has a tick.
+    """
+
+    def __init__(self, per_tick: float, *, every_stroke: bool) -> None:
         self._programs: dict[int, int] = {}
-        self._per_tick = per_tick
-        self._open: dict[tuple[int, int], tuple[int, int]] = {}
+        self._per_tick, self._every_stroke = per_tick, every_stroke
+        self._open: dict[tuple[int, int], _Struck] = {}
         self._notes: dict[int, list[Note]] = {}
 
     def program(self, channel: int, program: int) -> None:
@@ -195,21 +212,28 @@ class _TrackReader:
 
     def note(self, channel: int, pitch: int, velocity: int, now: int) -> None:
         key = (channel, pitch)
-        started = self._open.pop(key, None)
-        if started is not None and now > started[0]:
-            self._close(channel, pitch, started, now)
+        sounding = self._open.get(key)
+        earlier = sounding is not None and now > sounding.tick
         if velocity > 0:
+            if sounding is not None and earlier:
+                self._close(key, sounding, now)
             self._notes.setdefault(channel, [])
-            self._open[key] = (now, velocity)
+            self._open[key] = _Struck(now, velocity, cuts=earlier)
+        elif sounding is not None and earlier:
+            self._close(key, self._open.pop(key), now)
+        elif sounding is not None and self._every_stroke:
+            sounding.cuts, sounding.over = False, not sounding.cuts
+        elif sounding is not None:
+            del self._open[key]
 
-    def _close(self, channel: int, pitch: int, started: tuple[int, int], now: int) -> None:
-        tick, velocity = started
-        beats = (now - tick) * self._per_tick
-        self._notes[channel].append(Note(pitch, tick * self._per_tick, beats, velocity))
+    def _close(self, key: tuple[int, int], note: _Struck, now: int) -> None:
+        channel, pitch = key
+        ticks = 1 if note.over else max(1, now - note.tick)
+        self._notes[channel].append(Note(pitch, note.tick * self._per_tick, ticks * self._per_tick, note.velocity))
 
     def finish(self, name: str, now: int) -> list[MidiTrack]:
-        for (channel, pitch), started in self._open.items():
-            self._close(channel, pitch, started, max(now, started[0] + 1))
+        for key, note in self._open.items():
+            self._close(key, note, now)
         return [
             MidiTrack(name, channel, self._programs.get(channel, 0), in_order(notes), channel in self._programs)
             for channel, notes in self._notes.items()

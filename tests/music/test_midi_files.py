@@ -106,6 +106,37 @@ def test_a_note_struck_again_ends_the_one_before():
     assert [(n.start, n.duration) for n in notes] == [(0.0, 1.0), (1.0, 1.0)]
 
 
+def of_events(*events):
+    """A file of one track with (ticks since the last, note-on or not) on one pitch."""
+    track = mido.MidiTrack(
+        mido.Message("note_on" if on else "note_off", note=38, velocity=64, channel=9, time=time) for time, on in events
+    )
+    out = io.BytesIO()
+    mido.MidiFile(ticks_per_beat=480, tracks=[track]).save(file=out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        # the end of the stroke before is written after the one that ends it: as the Groove MIDI Dataset has it
+        (((0, True), (480, True), (0, False), (240, False)), [(0, 480), (480, 240)]),
+        (
+            ((0, True), (480, True), (0, False), (480, True), (0, False), (480, False)),
+            [(0, 480), (480, 480), (960, 480)],
+        ),
+        (((0, True), (0, False), (480, True), (0, False)), [(0, 1), (480, 1)]),  # without length
+        (((0, True), (480, True), (0, False), (0, False)), [(0, 480), (480, 1)]),
+        (((0, True), (0, False), (0, True), (240, False)), [(0, 240)]),  # the same note twice over
+        (((480, True), (0, False)), [(480, 1)]),
+    ],
+)
+def test_no_stroke_is_lost_for_a_note_off_at_its_tick(events, expected):
+    score = parse_midi(of_events(*events), "x")
+    notes = [(round(note.start * 480), round(note.duration * 480)) for track in score.tracks for note in track.notes]
+    assert notes == expected
+
+
 GOOD = midi_bytes(Bars((Note(60, 0, 1, 64),), 4.0), channels={0: 0}, track_name="x")
 
 
