@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # else where it is used: it is 100 ms of import, and training
     import mido
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
+#: The tempo of a file as long as it says none, by the standard: beats a minute.
+_TEMPO_WITHOUT = 120.0
 
 
 class MidiFileError(ValueError):
@@ -158,8 +160,18 @@ def _score(midi: mido.MidiFile, *, every_stroke: bool) -> MidiScore:
     if midi.type == 2:
         tracks = _one_per_channel(tracks)
     ordered = tuple(signatures[beat] for beat in sorted(signatures))
-    (_, tempo), *changes = sorted(tempos.items()) or [(0.0, 120.0)]
+    (_, tempo), *changes = _tempos_heard(tempos, min((track.notes[0].start for track in tracks), default=0.0))
     return MidiScore(tuple(tracks), ordered, tempo, length_ticks * per_tick, tuple(remarks), tuple(changes))
+
+
+def _tempos_heard(tempos: Mapping[float, float], first_note: float) -> list[tuple[float, float]]:
+    """Tempos by beat, in order. Until the first the standard has 120 BPM; where nothing has sounded by then, that one
+    holds from the beginning.
+    """
+    found = sorted(tempos.items())
+    if not found or found[0][0] > first_note:
+        found.insert(0, (0.0, _TEMPO_WITHOUT))
+    return found
 
 
 def _one_per_channel(patterns: Iterable[MidiTrack]) -> list[MidiTrack]:

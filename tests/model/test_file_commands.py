@@ -139,6 +139,24 @@ def test_what_continues_has_the_tempo_at_the_end_and_what_comes_back_has_all(tmp
     assert {(round(score.tempo), score.tempo_changes) for score in map(read_midi, way)} == {(100, ())}
 
 
+@pytest.mark.parametrize(
+    ("first_note", "tempo_at", "begins", "ends"),
+    [(0.0, 8.0, 120.0, 90.0), (0.0, 0.0, 90.0, 90.0), (1.0, 0.5, 90.0, 90.0), (1.0, 1.0, 90.0, 90.0)],
+)
+def test_a_file_whose_first_tempo_comes_while_it_plays_begins_at_120(tmp_path, first_note, tempo_at, begins, ends):
+    path = tmp_path / "in.mid"
+    notes = tuple(replace(note, start=note.start + first_note) for note in tune(3, 4).notes[:-2])
+    midi = mido.MidiFile(file=io.BytesIO(midi_bytes(Bars(notes, 16.0), channels={0: 0}, track_name="melody")))
+    place = next(i for i, message in enumerate(midi.tracks[0]) if message.type == "set_tempo")
+    midi.tracks[0][place] = mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(90), time=round(480 * tempo_at))
+    midi.save(path)
+    again = read_midi(file_commands.reconstruct_file("melody-2bar", path, tmp_path / "again.mid", FileOptions(1)))
+    assert round(again.tempo) == begins
+    assert [(beat, round(bpm)) for beat, bpm in again.tempo_changes] == ([(tempo_at, ends)] if begins != ends else [])
+    after = read_midi(file_commands.continue_file("melody-2bar", path, 2, tmp_path / "next.mid", FileOptions(1)))
+    assert round(after.tempo) == ends
+
+
 def in_programs(data, programs):
     """A file with a change of program at the beginning of each track that plays one of these channels."""
     midi = mido.MidiFile(file=io.BytesIO(data))
@@ -239,6 +257,28 @@ def test_a_last_stroke_on_the_bar_line_is_there_though_it_come_early(tmp_path, s
     out = file_commands.reconstruct_file("drums-2bar", path, tmp_path / "out.mid", FileOptions(1, 0.1))
     crashes = [note.start for note in read_midi(out).tracks[0].notes if note.pitch == 49]
     assert [crash < 1.0 for crash in crashes] == [(start, end) == (15.97, 16.0)]
+
+
+RESTING = {
+    "melody-2bar": Bars(tuple(n for n in tune(3, 16).notes if not 8.0 <= n.start < 40.0), 64.0),
+    "bass-2bar": Bars(tuple(replace(n, pitch=n.pitch - 24) for n in tune(3, 16).notes if not 8 <= n.start < 40), 64.0),
+}
+
+
+@pytest.mark.parametrize("model", RESTING)
+def test_where_a_file_rests_for_windows_on_end_what_is_made_of_it_does(model, tmp_path):
+    path = tmp_path / "in.mid"
+    path.write_bytes(midi_bytes(RESTING[model], channels={0: 0}, track_name=model[:-5]))
+    made = [
+        file_commands.reconstruct_file(model, path, tmp_path / f"{seed}.mid", FileOptions(seed, 1.0))
+        for seed in range(6)
+    ]
+    made += file_commands.interpolate_files(model, path, path, 5, tmp_path / "way", FileOptions(1, 2.0))
+    for each in made:
+        starts = [note.start for track in read_midi(each).tracks for note in track.notes]
+        assert not [start for start in starts if 8.0 <= start < 40.0], each
+        assert min(starts) < 8.0
+        assert max(starts) >= 40.0
 
 
 def test_evaluation_says_what_the_contract_asks(tmp_path):

@@ -330,6 +330,14 @@ def is_heard(window: WindowTokens, config: ModelConfig, steps: int) -> bool:
     return bool(struck.any())
 
 
+def is_silent(window: WindowTokens, config: ModelConfig) -> bool:
+    """Whether nothing at all is struck in a window, by any of its parts. No model has learnt from such: from their
+    points it may play a note that is held, or two.
+    """
+    parts = unstreamed(window, config)
+    return not any(is_heard(part, config.of_part(index), config.steps) for index, part in enumerate(parts))
+
+
 def as_tensors(windows: Sequence[WindowTokens]) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Windows as a batch: tokens (W, T), velocities and offsets (W, T, 9) or None."""
     tokens = torch.from_numpy(np.stack([w.tokens for w in windows]).astype(np.int64))

@@ -29,6 +29,7 @@ from bridge.model.playing.framing import (
     WindowTokens,
     frame_of,
     is_heard,
+    is_silent,
     rested,
     to_bars,
     transposed,
@@ -288,10 +289,15 @@ def vary_bars(
 def reconstruct_bars(
     model: CompiledModel, bars: Bars, seed: int, temperature: float, steering: Steering = PLAIN
 ) -> Bars:
-    """Bars through encoder and decoder: each window at a point drawn from its posterior."""
+    """Bars through encoder and decoder: each window at a point drawn from its posterior; where nothing is played
+    nothing comes back.
+    """
     source = encode_bars(model, bars)
     windows = []
-    for index in range(len(source.windows)):
+    for index, heard in enumerate(source.windows):
+        if is_silent(heard, model.config):
+            windows.append(heard)
+            continue
         row_seed = noise.derived(seed, index)
         white = torch.from_numpy(noise.normal(row_seed, noise.LATENT, model.config.latent_size))
         z = source.means[index] + source.spreads[index] * white

@@ -28,6 +28,7 @@ from bridge.model.playing.framing import (
     Frame,
     WindowTokens,
     common_frames,
+    is_silent,
     mixed_frame,
     octave_frame_of,
     rested,
@@ -131,6 +132,8 @@ def prepare_morph(
         if heard < config.steps and config.part != "trio":
             rows[index] = [replace(row, window=_heard(row.window, ends[0], heard)) for row in made]
             ends = [_heard(end, ends[0], heard) for end in ends]
+        if all(is_silent(end, config) for end in ends):  # nor does anything sound between
+            rows[index] = [replace(row, window=ends[0]) for row in rows[index]]
         fields.append(_field(field, ends, places, rows[index], config, noise.derived(seed, index)))
     return Morph(tuple(corners), length, encoded, tuple(fields))
 
@@ -218,7 +221,10 @@ def _decoded_again(model: CompiledModel, loop: Bars, seed: int, temperature: flo
     count, frame = len(encoded.windows), encoded.frame
     biases = [steered_bias(steering, (), config, frame, index * config.steps) for index in range(count)]
     rows = _decode(model, (encoded, encoded), _PLACES[:1], seed, temperature, biases)
-    windows = [rested(row[0].window, config, encoded.windows) for row in rows]
+    windows = [
+        own if is_silent(own, config) else rested(row[0].window, config, encoded.windows)
+        for own, row in zip(encoded.windows, rows, strict=True)
+    ]
     return to_bars(windows, frame, config, loop.length)
 
 
