@@ -43,6 +43,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "header": (song()[:14], "expected a whole Standard MIDI File (it ends too early)"),
     "torn": (song()[:60], "expected a whole Standard MIDI File"),
     "silent": (file_of(480, b"\x00\xff\x58\x04\x04\x02\x18\x08"), "expected notes, found none"),
+    "damaged": (file_of(480, b"\x00\xff\x51\x02\x07\xa1\x00\x90\x3c\x40\x10\x80\x3c\x00"), "an event in it is damaged"),
     "frames": (file_of(0xE728, b"\x00\x90\x3c\x40\x10\x80\x3c\x00"), "found SMPTE frames"),
     "no time": (file_of(0, b"\x00\x90\x3c\x40\x10\x80\x3c\x00"), "ticks per quarter note, found 0"),
     "waltz": (in_three(song()), "expected 4/4 or 2/2 throughout, found 3/4 at beat 0"),
@@ -321,6 +322,7 @@ CARD = {"name": "", "parts": ["bass"], "bars": 2, "parameters": 7, "latent_size"
         ('{"sha256": "x"}', "missing or wrong: name, parts, bars, parameters, latent_size, attributes"),
         ("[]", "expected a card with name, parts,"),
         (json.dumps(CARD | {"parts": 3}), "missing or wrong: parts"),
+        (json.dumps(CARD | {"name": "drums-2bar"}), "expected a card of bass-2bar, found one of drums-2bar"),
         ('{"name": ', "expected a readable card.json"),
     ],
 )

@@ -103,7 +103,7 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False, every_str
     try:
         midi = mido.MidiFile(file=io.BytesIO(data), clip=True)
     except faults as error:
-        reason = "it ends too early" if isinstance(error, EOFError) else str(error) or type(error).__name__
+        reason = _reason(error)
         raise MidiFileError(f"{name}: expected a whole Standard MIDI File ({reason})") from error
     if midi.ticks_per_beat <= 0:
         found = "SMPTE frames" if midi.ticks_per_beat else "0"
@@ -112,6 +112,14 @@ def parse_midi(data: bytes, name: str, *, may_be_silent: bool = False, every_str
     if not score.tracks and not may_be_silent:
         raise MidiFileError(f"{name}: expected notes, found none")
     return score
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file that mido cannot read, for its user."""
+    if isinstance(error, EOFError):
+        return "it ends too early"
+    inside = (LookupError, TypeError, struct.error)  # of what reads an event, about its own variables
+    return "an event in it is damaged" if isinstance(error, inside) or not str(error) else str(error)
 
 
 def _header_and_tracks(data: bytes) -> bytes:

@@ -73,7 +73,7 @@ def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
 
     Raises:
         UnknownModelError: no such name.
-        ModelFileError: it has not been trained here, or its card cannot be read.
+        ModelFileError: it has not been trained here, or its card cannot be read or is another model's.
     """
     config_of(name)
     path = (folder or models_folder()) / name / CARD_FILE
@@ -87,6 +87,8 @@ def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
     wrong = ", ".join(key for key, kind in _CARD_FIELDS.items() if not _is_a(fields.get(key), (kind,)))
     if wrong:
         raise ModelFileError(f"{path}: expected a card with {', '.join(_CARD_FIELDS)}; missing or wrong: {wrong}")
+    if fields["name"] != name:
+        raise ModelFileError(f"{path}: expected a card of {name}, found one of {fields['name']}")
     return fields
 
 
