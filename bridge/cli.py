@@ -1,8 +1,8 @@
 """The command line: one thin function per command of contract section 1.
 
 What a command needs is imported inside it, so that `--help` costs no more than argparse. Exit codes: 0 done, 1 failed
-while running, 2 bad input (one line a fault on stderr, nothing half-written), 3 the port or the session folder is
-taken. This is the one module that prints.
+while running, 2 bad input (one line a fault on stderr, nothing half-written), 3 the port, the session folder or
+that of a training run is taken. This is the one module that prints.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _exit_code_of(fault: Exception) -> int:
-    if type(fault).__name__ == "AlreadyRunningError":
+    if type(fault).__name__ in ("AlreadyRunningError", "FolderTakenError"):
         return TAKEN
     return BAD_INPUT if isinstance(fault, ValueError) else 1
 

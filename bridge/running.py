@@ -11,20 +11,19 @@ import contextlib
 import errno
 import json
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import IO, Any, Final
 
 from bridge import whole_file
 from bridge.addresses import near, resolve
+from bridge.file_lock import try_lock
 
 #: An OSC message without arguments: `/bridge/ping`, padded to a multiple of four, and an empty type tag string.
 _PING: Final = b"/bridge/ping\0\0\0\0,\0\0\0"
 _PONG: Final = b"/bridge/pong\0"
 _PING_TIMEOUT_S: Final = 0.5  # a bridge answers in a few ms; on a machine that is overloaded it may take some more
 _LEFTOVER_S: Final = 3.0  # processes of a killed supervisor end within STOP_TIMEOUT_S; they hold the port until then
-_LOCK_OFFSET: Final = 1 << 20  # Windows locks byte ranges: one beyond the text, so that others can read that
 
 
 class AlreadyRunningError(RuntimeError):
@@ -48,7 +47,7 @@ class SessionLock:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_file = folder / "run.json"
         self._lock: IO[str] = (folder / "run.lock").open("a+", encoding="utf-8")
-        if not _try_lock(self._lock):
+        if not try_lock(self._lock):
             self._lock.close()
             raise AlreadyRunningError(f"session.folder = {folder}: {_who_runs(self._run_file)} is at work there")
         #: What a bridge that was killed left behind; its processes may still be ending.
@@ -74,7 +73,7 @@ def folder_holder(folder: Path) -> str | None:
     if not (folder / "run.lock").exists():
         return None
     with (folder / "run.lock").open("a+", encoding="utf-8") as lock:
-        return None if _try_lock(lock) else _who_runs(folder / "run.json")
+        return None if try_lock(lock) else _who_runs(folder / "run.json")
 
 
 def processes_of(folder: Path) -> list[tuple[str, int]]:
@@ -98,22 +97,6 @@ def _who_runs(run_file: Path) -> str:
         return f"another Barline (process {told['supervisor']}, OSC {told['osc']})"
     except (OSError, ValueError, TypeError, KeyError):
         return "another Barline, just starting,"
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(_LOCK_OFFSET)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def claim_port(host: str, port: int, *, leftover: bool) -> None:

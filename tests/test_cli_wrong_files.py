@@ -184,6 +184,38 @@ def test_training_on_nothing_leaves_no_run_behind(
 
 
 @pytest.mark.parametrize(
+    ("options", "run"),
+    [((), "melody-2bar"), (("--fine-tune",), "melody-2bar-fine"), (("--prior-only",), "melody-2bar-prior")],
+)
+def test_of_two_trainings_in_one_folder_the_second_is_refused(
+    room: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    run: str,
+) -> None:
+    folder = room / "models" / ".training" / "own" / run
+    folder.mkdir(parents=True)
+    monkeypatch.setattr("bridge.model.file_commands.models_folder", lambda: room / "models")
+    other = (
+        "import sys, pathlib, bridge.file_lock as it\nwith it.alone_in(pathlib.Path(sys.argv[1]), ''): print(); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", other, str(folder)],
+        env=paths.child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as first:  # fmt: skip
+        assert first.stdout is not None
+        first.stdout.readline()
+        assert cli.main(("train", "melody-2bar", "--data", ".", *options)) == 3
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line == f"barline: {folder}: another training is at work there; wait for its end, or stop it"
+        assert [path.name for path in folder.iterdir()] == ["run.lock"]
+        first.communicate(b"\n")
+    (room / "good.mid").unlink()  # free again: it is the music that is missing now
+    assert cli.main(("train", "melody-2bar", "--data", ".", *options)) == 2
+
+
+@pytest.mark.parametrize(
     ("options", "expected"),
     [
         (("--key", "H minor"), "expected a key such as C (major), Am"),

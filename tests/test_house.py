@@ -25,6 +25,7 @@ FLOORS = {
     "config_file": 0,
     "engine_messages": 0,
     "family": 0,
+    "file_lock": 0,
     "limits": 0,
     "messages": 0,
     "paths": 0,

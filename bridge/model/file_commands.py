@@ -10,12 +10,14 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from bridge import limits, whole_file
+from bridge.file_lock import alone_in
 from bridge.model.data.corpus import open_collections
 from bridge.model.evaluation import evaluate
 from bridge.model.file_options import FileOptions, bound_to, moved_to, within
@@ -44,6 +46,7 @@ DEFAULT_MINUTES: Final = 60.0
 DEFAULT_FINE_MINUTES: Final = 5.0
 #: What a training run's folder is called where it cannot be written to.
 _RUN: Final = "the folder of the run"
+_TRAINING: Final = "training"
 _HEARD_BARS = 8
 
 
@@ -143,6 +146,7 @@ def train_model(
 
     Raises:
         ValueError: one of this module's, with the reason.
+        FolderTakenError: another training is at work there.
     """
     config_of(model)
     models = models_folder()
@@ -150,14 +154,15 @@ def train_model(
     refuse_unwritable(run_dir, [run_dir / CHECKPOINT], _RUN)
     base = registry.load_model(model) if fine_tune else None
     length = Length(60.0 * (minutes or (DEFAULT_FINE_MINUTES if fine_tune else DEFAULT_MINUTES)), steps)
-    train(
-        model, data_paths, length, resume=resume, out_dir=run_dir, device=device, batch_size=batch_size, seed=seed,
-        start_from=None if base is None else base.model.state_dict(),
-    )  # fmt: skip
     target = run_dir / "trained" if (models / model / registry.CARD_FILE).is_file() else models
-    if not ranks.is_first():
-        return target / model
-    export(model, run_dir, data_paths, models_dir=target, seed=seed, tuned_from=None if base is None else base.card)
+    with alone_in(run_dir, _TRAINING) if ranks.is_first() else nullcontext():
+        train(
+            model, data_paths, length, resume=resume, out_dir=run_dir, device=device, batch_size=batch_size, seed=seed,
+            start_from=None if base is None else base.model.state_dict(),
+        )  # fmt: skip
+        if not ranks.is_first():
+            return target / model
+        export(model, run_dir, data_paths, models_dir=target, seed=seed, tuned_from=None if base is None else base.card)
     log.info("trained: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 
@@ -169,12 +174,14 @@ def train_prior(model: str, data_paths: Sequence[Path], seed: int) -> Path:
 
     Raises:
         ValueError: one of this module's, with the reason.
+        FolderTakenError: another training is at work there.
     """
     models = models_folder()
     run_dir = models / ".training" / "own" / f"{model}-prior"
     target = run_dir / "trained"
     refuse_unwritable(run_dir, [target / model / registry.CARD_FILE], _RUN)
-    refit(model, data_paths, models_dir=models, target_dir=target, cache=run_dir / "index", seed=seed)
+    with alone_in(run_dir, _TRAINING):
+        refit(model, data_paths, models_dir=models, target_dir=target, cache=run_dir / "index", seed=seed)
     log.info("fitted: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 
