@@ -117,6 +117,10 @@ class Composer:
                 action()
             except RefusedError as error:
                 self._stage.refuse(request.origin, request.address, error)
+            except Exception:  # the named boundary: whoever asked is long gone from the stack, and others wait behind
+                log.exception("%s, which waited, failed inside", request.address)
+                failed = RefusedError(INSIDE, "failed inside; it is logged")
+                self._stage.refuse(request.origin, request.address, failed)
 
         voice.queue.append(Waiting(request, later))
 

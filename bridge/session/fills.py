@@ -58,6 +58,7 @@ class Fills:
         if loop is not None and self._is_locked(voice, loop, start, loop_start):
             raise RefusedError(NOT_NOW, f"the bar to come is locked: a fill would change it (/{voice.name}/lock)")
         self._wanted[voice.name] = start, request
+        self._made.pop(voice.name, None)  # asked for once more, it is another one
         self._make(voice, start, request)
 
     def do_fill_every(self, voice: Voice, request: Request) -> None:

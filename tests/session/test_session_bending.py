@@ -492,6 +492,17 @@ def test_a_fill_is_heard_in_its_bar_alone(room: Room) -> None:
     assert not room.session.stage.voices["drums"].history.redo_steps
 
 
+def test_a_fill_asked_for_once_more_is_another_one_in_its_place(room: Room) -> None:
+    loop_of(room, "drums", [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)])
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    seeds = []
+    for pitch in (50, 47):
+        room.ask("fill", "drums")
+        seeds.append(answer(room, [(36, 0.0, 0.125, 90, 0), (pitch, 4.0, 0.125, 90, 0)]).seed)
+        assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [36, pitch]
+    assert seeds[0] != seeds[1]
+
+
 def test_a_fill_in_bars_that_are_on_their_way_is_made_when_they_are_there(room: Room) -> None:
     room.ask("sample", "drums")
     room.ask("fill", "drums")

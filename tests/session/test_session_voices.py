@@ -10,6 +10,7 @@ import pytest
 from session_room import VOICE, Room, clock_state, corners
 
 from bridge import engine_messages, limits, messages, whole_file
+from bridge.session.archive import Archive
 
 
 @pytest.fixture
@@ -562,6 +563,20 @@ def test_bars_whose_exact_notes_were_damaged_come_back_as_plain_midi(room: Room,
     room.ask("recall", id=wanted)  # waits for the one before: nobody is there any more to be told of a fault
     room.answer()
     assert [tuple(row[:2]) for row in room.schedule().notes] == [(65, 0.0), (65, 1.0)]
+
+
+def test_what_waited_and_failed_inside_is_answered_and_holds_nobody_up(
+    room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = room.new_loop()
+    room.ask("next")
+    room.ask("recall", id=wanted)
+    room.ask("next")
+    monkeypatch.setattr(Archive, "load", lambda *_: 1 / 0)
+    room.answer()
+    assert [(code, address) for code, address, _ in room.words.take("/error")] == [(7, "/melody/recall")]
+    assert "ZeroDivisionError" in caplog.text
+    assert room.answer() is not None
 
 
 def test_bars_of_a_session_in_which_the_voice_had_more_parts_are_told_as_they_sound(tmp_path: Path) -> None:
