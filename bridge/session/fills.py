@@ -46,8 +46,13 @@ class Fills:
         self._composer.check_can_play(voice)
         if voice.present is None and self._composer.is_done(voice):
             raise _no_loop(voice)
+        drawn = voice.seeds_drawn
         wanted = replace(request, args={"seed": voice.draw_seed()})  # of this request, wherever its bar comes to lie
-        self._composer.with_bars(voice, wanted, lambda: self._fill(voice, wanted))
+        try:
+            self._composer.with_bars(voice, wanted, lambda: self._fill(voice, wanted))
+        except RefusedError:  # it has changed nothing, nor what comes next
+            voice.seeds_drawn = drawn
+            raise
 
     def _fill(self, voice: Voice, request: Request) -> None:
         if voice.present is None:

@@ -594,7 +594,9 @@ def test_a_locked_bar_has_no_fill(room: Room) -> None:
     loop_of(room, "drums", start=0.0)
     room.ask("lock", "drums", bar=1, on=True)
     room.session.from_player(clock_state(room.time.ns, anchor_beats=2.0))
+    comes_next = room.session.stage.voices["drums"].next_seed()
     assert room.refusal("fill", "drums") == 4
+    assert room.session.stage.voices["drums"].next_seed() == comes_next
     room.ask("fill_every", "drums", bars=2)
     for beat in range(16):
         room.session.from_player(messages.Beat(beat, 120.0, True))
