@@ -15,7 +15,6 @@ from bridge.session.outside import NOBODY
 from bridge.session.stage import Stage
 from bridge.session.voice import Handed, Voice
 
-"""In a request and in the player's records: every part of the voice."""
 _NEARLY: Final = 1e-6
 NEAR_LINE_BEATS: Final = 0.1  # a clock that is followed may slide back over the bar line where its metre changed
 
@@ -111,13 +110,13 @@ class Restoring:
         voice.muted_parts = voice.parts if ALL_PARTS in seen.muted_parts else set(seen.muted_parts)
         if voice.jam != "respond":
             voice.knobs.loop = seen.loop
-        if not seen.sounding_id:
+        if self._has_begun_silence(voice, seen) or not seen.sounding_id:
             voice.sounding = None
         elif voice.sounding is None or voice.sounding.id != seen.sounding_id:
             found = self._find(voice, seen.sounding_id)
             unknown = Loop(seen.sounding_id, bars_of(seen.length_beats, seen.notes), seen.sounding_id)
             voice.sounding = found or replace(unknown, bar_beats=self._stage.clock.bar_beats)
-        voice.start_beats = seen.start_beats if seen.sounding_id else -1.0
+        voice.start_beats = -1.0 if voice.sounding is None else seen.start_beats
         if not seen.pending_id:
             voice.pending = None
         elif voice.pending is None or voice.pending.id != seen.pending_id:
@@ -138,6 +137,19 @@ class Restoring:
                 self._stage.announce_bars(voice, loop, start_beats, 0.0, None)
                 self._keep(voice, loop)
         self._stage.archive.skip_to(max(seen.sounding_id, seen.pending_id))
+
+    def _has_begun_silence(self, voice: Voice, seen: messages.VoiceSnapshot) -> bool:
+        """Whether what waited, and began while no bridge was there to hear of it, is no bars. Of a scene's bars the
+        locks hold from then on.
+        """
+        begun = voice.handed.get(seen.sounding_id)
+        if begun is None:
+            return False
+        if begun.locked is not None:
+            voice.knobs.locked = begun.locked
+        if begun.silence and not seen.pending_id:
+            self._stage.player.send(messages.ClearVoice(voice.name))
+        return begun.silence
 
     def metre_changed(self, old_bar_beats: float) -> None:
         """The song's bars have another length: loops are fitted to it, and the bar that was to come comes now."""

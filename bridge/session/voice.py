@@ -22,7 +22,7 @@ from bridge.session.loops import (
     material_from_json,
     material_to_json,
 )
-from bridge.session.outside import Handle, Origin, Request, Throttle, asked_by_nobody
+from bridge.session.outside import NOBODY, Handle, Origin, Request, Throttle, asked_by_nobody
 
 SLOTS = ("a", "b", "c", "d")
 
@@ -374,7 +374,7 @@ class Voice:
         if self.pending is not None and state.get("waits") is not None:
             boundary, silence, locked = state["waits"]
             self.handed[self.pending.id] = Handed(
-                self.pending, ("", 0), 0, confirmed=self.pending.id in self.history.ids, boundary=boundary,
+                self.pending, NOBODY, 0, confirmed=self.pending.id in self.history.ids, boundary=boundary,
                 whole=not silence, taken=True, silence=silence, locked=locked,
             )  # fmt: skip
         self.regroove = state.get("filling", False)
