@@ -11,7 +11,6 @@ from session_room import HERE, Room, clock_state
 from bridge import messages
 from bridge.session.outside import RefusedError, Request
 
-ROWS = [(60, float(beat), 0.25, 90, 0) for beat in range(6)]
 NO_LINK = "Ableton Link is not installed"
 
 
@@ -66,34 +65,20 @@ def test_an_offset_belongs_to_the_source_in_force_and_survives_the_player(room: 
     assert told[1] == messages.SetClock(offset_ms=-12.0, offset_source="midi")
 
 
-def the_next_bridge(room: Room, folder: Path, told: messages.ClockState, *, fresh: bool) -> Room:
-    """The bridge after one that was killed; what the player says of the clock, and of the melody's six beats."""
+def the_next_bridge(room: Room, folder: Path) -> Room:
+    """The bridge after one that was killed, and its player with it."""
     room.time.run(1.0)
     again = Room(folder, fresh=False)
     again.time.ns = room.time.ns
-    again.session.from_player(told)
-    if not fresh:
-        again.session.from_player(messages.VoiceSnapshot("melody", True, True, [], 1, 6.0, 6.0, list(ROWS), 0))
-    again.session.from_player(messages.SnapshotEnd(fresh))
+    again.session.from_player(clock_state(0, playing=False))
+    again.session.from_player(messages.SnapshotEnd(True))
     return again
-
-
-def in_three_four(room: Room) -> messages.ClockState:
-    """Two bars of three beats sound from beat 6 on, and have gone round twice, and on for a bar."""
-    state = clock_state(room.time.ns, numerator=3)
-    room.session.from_player(state)
-    room.ask("next")
-    room.answer(*[float(beat) for beat in range(6)])
-    launch = room.schedule()
-    room.session.from_player(messages.Launched("melody", launch.id, 6.0, 6.0))
-    room.time.run(10.6)
-    return state
 
 
 def test_a_song_goes_on_where_it_was_when_the_bridge_and_the_player_die_together(room: Room, tmp_path: Path) -> None:
     loop = room.new_loop()
     room.session.from_player(clock_state(room.time.ns, anchor_beats=3.5, tempo_bpm=97.0))
-    again = the_next_bridge(room, tmp_path, clock_state(0, playing=False), fresh=True)
+    again = the_next_bridge(room, tmp_path)
     (transport,) = again.player.take(messages.RestoreTransport)
     assert (transport.playing, transport.anchor_beats, transport.tempo_bpm) == (True, 3.5, 97.0)
     assert transport.anchor_ns == room.time.ns - 1_000_000_000
@@ -104,7 +89,7 @@ def test_where_a_followed_clock_is_outlives_the_bridge_too(room: Room, tmp_path:
     for beat in range(8):
         room.time.run(0.5)
         room.session.from_player(clock_state(room.time.ns, source="midi", followed=True, anchor_beats=beat + 1.0))
-    again = the_next_bridge(room, tmp_path, clock_state(0, playing=False), fresh=True)
+    again = the_next_bridge(room, tmp_path)
     (transport,) = again.player.take(messages.RestoreTransport)
     assert transport.playing
     assert transport.anchor_beats >= 4.0
@@ -112,24 +97,8 @@ def test_where_a_followed_clock_is_outlives_the_bridge_too(room: Room, tmp_path:
 
 def test_a_song_that_stood_stands(room: Room, tmp_path: Path) -> None:
     room.session.from_player(clock_state(room.time.ns, playing=False, anchor_beats=9.0))
-    again = the_next_bridge(room, tmp_path, clock_state(0, playing=False), fresh=True)
+    again = the_next_bridge(room, tmp_path)
     assert [record.playing for record in again.player.take(messages.RestoreTransport)] == [False]
-
-
-def test_a_restarted_bridge_moves_no_loop_of_a_song_in_three_four(room: Room, tmp_path: Path) -> None:
-    """It begins with the configured four beats a bar: the player's three are no change of the metre."""
-    again = the_next_bridge(room, tmp_path, in_three_four(room), fresh=False)
-    assert again.player.take(messages.RestoreVoice) == []
-    assert again.voice.start_beats == 6.0
-
-
-def test_a_metre_that_changed_while_the_bridge_was_away_is_followed(room: Room, tmp_path: Path) -> None:
-    in_three_four(room)
-    line_beats, now_ns = 24.0, room.time.ns + 1_000_000_000
-    told = clock_state(now_ns, anchor_beats=line_beats, bar_origin_beats=line_beats)
-    again = the_next_bridge(room, tmp_path, told, fresh=False)
-    (melody,) = [voice for voice in again.player.take(messages.RestoreVoice) if voice.voice == "melody"]
-    assert (melody.start_beats, melody.length_beats) == (24.0, 8.0)
 
 
 def test_a_state_file_with_a_clock_that_cannot_be_costs_the_clock_alone(room: Room, tmp_path: Path) -> None:

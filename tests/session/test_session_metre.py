@@ -99,7 +99,7 @@ def test_the_metre_a_loop_was_made_in_outlives_a_restart(tmp_path: Path) -> None
     assert again.player.take(messages.Launch)[-1].length_beats == 8.0
 
 
-@pytest.mark.parametrize("meanwhile", [(7, 8), (3, 4)])
+@pytest.mark.parametrize("meanwhile", [(7, 8), (3, 4), (4, 4)])
 def test_a_loop_goes_on_where_it_was_when_the_bridge_is_restarted_in_another_metre_than_the_configured(
     tmp_path: Path, meanwhile: tuple[int, int]
 ) -> None:
@@ -120,9 +120,10 @@ def test_a_loop_goes_on_where_it_was_when_the_bridge_is_restarted_in_another_met
     if meanwhile == (7, 8):
         assert not restored
         assert again.voice.start_beats == 12.5
-    else:  # of the line at 25, which is in the fourth bar after 12.5, the bar that was to come
-        assert (restored[-1].length_beats, restored[-1].start_beats) == (6.0, 22.0)
-        assert again.voice.start_beats == 22.0
+    else:  # of the line before 26.5, which is in the fourth bar after 12.5, the bar that was to come
+        expected = {(3, 4): (6.0, 22.0), (4, 4): (8.0, 20.0)}[meanwhile]
+        assert (restored[-1].length_beats, restored[-1].start_beats) == expected
+        assert again.voice.start_beats == expected[1]
 
 
 def test_bars_with_a_boundary_of_their_own_keep_it_through_a_change_of_metre(room: Room) -> None:
