@@ -52,6 +52,8 @@ def alone_in(folder: Path, work: str) -> Iterator[None]:
                 if not try_lock(file):
                     raise FolderTakenError(f"{folder}: another {work} is at work there; wait for its end, or stop it")
                 yield
+        except FolderTakenError:  # both may have made the folder just now: the file is the other's
+            raise
         except BaseException:
             if made:
                 with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge import file_lock
 from bridge.running import (
     AddressError,
     AlreadyRunningError,
@@ -150,3 +151,13 @@ def test_an_address_of_somewhere_else_is_refused(host: str) -> None:
 
 def test_port_0_is_always_free() -> None:
     assert can_bind("127.0.0.1", 0)
+
+
+def test_who_finds_a_folder_taken_that_was_not_there_a_moment_ago_leaves_the_other_s_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_lock, "try_lock", lambda _file: False)
+    taken = pytest.raises(file_lock.FolderTakenError, match="another training")
+    with taken, file_lock.alone_in(tmp_path / "run", "training"):
+        pytest.fail("it was taken")
+    assert (tmp_path / "run" / "run.lock").exists()

@@ -210,7 +210,7 @@ class Performer:
 
     def _confirm(self, voice: Voice, handed: Handed, start_beats: float) -> None:
         handed.confirmed = True
-        latency_ms = self._stage.ms_since(handed.arrival_ns)
+        latency_ms = self._stage.ms_since(handed.arrival_ns) if handed.arrival_ns else 0.0
         self._stage.announce_bars(voice, handed.loop, start_beats, latency_ms, handed.origin)
         self.keep(voice, handed.loop)
 

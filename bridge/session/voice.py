@@ -128,6 +128,7 @@ class Handed:
     `boundary` where it is not the voice's own launch. While only the first of them are there they are not `whole`, and
     what the player has said of them is not told: `taken`, `launched`. `silence`: no bars, in the place of others.
     `locked`: of a scene's bars, which are to be locked once they sound. `refitted`: they are to be told once more.
+    `arrival_ns` is 0 of bars that the bridge before us was asked for.
     """
 
     loop: Loop

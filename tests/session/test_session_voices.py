@@ -803,6 +803,17 @@ def restarted(room: Room, folder: Path, pending_id: int, sounding_id: int = 2) -
     return again
 
 
+def test_bars_whose_bridge_died_are_told_without_its_latency_where_they_are_called_off(
+    room: Room, tmp_path: Path
+) -> None:
+    room.ask("next")
+    room.answer()  # and the player has not said that it has them
+    room.time.run(1.0)
+    again = Room(tmp_path, fresh=False)
+    again.ask("clear")
+    assert again.words.take("/melody/bars/end") == [(1, 0.0)]
+
+
 def waits_no_longer(room: Room, loop_id: int) -> None:
     """The bars that waited begin to sound."""
     room.session.from_player(messages.Launched("melody", loop_id, 12.0, 12.0))
