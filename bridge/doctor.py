@@ -174,7 +174,8 @@ def _osc(settings: Settings) -> Check:
             value = f"{port_holder(host, port)} has {host}:{port}"
             advice = "" if ok else "end that program, or choose another with osc.port"
     except AddressError as fault:
-        ok, value, advice = False, str(fault), "set osc.host to 127.0.0.1"
+        ok, value = False, str(fault)
+        advice = "set osc.port to 9100" if value.startswith("osc.port") else "set osc.host to 127.0.0.1"
     return Check("OSC port", ok, value, advice, essential=True)
 
 

@@ -31,7 +31,9 @@ class AlreadyRunningError(RuntimeError):
 
 
 class AddressError(ValueError):
-    """An address that this machine does not have."""
+    """An address that this machine does not have, or a port that it does not give us; the message begins with the key
+    of the config that says so.
+    """
 
 
 class SessionLock:
@@ -117,7 +119,7 @@ def can_bind(host: str, port: int) -> bool:
     """Whether a UDP port can be had for OSC, found out by taking it for a moment; port 0 always can.
 
     Raises:
-        AddressError: no such address on this machine.
+        AddressError: no such address on this machine, or a port that only others may have.
     """
     try:
         family, kind, protocol, place = resolve(host, port, socket.SOCK_DGRAM)

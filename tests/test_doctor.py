@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -75,6 +76,18 @@ def test_an_address_of_another_machine_is_fatal(tmp_path: Path) -> None:
     found = doctor._osc(settings)
     assert not found.ok
     assert "192.0.2.1" in found.value
+    assert found.advice == "set osc.host to 127.0.0.1"
+
+
+def test_a_port_that_only_others_may_have_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_socket: socket.socket, _place: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", forbidden)
+    found = doctor._osc(load(sets=["osc.port=80"], folder=tmp_path))
+    assert not found.ok
+    assert found.value.startswith("osc.port = 80 ")
+    assert found.advice == "set osc.port to 9100"
 
 
 def test_a_folder_in_use_is_well_and_says_who(tmp_path: Path) -> None:
