@@ -145,7 +145,7 @@ def test_trios_and_flat_baselines_have_their_rows():
     }  # fmt: skip
     text = page([card], {}, {})
     for name, paper in (("melody", 0.753), ("bass", 0.773), ("drums", 0.863)):
-        assert f"| trio-16bar {name} | 30 | 90 | 0.500 | 0.100 | 0.700" in text
+        assert f"| trio-16bar {name} | 30 | 90 | 0.500 | 0.100 | 0.120 | 0.700" in text
         assert f"| trio-16bar {name} | 0.700 | 0.750 | {paper}" in text
     assert "trio-16bar: the same updates." in text
     assert "| trio-16bar | sampled | 30 | 90 | 0.710 | 0.620 | +0.090 | +0.071 to +0.109 |" in text
