@@ -19,11 +19,10 @@ from bridge.model.playing.steering import PLAIN, Steering
 
 #: Where nothing comes before: how many draws of the flow there are to take one of, and how much their odds count.
 #: Chosen, with the noise, so that samples are as dense as training songs (melodies whose odds count once: .93 of it).
-#: Drums cost .02 less where they count for less.
 DRAWS_ALONE = 32
-_ODDS_WEIGHT, _LESS_ODDS = 1.5, {"drums-2bar": 0.8}
+_ODDS_WEIGHT = 1.5
 #: So wide is the noise of a model's draws, where it isn't 1.
-_NOISE_ALONE = {"melody-2bar": 1.045, "bass-2bar": 0.96, "drums-2bar": 0.825}
+_NOISE_ALONE = {"melody-2bar": 1.045, "bass-2bar": 0.96, "drums-2bar": 0.875}
 
 
 class _Reading(NamedTuple):
@@ -37,12 +36,12 @@ class _Reading(NamedTuple):
     noise: float
 
 
-#: Whose draws are read again: that is nearer to music, and more like songs. Two bars of drums cost 1.13 times what
-#: songs do so, are .92 as dense and told from them with an AUC of .60 (unread, with narrower noise, 1.15, .90 and .67);
-#: sixteen, read once, 1.20 and .73, twice 1.16 and .70, four times, each time with noise of its own, 1.13 and .65.
-#: It takes time: with their output product still in float32, four candidates of two bars, read once, took a click from
-#: 17 to 38 ms, and the first bars of four of sixteen came after 206, read once after 81.
-_READ_AGAIN = {"drums-2bar": _Reading(1, 0, 0.3, 0.87), "drums-16bar": _Reading(4, 1, 0.2, 0.88)}
+#: Whose draws are read again: that is nearer to music, and more like songs. Two bars of drums cost 1.12 times what
+#: songs do so, are .92 as dense and told from them with an AUC of .58; sixteen, read once, 1.20 and .73, twice 1.16 and
+#: .70, four times, each time with noise of its own, 1.13 and .65. It takes time: with their output product still in
+#: float32, four candidates of two bars, read once, took a click from 17 to 38 ms, and the first bars of four of sixteen
+#: came after 206, read once after 81.
+_READ_AGAIN = {"drums-2bar": _Reading(1, 0, 0.3, 0.83), "drums-16bar": _Reading(4, 1, 0.2, 0.88)}
 #: What follows sixteen bars is drawn so near to them (see `Flow.forward`). Fitted to few songs, the flow takes next to
 #: nothing of them for certain, and most of what it draws was anyone's: patterns of drums were like those that they came
 #: after by .43, like those of other songs by .37; now by .71 and .38, as what really came by .79 and .41. Melodies by
@@ -101,8 +100,7 @@ def _alone(model: CompiledModel, seed: int, wide: float | None = None) -> Tensor
     wide = _NOISE_ALONE.get(config.name, 1.0) if wide is None else wide
     draws = model.prior(torch.full((count,), 0.5), wide * white)
     chance = torch.from_numpy(noise.gumbel(seed, noise.DRAWS, 0, 1, count)[0].copy())
-    weight = _LESS_ODDS.get(config.name, _ODDS_WEIGHT)
-    scores = weight * model.odds(draws).cpu() + chance
+    scores = _ODDS_WEIGHT * model.odds(draws).cpu() + chance
     return draws.cpu()[scores.argsort(descending=True)]
 
 
