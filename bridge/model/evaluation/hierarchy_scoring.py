@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bridge.model.evaluation.scoring import Readings, gumbel, normal
+from bridge.model.evaluation.scoring import Readings, gumbel, normal, others
 from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.vae import Batch, bars_of, decode_eagerly, rate_nats
 
@@ -20,15 +20,13 @@ def read_long_windows(
 ) -> list[Readings]:
     """Encode, sample z from the posterior, decode in every way that is scored; windows come as one batch a part.
 
-    The wrong z of a window is that of one drawn from all of them. The model must be in float32.
+    The wrong z of a window is that of another one (`others`). The model must be in float32.
     """
     generator = torch.Generator().manual_seed(seed)
     chunks = [slice(begin, begin + _CHUNK) for begin in range(0, len(windows[0].tokens), _CHUNK)]
     posteriors = [model.encode([batch.rows(chunk) for batch in windows]) for chunk in chunks]
     points = torch.cat([mean + spread * normal(mean, generator) for mean, spread in posteriors])
-    order = torch.randperm(len(points), generator=generator)
-    whose = torch.empty_like(order)
-    whose[order] = order.roll(1)
+    whose = others(len(points), generator)
     wrong_points = points[whose]
     rate = torch.cat([rate_nats(mean, spread).cpu() for mean, spread in posteriors])
     found = []

@@ -44,20 +44,28 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator).to(like.device)
 
 
+def others(count: int, generator: torch.Generator) -> Tensor:
+    """For each of `count` windows the number of another one (count,), drawn from all of them, each taken once: its
+    neighbour may well be of the same song.
+    """
+    order = torch.randperm(count, generator=generator)
+    whose = torch.empty_like(order)
+    whose[order] = order.roll(1)
+    return whose
+
+
 @torch.inference_mode()
 def read_windows(model: MusicVae, batch: Batch, seed: int, temperature: float = 1.0) -> Readings:
     """Encode, sample z from the posterior, decode in every way that is scored. The model must be in float32.
 
-    The wrong z of a window is that of one drawn from all of them: its neighbour may well be of the same song.
+    The wrong z of a window is that of another one (`others`).
     """
     generator = torch.Generator().manual_seed(seed)
     device = batch.tokens.device
     chunks = [slice(begin, begin + _CHUNK) for begin in range(0, len(batch.tokens), _CHUNK)]
     posteriors = [model.encoder(batch.rows(chunk)) for chunk in chunks]
     points = torch.cat([mean + spread * normal(mean, generator) for mean, spread in posteriors])
-    order = torch.randperm(len(points), generator=generator)
-    whose = torch.empty_like(order)
-    whose[order] = order.roll(1)
+    whose = others(len(points), generator)
     wrong_points = points[whose]
     parts: list[list[Tensor]] = [[] for _ in range(5)]
     for chunk, (mean, spread) in zip(chunks, posteriors, strict=True):
