@@ -26,6 +26,7 @@ WAKE_BUDGET_NS: Final = 2_000_000  # ... or for so long, when the datagrams are 
 MAX_SENDERS_PER_SUBSCRIBER: Final = 8  # a shell that speaks from a new port each time may not grow the table
 MAX_FAULT_KINDS_LOGGED: Final = 64  # a fault is logged once per kind, and so many kinds at most
 MAX_NAME_CHARS: Final = 64  # names of voices, models, scenes and attributes
+MAX_LATENT_WAYS: Final = 512  # directions of a model's latent that can be turned; the rest move next to nothing
 MAX_CHORDS: Final = 64  # a chord a bar for the longest loop, four times over
 
 # -- what a voice holds -----------------------------------------------------------------------------------------------

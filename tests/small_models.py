@@ -40,7 +40,7 @@ def _beside(config: ModelConfig) -> tuple[Flow, LatentMaps]:
     size = config.latent_size
     points = torch.randn(200, size)
     measured = points[:, : len(config.attributes)] + torch.randn(200, len(config.attributes)) / 10
-    return small_flow(size, size - 2), fit_maps(points, measured)
+    return small_flow(size, size - 2), fit_maps(points, measured, size)
 
 
 def _small_bar(part: Part, classes: tuple[int, int] = (0, 0)) -> ModelConfig:
@@ -50,7 +50,7 @@ def _small_bar(part: Part, classes: tuple[int, int] = (0, 0)) -> ModelConfig:
 SMALL_BARS = (_small_bar("melody", (48, 88)), _small_bar("bass", (28, 55)), _small_bar("drums"))
 SMALL_LONG_LINE = ModelConfig("melody-16bar", "melody", 16, 8, 12, 16, 5.0, 48, 88, bar_models=SMALL_BARS[:1])
 SMALL_LONG_DRUMS = ModelConfig("drums-16bar", "drums", 16, 8, 12, 16, 5.0, bar_models=SMALL_BARS[2:])
-SMALL_TRIO = ModelConfig("trio-16bar", "trio", 16, 8, 12, 16, 5.0, bar_models=SMALL_BARS)
+SMALL_TRIO = ModelConfig("trio-16bar", "trio", 16, 9, 12, 16, 5.0, bar_models=SMALL_BARS)
 
 
 def small_hierarchy(config: ModelConfig) -> tuple[HierarchicalVae, Flow, LatentMaps]:

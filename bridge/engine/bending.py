@@ -53,7 +53,7 @@ def shape_in(model: CompiledModel, bend: Mapping[str, Any]) -> Shape:
     attributes, latents = bend.get("attributes", {}), bend.get("latents", {})
     return shape_of(
         {name: amount for name, amount in attributes.items() if name in config.attributes},
-        {int(index): value for index, value in latents.items() if int(index) < config.latent_size},
+        {int(index): value for index, value in latents.items() if int(index) < config.latent_ways},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bridge.limits import (
     MAX_BARS,
+    MAX_LATENT_WAYS,
     MAX_LOOP_BEATS,
     MAX_OFFSET_MS,
     MAX_SONG_BEATS,
@@ -226,7 +227,7 @@ _VOICE_KNOBS: Final = (
           "syncopation, fill (drums).",
           (Argument("name", "name"), _float("amount", -1, 1)), _BARS_COMING, "/melody/attribute density 0.5"),
     Route(VOICE, "latent", "One latent direction, ordered by how much it matters.",
-          (_int("index", 0, 511), _float("value", -3, 3, "standard deviations")), _BARS_COMING,
+          (_int("index", 0, MAX_LATENT_WAYS - 1), _float("value", -3, 3, "standard deviations")), _BARS_COMING,
           "/melody/latent 0 1.5"),
     Route(VOICE, "scale",
           "How the session's key binds this voice: soft leans, hard allows nothing else (stored corners and locked "

@@ -32,7 +32,7 @@ class ShapingRequests:
     def do_latent(self, voice: Voice, request: Request) -> None:
         """So many standard deviations along a latent direction; 0: where it was."""
         index, value = request.args["index"], request.args["value"]
-        size = _config_of(voice).latent_size
+        size = _config_of(voice).latent_ways
         if index >= size:
             raise RefusedError(RANGE, f"index {index}: {voice.model} has latent directions 0 to {size - 1}")
         voice.knobs.latents = _turned(voice.knobs.latents, str(index), value)

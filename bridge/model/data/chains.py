@@ -41,7 +41,7 @@ class Chains:
     where there is none. `rows` (n,) are the windows in the dataset, `moved` (n, 5) by how many semitones each (those
     before, then the one after) was brought into the prior's key and the model's range, all by the octaves that suit the
     windows before; `turned` (n,) is what of that is the key's, found in the windows before. `chances` (n,) is the diet.
-    `long` windows overlap their neighbours by most of their bars.
+    `long` windows overlap their neighbours by most of their bars. Windows are of so many `parts`.
     """
 
     means: Tensor
@@ -54,6 +54,7 @@ class Chains:
     chances: np.ndarray[Any, np.dtype[np.float64]]
     long: bool = False
     spread_kept: float = SPREAD_KEPT
+    parts: int = 1
 
     def context(self, which: Tensor, longest: Tensor | int = MEMORY) -> tuple[Tensor, Tensor]:
         """What comes before the next window of some chains (m,): means (m, 4, Z), and 1 where there is one (m, 4); of
@@ -102,7 +103,7 @@ def chains_of(dataset: Dataset, rows: Ints, config: ModelConfig, posteriors: Pos
     before, after = index[:, :MEMORY], index[:, MEMORY]
     long = config.bars > SHORT_BARS
     kept = SPREAD_KEPT_LONG if long and config.part != "drums" else SPREAD_KEPT
-    return Chains(means, kept * spreads, before, after, rows, moved, turned, chances, long, kept)
+    return Chains(means, kept * spreads, before, after, rows, moved, turned, chances, long, kept, len(config.parts))
 
 
 def turns_to_c(dataset: Dataset, windows: Ints, moved: Ints, config: ModelConfig) -> Ints:

@@ -20,13 +20,12 @@ from bridge.music.grids import NO_EVENT, DrumGrid, Ints
 
 #: Chance that a window of a trio has one part silenced: a player's loop need not have all three.
 _SILENCED_CHANCE = 0.06
-#: Of made-up trios, the share whose melody and bass are of different files too. Of such there are as many as one
-#: likes, where those that belong together are few and were learnt by heart.
-_UNRELATED = 0.5
+#: The share of made-up trios, and that of those whose melody and bass are of different files too. Of such there are as
+#: many as one likes, where those that belong together are few and were learnt by heart: what parts have to do with
+#: each other the prior learns, from real ones.
+_MADE_UP, _UNRELATED = 0.9, 0.85
 #: Of the lines of the others, the share that is from real ones.
 _LINES_OF_REAL_TRIOS = 0.4
-#: The share of made-up trios at the beginning of a run, and at its end.
-_FIRST_MADE_UP, _LAST_MADE_UP = 0.5, 0.1
 
 
 class LongSource(Protocol):
@@ -34,8 +33,8 @@ class LongSource(Protocol):
 
     windows: int
 
-    def batch(self, count: int, fraction: float) -> list[Batch]:
-        """`count` augmented windows, one batch a part, at a fraction of the run."""
+    def batch(self, count: int) -> list[Batch]:
+        """`count` augmented windows, one batch a part."""
 
 
 class SingleSource:
@@ -45,14 +44,14 @@ class SingleSource:
         self._source = BatchSource(dataset, config, seed)
         self.windows = self._source.windows
 
-    def batch(self, count: int, fraction: float) -> list[Batch]:  # noqa: ARG002 - the same from beginning to end
+    def batch(self, count: int) -> list[Batch]:
         """`count` augmented windows."""
         return [self._source.batch(count)]
 
 
 class TrioSource:
-    """Real trios, and made-up ones, fewer as the run goes on: melody and bass of one file, or of two, over the drums of
-    another. `parts` are the windows of the whole corpus, one dataset a part, or None where it has none of a part.
+    """Real trios, and made-up ones: melody and bass of one file, or of two, over the drums of another. `parts` are the
+    windows of the whole corpus, one dataset a part, or None where it has none of a part.
     """
 
     def __init__(self, trios: Dataset, parts: Sequence[Dataset | None], config: ModelConfig, seed: int) -> None:
@@ -72,10 +71,10 @@ class TrioSource:
             for part, own in enumerate(parts)
         ]
 
-    def batch(self, count: int, fraction: float) -> list[Batch]:
+    def batch(self, count: int) -> list[Batch]:
         """`count` augmented trios."""
         rng = self._rng
-        made_up = rng.random(count) < _FIRST_MADE_UP + (_LAST_MADE_UP - _FIRST_MADE_UP) * min(1.0, fraction)
+        made_up = rng.random(count) < _MADE_UP
         if not len(self._real):
             made_up[:] = True
         paired = made_up & (rng.random(count) >= _LINES_OF_REAL_TRIOS)

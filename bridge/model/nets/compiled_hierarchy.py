@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bridge.model.nets.compiled import PRIOR_METHODS, WARM_UP_RUNS, CompiledModel, DecodeState, Scripted
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.flow import Flow
-from bridge.model.nets.hierarchy import HierarchicalVae
+from bridge.model.nets.hierarchy import HierarchicalVae, narrowed, told_straight, widened
 from bridge.model.nets.latent_maps import LatentMaps
 from bridge.model.nets.recurrent import reader, runner
 from bridge.model.nets.scripting import exported, scripted
@@ -76,19 +76,19 @@ class _Upper(Scripted):
         self.joins: bool = model.upper.join is not None
         self.join: nn.Module = nn.Identity() if model.upper.join is None else model.upper.join
         self.reader, self.mean, self.spread = reader(model.upper.lstm, int8=int8), model.upper.mean, model.upper.spread
-        self.narrow, self.read_straight = model.upper.narrow, model.upper.straight
+        self.narrow, self.read_straight = model.upper.narrow.weight, model.upper.straight.weight
         self.hears: bool = model.conductor.hear is not None
         self.hear: nn.Module = nn.Identity() if model.conductor.hear is None else model.conductor.hear
         self.places, self.first_state = model.conductor.places.weight, model.conductor.first_state
         self.conductor, self.out = runner(model.conductor.lstm, int8=int8), model.conductor.out
-        self.told_straight, self.widen = model.conductor.straight, model.conductor.widen
+        self.tell_straight, self.widen = model.conductor.straight.weight, model.conductor.widen.weight
         self.parts: int = len(config.bar_models)
 
     @exported
     def read(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread (B, Z) from embeddings (B, U, P, E)."""
         x = embedded.flatten(2)
-        straight = self.read_straight(self.narrow(x).flatten(1))
+        straight = told_straight(narrowed(embedded, self.narrow), self.read_straight)
         if self.joins:
             x = torch.tanh(self.join(x))
         state = self.reader(x)
@@ -103,9 +103,8 @@ class _Upper(Scripted):
         both = torch.tanh(self.first_state(heard))
         half = both.size(1) // 2
         hidden = self.conductor(heard.unsqueeze(1) + self.places.unsqueeze(0), both[:, :half], both[:, half:])
-        straight = self.told_straight(z).view(z.size(0), hidden.size(1), -1)
-        out = self.out(hidden) + self.widen(straight)
-        embeddings: Tensor = out.view(out.size(0), out.size(1), self.parts, -1)
+        told = self.out(hidden).view(z.size(0), hidden.size(1), self.parts, -1)
+        embeddings: Tensor = told + widened(z, self.tell_straight, self.widen, self.parts, hidden.size(1))
         return embeddings
 
 

@@ -191,6 +191,18 @@ class Flow(nn.Module):
             self.whitening.copy_(whitening)
             self.unwhitening.copy_(torch.linalg.inv(whitening.double()))
 
+    def keep_ways_that_tell(self) -> None:
+        """Let go of the ways that tell nothing: draws are what they were, densities those of the other ways. A large
+        latent's matrices are most of what a prior weighs.
+        """
+        self.whitening = _fixed(self.whitening[: self.ways].clone())
+        self.unwhitening = _fixed(self.unwhitening[:, : self.ways].clone())
+
+    @property
+    def knows_all_ways(self) -> bool:
+        """Whether those that tell nothing are still known."""
+        return len(self.whitening) == len(self.centre)
+
     def set_keys(self, chances: Tensor) -> None:
         """Take how likely (12,) each of `SHIFTS` is, by which windows have to be moved into the flow's key."""
         with torch.no_grad():
@@ -239,8 +251,7 @@ class Flow(nn.Module):
         taken = (choice.unsqueeze(1) > bounds).sum(1)
         kinds = torch.cat([new.unsqueeze(1), returned], dim=1)
         y = kinds.gather(1, taken.view(-1, 1, 1).expand(-1, 1, self.ways)).squeeze(1)
-        whole = torch.cat([y, torch.zeros_like(noise[:, self.ways :])], dim=1)
-        return self.centre + torch.matmul(whole, self.unwhitening.t())
+        return self.centre + torch.mm(y, self.unwhitening[:, : self.ways].t())
 
     def between(self, first: Tensor, second: Tensor, towards: float = _TOWARDS_SECOND) -> Tensor:
         """Points (B, Z) near the exemplars with numbers `first` (B,), a share of the way `towards` those with
@@ -284,9 +295,8 @@ class Flow(nn.Module):
         away = (y.unsqueeze(1) - before) * torch.exp(-self.return_scale)
         returned = -0.5 * away.square().sum(2) - self.return_scale.sum(1)
         kinds = torch.cat([new.unsqueeze(1), returned], dim=1) + self._chances(summary, present)
-        density = torch.logsumexp(kinds, dim=1) - self.ways * _LOG_ROOT_TWO_PI + rest
-        room: Tensor = torch.linalg.slogdet(self.whitening)[1]
-        return density + room
+        density: Tensor = torch.logsumexp(kinds, dim=1) - self.ways * _LOG_ROOT_TWO_PI + rest
+        return density + torch.linalg.slogdet(self.whitening)[1] if self.knows_all_ways else density
 
 
 def _norms(y: Tensor) -> Tensor:
@@ -308,7 +318,9 @@ def tensors_of(flow: Flow) -> dict[str, Tensor]:
     """
     says = {"critic.": flow.critic.speaks, "judge.": flow.judge.speaks, "keys": flow.knows_keys}
     says["exemplars"] = len(flow.exemplars) > 0
-    left_out = ("unwhitening", *(name for name in _OPTIONAL if not says[name]))
+    left_out = tuple(name for name in _OPTIONAL if not says[name])
+    if flow.knows_all_ways:
+        left_out += ("unwhitening",)
     return {
         f"prior.{name}": value
         for name, value in flow.state_dict().items()
@@ -325,7 +337,10 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
     own = {name.removeprefix("prior."): tensors.pop(name) for name in list(tensors) if name.startswith("prior.")}
     layers = sum(name.startswith("layers.") and name.endswith(".into.weight") for name in own)
     flow = Flow(len(own["centre"]), len(own["return_scale"][0]), len(own.get("exemplars", ())), layers)
-    own["unwhitening"] = flow.unwhitening
+    if len(own["whitening"]) < len(own["centre"]):
+        flow.keep_ways_that_tell()
+    else:
+        own["unwhitening"] = flow.unwhitening
     for silent in _OPTIONAL:
         if not any(name.startswith(silent) for name in own):
             own |= {name: value for name, value in flow.state_dict().items() if name.startswith(silent)}
@@ -333,7 +348,8 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
         if name.endswith(_ROTATION):
             own[name] = _orthogonal(own[name]) if name in own else made
     flow.load_state_dict(own)
-    flow.set_space(own["centre"], own["whitening"])
+    if flow.knows_all_ways:
+        flow.set_space(own["centre"], own["whitening"])
     return flow.eval()
 
 

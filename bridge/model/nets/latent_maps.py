@@ -22,8 +22,8 @@ class LatentMaps:
     """Linear maps over latents of size Z.
 
     `attributes` (A, Z): the least step (as the prior measures steps) that raises an attribute by one standard
-    deviation and leaves the others alone. `ways` (Z, Z): latent directions of one standard deviation, the most
-    important first.
+    deviation and leaves the others alone. `ways` (N, Z): latent directions of one standard deviation, the N most
+    important ones, the most important first.
     """
 
     attributes: Tensor
@@ -50,9 +50,9 @@ class LatentMaps:
 MAP_NAMES = ("attributes", "ways")
 
 
-def fit_maps(means: Tensor, attributes: Tensor) -> LatentMaps:
-    """Fit the maps to posterior means of windows (n, Z) with their attributes (n, A)."""
-    return LatentMaps(attribute_directions(means, attributes), _ways(means))
+def fit_maps(means: Tensor, attributes: Tensor, ways: int) -> LatentMaps:
+    """Fit the maps, with so many ways, to posterior means of windows (n, Z) with their attributes (n, A)."""
+    return LatentMaps(attribute_directions(means, attributes), _ways(means, ways))
 
 
 def _covariance(points: Tensor) -> Tensor:
@@ -74,9 +74,9 @@ def attribute_directions(means: Tensor, attributes: Tensor) -> Tensor:
     return lonely
 
 
-def _ways(means: Tensor) -> Tensor:
-    """Principal directions of the means (Z, Z), each as long as its standard deviation, the longest first."""
+def _ways(means: Tensor, count: int) -> Tensor:
+    """Principal directions of the means (count, Z), each as long as its standard deviation, the longest first."""
     values, vectors = torch.linalg.eigh(_covariance(means) - _RIDGE * torch.eye(means.shape[1]))
-    order = values.argsort(descending=True)
+    order = values.argsort(descending=True)[:count]
     ways: Tensor = vectors.T[order] * values[order].clamp_min(0.0).sqrt()[:, None]
     return ways

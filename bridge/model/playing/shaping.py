@@ -89,9 +89,9 @@ def shaped(
     """
     config = model.config
     unknown = [name for name, _ in shape.attributes if name not in config.attributes]
-    if unknown or any(not 0 <= index < config.latent_size for index, _ in shape.latents):
+    if unknown or any(not 0 <= index < config.latent_ways for index, _ in shape.latents):
         raise ValueError(f"{unknown or shape.latents}: expected {', '.join(config.attributes)}, or 0 to "
-                         f"{config.latent_size - 1}")  # fmt: skip
+                         f"{config.latent_ways - 1}")  # fmt: skip
     if not bars.notes or shape == UNSHAPED:
         return bars
     wanted = dict(shape.attributes)

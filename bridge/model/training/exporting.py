@@ -111,7 +111,7 @@ def fit_latent(
     if config.attributes:
         plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
         measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
-    maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured)
+    maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured, config.latent_ways)
     if not train.long and config.part != "drums":  # the others it made no better
         resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
         heat, windows = TEMPERATURES[config.part], len(train.rows)

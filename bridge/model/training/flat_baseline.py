@@ -172,7 +172,7 @@ def _train(
     began = told = time.monotonic()
     steps, fraction = 0, 0.0
     while fraction < 1.0:
-        windows = source.batch(batch_size, fraction)
+        windows = source.batch(batch_size)
         with torch.no_grad():
             mean, spread = reader.encode(windows)
             z = mean + spread * torch.randn_like(mean)

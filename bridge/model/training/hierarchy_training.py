@@ -10,6 +10,7 @@ further off.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,13 @@ from bridge.model.evaluation.scoring import Readings
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.hierarchy import Embeddings, HierarchicalVae, upper_losses
 from bridge.model.nets.vae import Batch
+from bridge.model.training.components import begin_at_components
 from bridge.model.training.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, Run
 
-#: Until this fraction of a run the embeddings are all that counts, by the number of parts: the few songs that trios are
-#: of were learnt by heart as soon as their bars were played (validation note F1 .51, then .50).
-_CODES_ALONE_UNTIL = {1: 0.4, 3: 1.0}
+#: Until this fraction of a run the embeddings are all that counts.
+_CODES_ALONE_UNTIL = 0.4
+#: Upper levels that begin at principal components tell as much as they may from the first step on.
+_FROM_COMPONENTS = replace(FROM_SCRATCH, peak_rate=1e-3, first_beta=1.0)
 #: How many bars of a window are decoded in a step, by the number of parts.
 _BARS_DECODED = {1: 2, 3: 1}
 _POOL_WINDOWS = 4096
@@ -52,18 +55,18 @@ class Pool:
         self._windows: list[Batch] = []
         self._embedded: list[Tensor] = []
 
-    def _read(self, count: int, fraction: float) -> tuple[list[Batch], Embeddings]:
-        windows = [batch.to(self._device) for batch in self._source.batch(count, fraction)]
+    def _read(self, count: int) -> tuple[list[Batch], Embeddings]:
+        windows = [batch.to(self._device) for batch in self._source.batch(count)]
         with torch.no_grad():
             return windows, self._model.embed(windows)
 
-    def batch(self, count: int, fraction: float) -> tuple[list[Batch], Embeddings]:
+    def batch(self, count: int) -> tuple[list[Batch], Embeddings]:
         """`count` windows of the pool, of which the oldest are exchanged for new ones beforehand."""
         if not self._windows:
-            self._fill(fraction)
+            self._fill()
         parts = len(self._windows)
         fresh = max(1, round(_RENEWED[parts] * count))
-        windows, embedded = self._read(fresh, fraction)
+        windows, embedded = self._read(fresh)
         places = torch.from_numpy((self._oldest + np.arange(fresh)) % self._size)
         self._oldest = int(self._oldest + fresh) % self._size
         for ours, new in zip(self._windows, windows, strict=True):
@@ -76,8 +79,14 @@ class Pool:
         means, spreads = (torch.stack([x[row, :, part] for part, row in enumerate(rows)], 2) for x in self._embedded)
         return [batch.rows(row) for batch, row in zip(self._windows, rows, strict=True)], Embeddings(means, spreads)
 
-    def _fill(self, fraction: float) -> None:
-        read = [self._read(_CHUNK, fraction) for _ in range(self._size // _CHUNK)]
+    def embedded(self) -> Embeddings:
+        """All windows that are in it."""
+        if not self._windows:
+            self._fill()
+        return Embeddings(*self._embedded)
+
+    def _fill(self) -> None:
+        read = [self._read(_CHUNK) for _ in range(self._size // _CHUNK)]
         self._windows = [Batch.joined([windows[part] for windows, _ in read]) for part in range(len(read[0][0]))]
         self._embedded = [torch.cat([embedded[i] for _, embedded in read]) for i in (0, 1)]
 
@@ -109,7 +118,7 @@ class HierarchicalRun(Run):
             model.load_state_dict(start_from)
         for part in range(len(config.bar_models)):
             model.bar_model(part).requires_grad_(requires_grad=False)
-        super().__init__(config, model, out_dir, device, seed, FROM_SCRATCH if start_from is None else FINE_TUNING)
+        super().__init__(config, model, out_dir, device, seed, _FROM_COMPONENTS if start_from is None else FINE_TUNING)
         self._dataset, self._data_paths, self._cache = dataset, data_paths, cache
         rows = judging_rows(dataset, _VALIDATION_PER_GROUP)
         self._groups = np.asarray(dataset.group)[rows]
@@ -123,12 +132,17 @@ class HierarchicalRun(Run):
         """Make ready to draw training windows; returns how many there are."""
         source = long_source(self._dataset, self.config, self._data_paths, self._cache, seed)
         self._pool = Pool(self.model, source, self.device, seed + 2, _POOL_WINDOWS)
+        if self.steps == 0 and self.schedule is _FROM_COMPONENTS:
+            assert isinstance(self.reference, HierarchicalVae)
+            means, spreads = (x.float().cpu() for x in self._pool.embedded())
+            self.optimiser.begin_at(begin_at_components(self.reference.cpu(), Embeddings(means, spreads)))
+            self.reference.to(self.device)
         return source.windows
 
     def losses(self, batch_size: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
         """Nats of the bars (see `upper_losses`), of dynamics and the rate, of a new batch."""
-        windows, embedded = self._pool.batch(batch_size, fraction)
-        codes_alone = fraction < _CODES_ALONE_UNTIL[len(windows)] and self.schedule is FROM_SCRATCH
+        windows, embedded = self._pool.batch(batch_size)
+        codes_alone = fraction < _CODES_ALONE_UNTIL and self.schedule is _FROM_COMPONENTS
         bars = 0 if codes_alone else min(_BARS_DECODED[len(windows)], self.config.bars)
         return upper_losses(self.model, windows, embedded, bars, DROPOUT)
 

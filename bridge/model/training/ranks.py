@@ -99,3 +99,10 @@ def first_says(value: float, device: torch.device) -> float:
     told = torch.tensor([value], dtype=torch.float64, device=device)
     distributed.broadcast(told, 0)
     return float(told)
+
+
+def first_has(tensor: Tensor) -> Tensor:
+    """What rank 0 has for a tensor, in place."""
+    if _together():
+        distributed.broadcast(tensor, 0)
+    return tensor

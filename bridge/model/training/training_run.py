@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -177,6 +178,15 @@ class Optimiser:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"master": [p.detach() for p in self.master], "ema": self.ema, "adam": self._adam.state_dict()}
+
+    @torch.no_grad()
+    def begin_at(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these weights, by name, as rank 0 has them; to be done before the first step."""
+        for name, ours, average in zip(self.names, self.master, self.ema, strict=True):
+            if name in weights:
+                ours.copy_(ranks.first_has(weights[name].to(ours)))
+                average.copy_(ours)
+        self._publish()
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:

@@ -79,6 +79,26 @@ def test_stored_and_read_again_it_is_the_same(flow):
         assert torch.allclose(value, again.state_dict()[name], atol=1e-6)
 
 
+def test_without_the_ways_that_tell_nothing_it_draws_and_judges_as_before(flow):
+    small = copy.deepcopy(flow)
+    small.keep_ways_that_tell()
+    assert small.whitening.shape == (4, SIZE)
+    again = flow_from({name: value.clone() for name, value in tensors_of(small).items()})
+    rows = 60
+    choice, before = torch.rand(rows), torch.ones(rows, 4)
+    noise, context, z = torch.randn(rows, SIZE), torch.randn(rows, 4, SIZE), torch.randn(rows, SIZE)
+    with torch.inference_mode():
+        for other in (small, again):
+            assert torch.allclose(
+                other(choice, noise, context, before), flow(choice, noise, context, before), atol=1e-5
+            )
+            assert torch.allclose(other.odds(z), flow.odds(z), atol=1e-5)
+            gain, same = (
+                it.log_density(z, context, before) - it.log_density(z, context, 0.0 * before) for it in (other, flow)
+            )
+            assert torch.allclose(gain, same, atol=1e-3)
+
+
 def test_a_critic_that_says_nothing_is_not_stored():
     quiet = small_flow(SIZE, 4)
     quiet.critic.load_state_dict({name: torch.zeros_like(x) for name, x in quiet.critic.state_dict().items()})

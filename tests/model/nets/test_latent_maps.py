@@ -36,7 +36,7 @@ def test_a_direction_raises_its_attribute_alone():
 
 def test_ways_are_ordered_and_as_long_as_their_deviation():
     points, measured = world(5000, 2)
-    ways = fit_maps(points, measured).ways
+    ways = fit_maps(points, measured, 4).ways
     lengths = ways.norm(dim=1)
     assert (lengths.diff() <= 1e-6).all()
     along = (points - points.mean(0)) @ (ways[0] / lengths[0])
@@ -45,7 +45,7 @@ def test_ways_are_ordered_and_as_long_as_their_deviation():
 
 def test_unknown_attributes_are_refused():
     points, measured = world(100, 5)
-    maps = fit_maps(points, measured)
+    maps = fit_maps(points, measured, 4)
     assert torch.equal(maps.offset(("a", "b"), {}), torch.zeros(4))
     assert torch.allclose(maps.offset(("a", "b"), {"b": 1.0}), 1.5 * maps.attributes[1])
     with pytest.raises(KeyError):

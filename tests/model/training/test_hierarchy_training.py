@@ -120,7 +120,7 @@ def test_trios_are_windows_of_one_file_and_stay_together_when_augmented(tmp_path
     assert bool(drums.has_dynamics.all())
     parts = [build(collections, SMALL_TRIO.of_part(part)) for part in range(3)]
     source, same = (TrioSource(trios, parts, SMALL_TRIO, 1) for _ in range(2))
-    for one, other in zip(source.batch(32, 0.5), same.batch(32, 0.5), strict=True):
+    for one, other in zip(source.batch(32), same.batch(32), strict=True):
         assert torch.equal(one.tokens, other.tokens)
         assert one.tokens.shape == (32, 256)
 
@@ -136,7 +136,7 @@ def test_lines_of_trios_that_are_made_up_can_be_of_different_files(tmp_path):
     collections = open_collections(folder)
     parts = [build(collections, SMALL_TRIO.of_part(part)) for part in range(3)]
     source = TrioSource(build(collections, SMALL_TRIO), parts, SMALL_TRIO, 1)
-    melody, bass, _ = source.batch(300, 0.0)
+    melody, bass, _ = source.batch(300)
     onsets = (melody.tokens < PITCHES).sum(1)
     is_slow = (onsets > 0) & (onsets <= 40)
     assert 10 < int(is_slow.sum()) < 150
@@ -149,7 +149,7 @@ def test_parts_of_different_windows_are_read_together_with_their_own_embeddings(
     source = TrioSource(trios, [None, None, None], SMALL_TRIO, 1)
     model = small_hierarchy(SMALL_TRIO)[0]
     pool = hierarchy_training.Pool(model, source, torch.device("cpu"), 3, 128)
-    windows, embedded = pool.batch(64, 0.5)
+    windows, embedded = pool.batch(64)
     with torch.no_grad():
         again = model.embed(windows)
     assert torch.allclose(embedded.means, again.means, atol=1e-5)
