@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 #: So often bars are made again that a knob has moved during: one that never rests shall not keep them for ever.
 _MAX_REMAKES = 2
+#: So many knob jobs are waited for by what goes on from their bars: the one under way, and what sounds and what waits
+#: as the knob was when it was asked for.
+_MAX_KNOBS_AWAITED = 3
 #: A job that was under way when the engine died is given to the next one; twice is enough to call it the cause.
 _MAX_ATTEMPTS = 2
 #: What a client waits for the bars of: not the requests for them by a voice on `auto`, nor a sticky knob's turns.
@@ -101,14 +104,15 @@ class Composer:
         """Whether nothing that was asked of this voice before is still to be done."""
         return not voice.queue and not _under_way(voice)
 
-    def in_order(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
+    def in_order(self, voice: Voice, request: Request, action: Callable[[], None], *, goes_on: bool = False) -> None:
         """Do `action` after all that was asked of this voice before, clicks and turns of the morph or the pad; at once
-        when nothing is under way.
+        when nothing is under way. One that `goes_on` from the newest bars is done after the turns of other knobs too,
+        where those are being made again for them.
 
         Raises:
             RefusedError: `action` was done at once and refused (a later refusal is answered by message).
         """
-        if self.is_done(voice):
+        if self.is_done(voice) and not (goes_on and voice.remaking_newest):
             action()
             return
 
@@ -122,7 +126,7 @@ class Composer:
                 failed = RefusedError(INSIDE, "failed inside; it is logged")
                 self._stage.refuse(request.origin, request.address, failed)
 
-        voice.queue.append(Waiting(request, later))
+        voice.queue.append(Waiting(request, later, voice.knobs_made + _MAX_KNOBS_AWAITED if goes_on else 0))
 
     def with_bars(self, voice: Voice, request: Request, action: Callable[[], None]) -> None:
         """Do `action`, which is of the bars that there are; where there are none, after those that are on their way.
@@ -290,10 +294,13 @@ class Composer:
             job.voice.click_job = 0
         if job.voice.knob_job == job.record.job:
             job.voice.knob_job = 0
+            job.voice.knobs_made += 1
 
     def pump(self, voice: Voice) -> None:
         """Do what waits, up to the next click that needs the engine."""
         while voice.queue and not _under_way(voice):
+            if voice.remaking_newest and voice.knobs_made < voice.queue[0].knobs_until:
+                return
             voice.queue.popleft().action()
 
     def drop(self, voice: Voice) -> None:

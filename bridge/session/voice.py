@@ -168,10 +168,13 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request that waits for those before it, and what doing it is."""
+    """A request that waits for those before it, and what doing it is. Where it goes on from bars that are being made
+    again for a knob it waits for them too, but for no more once the voice has had so many knob jobs: `knobs_until`.
+    """
 
     request: Request
     action: Callable[[], None]
+    knobs_until: int = 0
 
 
 @dataclass
@@ -216,6 +219,7 @@ class Voice:
     queue: deque[Waiting] = field(default_factory=deque)
     click_job: int = 0
     knob_job: int = 0
+    knobs_made: int = 0  # knob jobs that have come to an end
     remake: Request | None = None
     missed: Missed | None = None  # a sticky knob's turn without an engine: one that moves bars, else the first
     handed: dict[int, Handed] = field(default_factory=dict)
@@ -262,6 +266,12 @@ class Voice:
     def turning(self) -> bool:
         """Whether a turn of a knob is still to be decoded, or is just being."""
         return self.gesture is not None and (self.gesture.dirty or self.knob_job != 0)
+
+    @property
+    def remaking_newest(self) -> bool:
+        """Whether bars are being made again for a knob, and what new bars go on from may be the ones they replace."""
+        loops = (loop for loop in (self.sounding, self.pending) if loop is not None)
+        return self.knob_job != 0 and any(loop.source == self.newest for loop in loops)
 
     @property
     def present(self) -> Loop | None:

@@ -102,7 +102,7 @@ class VoiceRequests:
                 lambda loop: self._first_bars(voice, request, loop, order, boundary),
             )  # fmt: skip
 
-        self._composer.in_order(voice, request, start)
+        self._composer.in_order(voice, request, start, goes_on=True)
 
     def make_ready(self) -> None:
         """Nothing has happened for a moment: what `next` and `sample` would answer now is made in the engine's idle

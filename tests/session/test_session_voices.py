@@ -418,6 +418,53 @@ def test_bars_that_wait_are_gone_on_from_as_a_knob_has_made_them(room: Room) -> 
     assert room.answer().material[0][1][0][0] == 63
 
 
+@pytest.mark.parametrize("verb", ["next", "vary"])
+def test_a_click_goes_on_from_what_sounds_as_a_knob_that_was_turned_before_it_makes_it(room: Room, verb: str) -> None:
+    room.new_loop(pitch=60)
+    room.ask("temperature", temperature=1.2)
+    room.ask("temperature", temperature=1.5)
+    room.ask(verb, **{"amount": 0.5} if verb == "vary" else {})
+    assert [job.knob for job in room.engine.sent] == [True]
+    assert room.answer(pitch=61).temperature == pytest.approx(1.2)
+    assert room.answer(pitch=62).temperature == pytest.approx(1.5)
+    made = room.answer(pitch=63)
+    assert (made.op, made.knob, made.material[0][1][0][0]) == (verb, False, 62)
+    assert room.engine.sent == []
+
+
+def test_a_click_goes_on_from_what_waits_as_a_knob_that_was_turned_before_it_makes_it(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("next")
+    room.answer(pitch=62)
+    room.schedule()
+    room.ask("temperature", temperature=1.5)
+    room.ask("next")
+    room.answer(pitch=61)  # what sounds
+    room.answer(pitch=63)  # what waits
+    made = room.answer()
+    assert (made.op, made.knob, made.material[0][1][0][0]) == ("next", False, 63)
+
+
+def test_a_click_does_not_wait_for_a_knob_that_never_rests(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("temperature", temperature=1.0)
+    room.ask("next")
+    for turn in range(1, 4):
+        room.ask("temperature", temperature=1.0 + turn / 10)
+        assert room.answer(pitch=60 + turn).knob
+    assert [(job.op, job.knob) for job in room.engine.sent] == [("sample", True), ("next", False)]
+    assert room.engine.sent[1].material[0][1][0][0] == 63
+
+
+def test_a_click_after_a_seed_waits_for_no_knob(room: Room) -> None:
+    room.new_loop(pitch=60)
+    room.ask("temperature", temperature=1.5)
+    room.ask("seed", length=4.0, notes=[(72, 0.0, 1.0, 90, 0)])
+    room.ask("next")
+    assert [job.knob for job in room.engine.sent] == [True, False]
+    assert room.engine.sent[1].material == [[4.0, [[72, 0.0, 1.0, 90, 0]]]]
+
+
 def test_a_knob_turned_while_bars_are_made_shapes_them(room: Room) -> None:
     room.ask("sample")
     room.ask("temperature", temperature=1.5)
