@@ -13,7 +13,7 @@ from statistics import fmean, median
 from typing import Final
 
 from bridge.limits import MIN_NOTE_BEATS
-from bridge.music.feel import Feel, straight_step
+from bridge.music.feel import Feel, straight_length, straight_step
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, DRUM_PITCHES, metric_velocity
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.harmony import MODES, class_weights, snapped
@@ -63,7 +63,7 @@ def phrase_of(
         onset = note.start_beats - from_beats
         step = min(max(straight_step(onset, grid, feel), 0), last)
         start = step / grid.steps_per_beat
-        duration = min(note.end_beats - note.start_beats, length_beats - start)
+        duration = min(straight_length(onset, note.end_beats - from_beats, feel), length_beats - start)
         by_place[step, note.pitch] = Note(note.pitch, start, max(duration, MIN_NOTE_BEATS), note.velocity, part)
     return Bars(in_order(by_place.values()), length_beats)
 

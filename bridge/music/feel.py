@@ -18,6 +18,8 @@ from bridge.music.groove_settings import STRAIGHT_SWING, GrooveSettings
 from bridge.music.notes import Bars, in_order
 
 _SWINGS: Final = range(50, 71, 2)  # per cent; a triplet is 67, and a dotted pair (75) is written as one
+_LEAST_OF_EIGHTHS: Final = 56  # hands that are uneven on straight eighths come to less
+_FINER_THAN_EIGHTHS: Final = (4, 8)  # steps to a beat of the straight grids on which pairs of eighths can swing too
 _SWING_COST_STEPS: Final = 0.002  # per per cent: straight unless the onsets say otherwise
 _MIN_OFFBEATS: Final = 2  # fewer notes between the beats of the grid say nothing about swing
 _MAX_OFFSET_STEPS: Final = 0.3
@@ -26,10 +28,13 @@ _MOST_HEARD_BEATS: Final = 0.05  # 25 ms at 120 BPM: what is further off is the 
 
 @dataclass(frozen=True, slots=True)
 class Feel:
-    """`swing` in per cent as the knob has it (50 straight); `offset_beats`: positive is behind the beat."""
+    """`swing` in per cent as the knob has it (50 straight), of pairs of the grid's steps or, on a finer grid, of
+    `eighths`; `offset_beats`: positive is behind the beat.
+    """
 
     swing: float = STRAIGHT_SWING
     offset_beats: float = 0.0
+    eighths: bool = False
 
 
 STRAIGHT: Final = Feel()
@@ -40,25 +45,32 @@ def feel_of(onset_beats: Sequence[float], grid: GrooveSettings) -> Feel:
     if not onset_beats:
         return STRAIGHT
     best, least = STRAIGHT, math.inf
-    for swing in _SWINGS if grid.steps_per_beat % 3 else _SWINGS[:1]:
-        settings = replace(grid, quantize=1.0, swing=float(swing))
-        targets = [place_played(onset, settings) for onset in onset_beats]
-        if swing > STRAIGHT_SWING and _offbeats(targets, settings) < _MIN_OFFBEATS:
+    for feel in _feels(grid.steps_per_beat):
+        places = [_place(onset, grid, feel) for onset in onset_beats]
+        if feel.swing > STRAIGHT_SWING and _offbeats(places, grid.steps_per_beat, feel) < _MIN_OFFBEATS:
             continue
-        apart = [onset - target for onset, target in zip(onset_beats, targets, strict=True)]
+        apart = [onset - target for onset, (_, target) in zip(onset_beats, places, strict=True)]
         offset = median(apart)
         cost = fmean(abs(each - offset) for each in apart) * grid.steps_per_beat
-        cost += _SWING_COST_STEPS * (swing - STRAIGHT_SWING)
+        cost += _SWING_COST_STEPS * (feel.swing - STRAIGHT_SWING)
         if cost < least - 1e-9:
             bound = _MAX_OFFSET_STEPS / grid.steps_per_beat
-            best, least = Feel(float(swing), min(max(offset, -bound), bound)), cost
+            best, least = replace(feel, offset_beats=min(max(offset, -bound), bound)), cost
     return best
 
 
 def straight_step(onset_beats: float, grid: GrooveSettings, feel: Feel) -> int:
     """The step of the grid that a note played with a feel belongs to; negative before the beginning."""
-    settings = replace(grid, quantize=1.0, swing=feel.swing)
-    return _step_of(place_played(onset_beats, settings, latency_beats=feel.offset_beats), settings)
+    return _place(onset_beats, grid, feel)[0]
+
+
+def straight_length(start_beats: float, end_beats: float, feel: Feel) -> float:
+    """How long a note that was played with a feel is without it: what was legato stays so where eighths swing."""
+    if not feel.eighths or math.isinf(end_beats):
+        return end_beats - start_beats
+    share = feel.swing / 100.0
+    start, end = (_bent(beats - feel.offset_beats, share, 0.5) for beats in (start_beats, end_beats))
+    return end - start
 
 
 def with_feel(bars: Bars, offset_beats: float) -> Bars:
@@ -77,6 +89,36 @@ def with_feel(bars: Bars, offset_beats: float) -> Bars:
     return Bars(in_order(notes), bars.length)
 
 
+def _feels(steps_per_beat: int) -> list[Feel]:
+    """What is thought of, the plainest first: no swing on triplet grids."""
+    if steps_per_beat % 3 == 0:
+        return [STRAIGHT]
+    feels = [Feel(float(swing)) for swing in _SWINGS]
+    if steps_per_beat in _FINER_THAN_EIGHTHS:
+        feels += [replace(feel, eighths=True) for feel in feels if feel.swing >= _LEAST_OF_EIGHTHS]
+    return feels
+
+
+def _place(onset_beats: float, grid: GrooveSettings, feel: Feel) -> tuple[int, float]:
+    """The step of the grid that is nearest to an onset, and where that is, in beats, with this swing."""
+    if feel.eighths:
+        share = feel.swing / 100.0
+        step = math.floor(_bent(onset_beats - feel.offset_beats, share, 0.5) * grid.steps_per_beat + 0.5)
+        return step, _bent(step / grid.steps_per_beat, 0.5, share)
+    settings = replace(grid, quantize=1.0, swing=feel.swing)
+    placed = place_played(onset_beats, settings, latency_beats=feel.offset_beats)
+    return _step_of(placed, settings), placed
+
+
+def _bent(beats: float, share: float, to_share: float) -> float:
+    """A time in beats whose second eighth is at a share of the beat, where that is at another one."""
+    beat = math.floor(beats)
+    inside = beats - beat
+    if inside < share:
+        return beat + inside * to_share / share
+    return beat + to_share + (inside - share) * (1.0 - to_share) / (1.0 - share)
+
+
 def _step_of(placed_beats: float, settings: GrooveSettings) -> int:
     """The number of a swung grid point: the second of a pair is wherever it has been swung to."""
     if not settings.swings:
@@ -86,5 +128,7 @@ def _step_of(placed_beats: float, settings: GrooveSettings) -> int:
     return 2 * whole + (pairs - whole > 0.25)
 
 
-def _offbeats(placed_beats: Sequence[float], settings: GrooveSettings) -> int:
-    return sum(_step_of(placed, settings) % 2 for placed in placed_beats)
+def _offbeats(places: Sequence[tuple[int, float]], steps_per_beat: int, feel: Feel) -> int:
+    """How many notes are the second of a pair."""
+    pair = steps_per_beat if feel.eighths else 2
+    return sum(step % pair == pair // 2 for step, _ in places)

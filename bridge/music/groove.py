@@ -142,8 +142,8 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
     starts[wrapped] = 0.0
     if settings.swings:
         share = settings.swing / 100.0
-        ends = _kernels.swing(starts + durations, steps, share, length)
-        starts = _kernels.swing(starts, steps, share, length)
+        ends = _kernels.swing(starts + durations, settings.swing_steps, share, length)
+        starts = _kernels.swing(starts, settings.swing_steps, share, length)
         durations = ends - starts
     order = np.lexsort((~wrapped, starts))  # round the loop, what came over the end is before what was there
     starts, durations, velocities = starts[order], durations[order], velocities[order]

@@ -22,7 +22,8 @@ class GrooveSettings:
     `quantize` and `humanize` are 0-1, `swing` is the MPC's per cent (50-75), `transpose` is in semitones, `velocity`
     a factor 0-2; `gate` 0.1-1.1 is how long notes last, at `NEUTRAL_GATE` as long as they are written. `scale` holds
     the pitch classes that transposed notes are bound to (with `binds_all`, all notes), None where they are not, and
-    `spared` the spans (start, end in beats of the plain bars) where none is. Raises ValueError for what is outside; the
+    `spared` the spans (start, end in beats of the plain bars) where none is. With `swing_eighths` pairs of eighths
+    swing on a finer grid, in place of pairs of its steps. Raises ValueError for what is outside; the
     route table refuses it long before.
     """
 
@@ -36,6 +37,7 @@ class GrooveSettings:
     scale: frozenset[int] | None = None
     binds_all: bool = False
     spared: tuple[tuple[float, float], ...] = ()
+    swing_eighths: bool = False
 
     def __post_init__(self) -> None:
         if self.grid not in GRIDS:
@@ -54,6 +56,11 @@ class GrooveSettings:
     def steps_per_beat(self) -> int:
         """Steps of the grid in a quarter note."""
         return GRIDS[self.grid]
+
+    @property
+    def swing_steps(self) -> int:
+        """Steps in a quarter note of the grid whose pairs swing."""
+        return min(2, self.steps_per_beat) if self.swing_eighths else self.steps_per_beat
 
     @property
     def length_factor(self) -> float:

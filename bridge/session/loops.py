@@ -126,7 +126,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "bars": bars_to_json(loop.bars),
         "groove_seed": loop.groove_seed,
         "recipe": recipe_to_json(loop.recipe),
-        "feel": [loop.feel.swing, loop.feel.offset_beats],
+        "feel": [loop.feel.swing, loop.feel.offset_beats, loop.feel.eighths],
         "bar_beats": loop.bar_beats,
         "bound_to": list(loop.bound_to),
         "verbatim": loop.verbatim,

@@ -176,7 +176,7 @@ class Stage:
         """The loop as it will sound: the groove applied to its plain bars, then fitted to the song's metre."""
         groove = self._binding(voice, loop, voice.knobs.groove())
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
-            groove = replace(groove, swing=loop.feel.swing)
+            groove = replace(groove, swing=loop.feel.swing, swing_eighths=loop.feel.eighths)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
         drums = voice.has_drums(loop)
         if fill is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.music.feel import STRAIGHT, feel_of, straight_step, with_feel
+from bridge.music.feel import STRAIGHT, feel_of, straight_length, straight_step, with_feel
 from bridge.music.groove_settings import GRIDS, GrooveSettings
 from bridge.music.notes import Bars, Note
 
@@ -39,6 +40,43 @@ def test_every_note_is_taken_to_its_own_step(swing):
     steps = [straight_step(onset, SIXTEENTHS, feel) for onset in played]
     assert steps == [step for step in range(32) if step in steps]
     assert len(set(steps)) == len(played)
+
+
+def eighths(share: float, offset_beats: float, jitter_beats: float, seed: int, finer: float = 0.0) -> dict[int, float]:
+    """Onsets by the straight sixteenth that they are of; so many of the sixteenths between the eighths too."""
+    dice = random.Random(seed)
+    bend = {0: 0.0, 1: share / 2, 2: share, 3: (1.0 + share) / 2}
+    played = [step for step in range(32) if dice.random() < (finer if step % 2 else 0.8)]
+    return {step: step // 4 + bend[step % 4] + offset_beats + dice.gauss(0, jitter_beats) for step in played}
+
+
+@pytest.mark.parametrize("share", [0.58, 0.62, 2 / 3])
+@pytest.mark.parametrize("offset_beats", [-0.02, 0.0, 0.03])
+@pytest.mark.parametrize("finer", [0.0, 0.1])
+def test_swung_eighths_are_found_on_a_grid_of_sixteenths_and_taken_to_their_own_steps(share, offset_beats, finer):
+    for seed in range(5):
+        played = eighths(share, offset_beats, 0.01, seed, finer)
+        feel = feel_of(list(played.values()), SIXTEENTHS)
+        assert (feel.eighths, feel.swing) == (True, pytest.approx(100.0 * share, abs=4.0))
+        assert feel.offset_beats == pytest.approx(offset_beats, abs=0.02)
+        assert [straight_step(onset, SIXTEENTHS, feel) for onset in played.values()] == list(played)
+
+
+def test_straight_eighths_and_dotted_ones_and_swung_sixteenths_are_no_swung_eighths():
+    for seed in range(20):
+        dice = random.Random(seed)
+        dotted = [beat + place + dice.gauss(0, 0.01) for beat in range(8) for place in (0.0, 0.75)]
+        for played in (list(eighths(0.5, 0.0, 0.01, seed).values()), dotted, onsets(62.0, 0.0, 0.01, seed)):
+            assert not feel_of(played, SIXTEENTHS).eighths
+
+
+def test_legato_eighths_that_swing_are_legato_on_the_straight_grid():
+    feel = feel_of([0.0, 2 / 3, 1.0, 5 / 3, 2.0, 8 / 3], SIXTEENTHS)
+    assert feel.eighths
+    assert straight_length(1.0, 5 / 3, feel) == pytest.approx(0.5, abs=0.02)
+    assert straight_length(5 / 3, 2.0, feel) == pytest.approx(0.5, abs=0.02)
+    assert straight_length(1.0, 5 / 3, STRAIGHT) == pytest.approx(2 / 3)
+    assert straight_length(1.0, math.inf, feel) == math.inf
 
 
 def test_notes_on_the_beat_alone_are_straight_and_none_are_too():

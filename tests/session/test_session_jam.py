@@ -410,6 +410,17 @@ def test_the_feel_of_who_plays_is_put_on_the_answer_and_taken_off_for_the_model(
     assert second == pytest.approx(8.335, abs=0.012)
 
 
+def test_who_swings_eighths_is_heard_on_eighths_and_answered_with_their_swing(room):
+    room.jam("respond")
+    swung = [(beat + off, 60 + 2 * beat) for beat in range(4) for off in (0.0, 2 / 3)]
+    room.make = lambda job: [(60, 0.0, 0.5, 64, 0), (62, 0.5, 0.5, 64, 0), (64, 1.0, 0.5, 64, 0), (65, 1.5, 0.5, 64, 0)]
+    room.play(*at(1, *swung), length=0.3)
+    room.to(10.5)
+    assert [row[1] for row in room.jobs[-1].material[0][1]] == [0.5 * eighth for eighth in range(8)]
+    beats = [beat for beat, _ in room.strokes(8, 10.5)[:4]]
+    assert beats == [pytest.approx(beat, abs=0.02) for beat in (8.0, 8.667, 9.0, 9.667)]
+
+
 # -- follow -----------------------------------------------------------------------------------------------------------
 
 
