@@ -20,6 +20,7 @@ from bridge.limits import (
 )
 from bridge.music.harmony import CHORDS
 from bridge.music.notes import NoteRow
+from bridge.osc.decoder import NOT_UTF8
 from bridge.session.outside import RANGE, RefusedError
 
 ChordRow = tuple[float, int, str]
@@ -234,4 +235,6 @@ def _show(value: object) -> str:
         return str(value) if abs(value) < 1 << 40 else f"{value:.3e}"
     if type(value) is str:
         return ascii(value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "...")
+    if value == NOT_UTF8:
+        return "a string that is not UTF-8"
     return f"of OSC type {getattr(value, 'tag', '?')!r}"

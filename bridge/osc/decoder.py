@@ -1,9 +1,9 @@
 """A strict, bounded decoder of OSC 1.0 datagrams: bytes in, a value out, never an exception.
 
-What is not OSC to the letter (sizes, zero padding, UTF-8, known type tags, nothing left over) comes back as
-`Malformed`. Types that are OSC but that no address takes (blobs, MIDI, colours, arrays ...) come back as
-`Unsupported`, so that the sender is told which argument is wrong instead of hearing nothing. Time tags are turned into
-``perf_counter_ns`` readings here, once, against the wall clock of the moment of arrival.
+What is not OSC to the letter (sizes, zero padding, known type tags, nothing left over) comes back as `Malformed`. Types
+that are OSC but that no address takes (blobs, MIDI, colours, arrays ...), and strings in another encoding than UTF-8,
+come back as `Unsupported`, so that the sender is told which argument is wrong instead of hearing nothing. Time tags are
+turned into ``perf_counter_ns`` readings here, once, against the wall clock of the moment of arrival.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ _TIME_TAG: Final = struct.Struct(">Q")
 
 
 class Unsupported(NamedTuple):
-    """An argument of a type that is OSC but that no address takes; its value is not kept."""
+    """An argument of a type that is OSC but that no address takes, or a string that cannot be read (`NOT_UTF8`); its
+    value is not kept.
+    """
 
     tag: str
 
 
 Value = int | float | str | bool | Unsupported
 
+NOT_UTF8: Final = Unsupported("s")
 
 _WITHOUT_BYTES: Final[dict[str, Value]] = {"T": True, "F": False, **{tag: Unsupported(tag) for tag in "NI[]"}}
 
@@ -201,11 +204,11 @@ def _mixed(data: bytes, position: int, end: int, tags: str) -> tuple[Value, ...]
     return tuple(values)
 
 
-def _text(raw: bytes) -> str:
+def _text(raw: bytes) -> str | Unsupported:
     try:
         return raw.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise _NotOscError("string is not UTF-8") from fault
+    except UnicodeDecodeError:
+        return NOT_UTF8
 
 
 def _blob_end(data: bytes, position: int, end: int) -> int:

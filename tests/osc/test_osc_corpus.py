@@ -157,15 +157,8 @@ NOT_OSC: dict[str, bytes] = {
     "a long string without an end": tagged(b"s", b"abcd" * 1000),
     "a string with padding that is not nul": tagged(b"s", b"ab\0x"),
     "a string padded with 0xff": tagged(b"s", b"a\0\xff\xff"),
-    "a string in Latin-1 (SuperCollider 5267)": tagged(b"s", b"\xe7\xe3o\0"),
-    "a string cut in the middle of a character": tagged(b"s", b"ab\xc3\0"),
-    "a string with a surrogate": tagged(b"s", b"\xed\xa0\x80\0"),
-    "a string with an overlong nul": tagged(b"s", b"a\xc0\x80\0"),
-    "a string beyond Unicode": tagged(b"s", b"\xf5\x80\x80\x80\0\0\0\0"),
-    "a string of continuation bytes": tagged(b"s", b"\x80\x80\x80\0"),
     "the second string has no end": tagged(b"ss", b"abc\0defg"),
     "a symbol without an end": tagged(b"S", b"abcd"),
-    "a symbol that is not UTF-8": tagged(b"S", b"\xff\xff\xff\0"),
     # -- blobs
     "a blob without bytes": tagged(b"b"),
     "a blob of size -1": tagged(b"b", b"\xff\xff\xff\xff"),
@@ -213,7 +206,6 @@ NOT_OSC: dict[str, bytes] = {
     "element that goes beyond the bundle around it": HEAD + NOW + sized(bundle() + sized(PING, 40), 20) + PING,
     "a good element, then a broken one": bundle(MORPH, b"/a\0\0,i\0\0"),
     "a good element, then bytes left over": bundle(MORPH) + b"\0\0\0\0",
-    "a good element, then one that is not UTF-8": bundle(MORPH, tagged(b"s", b"\xff\0\0\0")),
     "a broken element, then a good one": bundle(b"/a\0\0,i\0\0", MORPH),
     "later: a broken element": bundle(b"/a\0\0,i\0\0", tag=FAR),
     # -- too much of it
@@ -275,6 +267,13 @@ WELL_FORMED_BUT_WRONG: dict[str, tuple[bytes, int]] = {
     "8,000 truths": (tagged(b"T" * 8000), 2),
     "2,000 floats": (tagged(b"f" * 2000, b"\0" * 4), 2),
     "truth where a number is wanted": (tagged(b"T"), 2),
+    "a string in Latin-1 (SuperCollider 5267)": (tagged(b"s", b"\xe7\xe3o\0"), 2),
+    "a string cut in the middle of a character": (tagged(b"s", b"ab\xc3\0"), 2),
+    "a string with a surrogate": (tagged(b"s", b"\xed\xa0\x80\0"), 2),
+    "a string with an overlong nul": (tagged(b"s", b"a\xc0\x80\0"), 2),
+    "a string beyond Unicode": (tagged(b"s", b"\xf5\x80\x80\x80\0\0\0\0"), 2),
+    "a string of continuation bytes": (tagged(b"s", b"\x80\x80\x80\0"), 2),
+    "a symbol that is not UTF-8": (tagged(b"S", b"\xff\xff\xff\0"), 2),
     "the address /": (b"/\0\0\0,\0\0\0", 1),
     "the address //": (b"//\0\0,\0\0\0", 1),
     "an address with a slash at the end": (b"/melody/morph/\0\0,f\0\0\x3f\0\0\0", 1),
@@ -303,3 +302,17 @@ def test_osc_that_is_wrong_for_us_is_answered_at_once(rig, datagram, code):
     assert rig.codes == [code]
     assert rig.requests == []
     assert len(rig.dispatcher.waiting) == 0
+
+
+def test_a_string_that_is_not_utf_8_is_answered_and_named_and_what_is_beside_it_is_done(rig):
+    store = b"/melody/store\0\0\0,s\0\0\xe4\0\0\0"
+    assert rig.send(bundle(MORPH, store, MORPH))
+    assert [request.verb for request in rig.requests] == ["morph", "morph"]
+    (_, code, address, message) = rig.errors[0]
+    assert (rig.codes, code, address) == ([2], 2, "/melody/store")
+    assert message == "slot is a string that is not UTF-8, wanted a string"
+
+
+def test_where_nobody_lives_that_is_told_whatever_the_strings_are(rig):
+    assert rig.send(b"/nobody\0,s\0\0\xe4\0\0\0")
+    assert rig.codes == [1]
