@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bridge import whole_file
 from bridge.limits import TICKS_PER_BEAT
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # else where it is used: it is 100 ms of import, and training
     import mido
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
+_MOST_TRACKS: Final = 0xFFFF  # that a header can name
 #: The tempo of a file as long as it says none, by the standard: beats a minute.
 _TEMPO_WITHOUT = 120.0
 
@@ -123,14 +124,20 @@ def _reason(error: Exception) -> str:
 
 
 def _header_and_tracks(data: bytes) -> bytes:
-    """A file without its other chunks, which the standard allows anywhere and asks to pass over."""
+    """A file without its other chunks, which the standard allows anywhere and asks to pass over. Where there are more
+    tracks than its header names, it names them all: a program that counts them wrongly has written them all the same.
+    """
     place = 8 + int.from_bytes(data[4:8], "big")
-    kept = [data[:place]]
-    while place + 8 <= len(data):
+    head = data[:place]
+    kept = [head]
+    while place + 8 <= len(data) and data[place : place + 4] != b"MThd":  # another file, which has a time of its own
         end = place + 8 + int.from_bytes(data[place + 4 : place + 8], "big")
         if data[place : place + 4] == b"MTrk":
             kept.append(data[place:end])
         place = end
+    found = len(kept) - 1
+    if int.from_bytes(head[10:12], "big") < found <= _MOST_TRACKS:
+        kept[0] = head[:10] + found.to_bytes(2, "big") + head[12:]
     return b"".join(kept)
 
 

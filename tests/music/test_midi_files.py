@@ -184,6 +184,25 @@ def test_chunks_that_are_no_tracks_are_passed_over_wherever_they_stand():
     assert parse_midi(data[:14] + other + data[14:second] + other + data[second:] + other, "x") == parse_midi(data, "x")
 
 
+@pytest.mark.parametrize("named", [0, 1, 2])
+def test_all_tracks_are_read_though_the_header_names_fewer(named):
+    notes = (Note(60, 0, 1, 64), Note(40, 0, 1, 64, 1), Note(36, 0, 1, 64, 2))
+    data = midi_bytes(Bars(notes, 4.0), channels={0: 0, 1: 1, 2: 9}, track_name="x")
+    assert data[10:12] == b"\0\4"
+    whole = parse_midi(data, "x")
+    assert [track.channel for track in whole.tracks] == [0, 1, 9]
+    miscounted = data[:10] + named.to_bytes(2, "big") + data[12:]
+    assert parse_midi(miscounted, "x") == whole
+    assert parse_midi(miscounted + GOOD, "x") == whole, "a second file behind it is none of its tracks"
+    with pytest.raises(MidiFileError, match=r"^x: expected a whole Standard MIDI File \(it ends too early\)$"):
+        parse_midi(miscounted[:-9], "x")
+
+
+def test_a_header_that_names_more_tracks_than_there_are_is_of_a_file_that_was_cut_off():
+    with pytest.raises(MidiFileError, match=r"^x: expected a whole Standard MIDI File \(it ends too early\)$"):
+        parse_midi(GOOD[:10] + b"\0\7" + GOOD[12:], "x")
+
+
 def test_a_file_may_be_so_large_and_no_larger(tmp_path):
     path = tmp_path / "vast.mid"
     path.write_bytes(GOOD + bytes(MAX_FILE_BYTES - len(GOOD)))
