@@ -11,7 +11,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from offline_player import OfflineClock, OfflinePlayer
@@ -122,7 +122,12 @@ class PlayerProcess:
     """The real player, as the supervisor starts it."""
 
     def __init__(
-        self, folder: pathlib.Path, backend: str = "memory", env: Mapping[str, str] | None = None, **midi: Any
+        self,
+        folder: pathlib.Path,
+        backend: str = "memory",
+        env: Mapping[str, str] | None = None,
+        more_voices: Sequence[str] = (),
+        **midi: Any,
     ) -> None:
         self.folder = folder
         self._log = (folder / "player.log").open("a")
@@ -141,6 +146,7 @@ class PlayerProcess:
                 "melody": {"model": "melody-2bar", "channels": {"0": 0}},
                 "bass": {"model": "bass-2bar", "channels": {"0": 1}},
                 "drums": {"model": "drums-2bar", "channels": {"0": 9}},
+                **{name: {"model": "melody-2bar", "channels": {"0": 2}} for name in more_voices},
             },
         }
         assert self.process.stdin is not None

@@ -75,7 +75,7 @@ class HostedBackend:
         self._gone = self._ready = False
         self._news: InputNews | None = None
         try:
-            self._look = JackWatch("Barline look")
+            self._look = JackWatch("Barline (look)")
         except OSError as fault:
             raise PortError(str(fault)) from fault
         self.grain_ms = self._look.period_ms()

@@ -26,7 +26,17 @@ ALSA_CLIENTS: Final = pathlib.Path("/proc/asound/seq/clients")
 class InputPort:
     """One input, own or named."""
 
-    def __init__(self, kind: str, api: int, client: str, name: str, sink: InputSink, watch: JackWatch | None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        api: int,
+        client: str,
+        name: str,
+        sink: InputSink,
+        watch: JackWatch | None,
+        *,
+        name_taken: bool = False,
+    ) -> None:
         """Open it; a named port that is not there is waited for.
 
         Args:
@@ -36,12 +46,15 @@ class InputPort:
             name: "`client` in" for our own port, else part of the name of the port to listen to.
             sink: gets every message, on the system's thread; an empty one when the port has gone.
             watch: on JACK.
+            name_taken: whether an output is called as our own port is.
 
         Raises:
             PortError: our own port cannot be had.
         """
         self._kind, self._api, self._client, self._sink, self._watch = kind, api, client, sink, watch
         self._own = f"{client} in"
+        # On JACK a client is known by its name: where that is an output's, ours has one that no voice can have.
+        self._own_client = f"{self._own} (input)" if kind == "jack" and name_taken else self._own
         # Windows has no ports of one's own: there, one of that name is waited for
         self._wanted = name if name != self._own or kind == "winmm" else ""
         self._source = ""
@@ -104,7 +117,7 @@ class InputPort:
 
     def _take(self, name: str, number: int) -> bool:
         if self._watch is not None:
-            return self._watch.connect(name, f"{self._own}:{self._own}")
+            return self._watch.connect(name, f"{self._own_client}:{self._own}")
         try:
             self._input = self._opened(number)
         except PortError:
@@ -120,7 +133,7 @@ class InputPort:
 
     def _connected_to_us(self) -> int:
         if self._watch is not None:
-            return self._watch.connections(f"{self._own}:{self._own}")
+            return self._watch.connections(f"{self._own_client}:{self._own}")
         if self._kind == "alsa":
             return alsa_connections(alsa_clients(), self._own, "Connected From:")
         return 0
@@ -141,7 +154,7 @@ class InputPort:
                 sink(stamp_ns, message)
 
         try:
-            port = rtmidi.MidiIn(self._api, self._own)
+            port = rtmidi.MidiIn(self._api, self._own_client)
             # nothing is filtered in the driver: the time between two events would be lost with the events in between
             port.ignore_types(sysex=False, timing=False, active_sense=False)
             port.set_callback(received)

@@ -92,7 +92,7 @@ class RtmidiBackend:
             raise PortError("no ALSA sequencer here (/dev/snd/seq is missing)")
         if kind == "jack":
             try:
-                self._watch = JackWatch("Barline watch")
+                self._watch = JackWatch("Barline (watch)")
                 self.grain_ms = self._watch.period_ms()
             except OSError as fault:
                 raise PortError(str(fault)) from fault
@@ -109,7 +109,8 @@ class RtmidiBackend:
         try:
             ports = [self._open_output(client, name) for name in names]
             if input_name is not None:
-                self._input = InputPort(self.kind, self._api, client, input_name, sink, self._watch)
+                taken = "in" in names
+                self._input = InputPort(self.kind, self._api, client, input_name, sink, self._watch, name_taken=taken)
         except PortError:
             self.close()
             raise

@@ -282,3 +282,31 @@ def test_played_into_the_input_is_received(tmp_path, server):
         player.process.send_signal(signal.SIGTERM)
         assert player.process.wait(5.0) == 0
         assert "50 MIDI messages received" in player.log()
+
+
+def test_no_voice_s_port_is_called_as_another_port_of_ours(tmp_path, server):
+    """A voice `in` beside the input `Barline in`, and those that are called as the clients that only look."""
+    code = (
+        "import time, rtmidi\n"
+        "out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, 'keys')\n"
+        "out.open_virtual_port('keys')\n"
+        "time.sleep(4.0)\n"
+        "for k in range(50): out.send_message((0x90, 60, 100)); time.sleep(0.005)\n"
+        "time.sleep(0.2)\n"
+    )
+    environment = {**os.environ, **server.environment}
+    voices = ("in", "watch", "look")
+    with player_process(tmp_path, "jack", env=environment, more_voices=voices, input="keys") as player:
+        player.wait_for(messages.Ports, backend="jack")
+        assert {f"Barline {name}:Barline {name}" for name in voices} <= set(server.ports())
+        assert "Barline in (input):Barline in" in server.ports()
+        keys = subprocess.Popen([sys.executable, "-c", code], env=environment)
+        assert keys.wait(20) == 0
+        assert "in: keys:keys\n" in player.log()
+        listener = Listener(server, "Barline in")
+        player.send(messages.Launch("in", 1, time.perf_counter_ns(), "bar", 1.0, ROWS), messages.MoveTransport("play"))
+        player.wait_for(messages.Beat, beat=4)
+        player.process.send_signal(signal.SIGTERM)
+        assert player.process.wait(5.0) == 0
+        assert {message[1] for message in listener.stop()} >= {60, 64}
+        assert "50 MIDI messages received" in player.log()
