@@ -25,7 +25,7 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE
 from bridge.model.playing.decoding import WindowDecode, filled_row
 from bridge.model.playing.encoding import Encoded, encode_bars
-from bridge.model.playing.framing import WindowTokens, as_tensors, to_bars
+from bridge.model.playing.framing import WindowTokens, as_tensors, is_silent, to_bars
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
@@ -148,11 +148,15 @@ class _Room:
 
     def _first_struck(self, ways: Iterable[list[WindowTokens]], windows: list[WindowTokens]) -> list[WindowTokens]:
         """The first of what a knob makes of windows, from where it stands back to its rest, in which anything is
-        struck: it leaves no loop silent.
+        struck: it leaves no loop silent. A window that rests goes on resting.
         """
-        own = self.own
-        struck = (way for way in ways if to_bars(way, own.frame, self._model.config, own.bars.length).notes)
-        return next(struck, windows)
+        own, config = self.own, self._model.config
+        rests = [is_silent(window, config) for window in windows]
+        for way in ways:
+            kept = [was if rest else made for made, was, rest in zip(way, windows, rests, strict=True)]
+            if to_bars(kept, own.frame, config, own.bars.length).notes:
+                return kept
+        return windows
 
     def _kept(self, windows: list[WindowTokens], what: tuple[object, ...], make: Callable[[], _Stage]) -> _Stage:
         """What was worked out lately for these windows and this side of a knob, else what `make` works out now."""

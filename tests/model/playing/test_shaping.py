@@ -167,6 +167,19 @@ def test_no_knob_leaves_a_loop_silent(shipped, count):
     assert not [shape for shape in shapes if not shaped(shipped, loop, shape, 0.6).notes]
 
 
+@pytest.mark.parametrize("name", ["density", "syncopation", "latent"])
+def test_a_window_that_rests_goes_on_resting_whichever_knob_is_turned(shipped, name):
+    """Two bars and two bars' break: the more is played in the former, the break is the break."""
+    is_drums = shipped.config.part == "drums"
+    notes = tuple(Note(36 + 2 * (k % 2) if is_drums else 60 + 2 * k, 1.0 + k, 0.5, 90) for k in range(6))
+    loop = Bars(notes, 16.0)
+    for value in (-1.0, 0.5, 1.0):
+        shape = shape_of({}, {0: 3.0 * value}) if name == "latent" else shape_of({name: value}, {})
+        moved = shaped(shipped, loop, shape, 0.6)
+        assert moved != loop or value < 0.0  # a line on the beat alone cannot be less syncopated
+        assert max(note.end for note in moved.notes) <= 8.0
+
+
 def test_what_the_model_does_not_have_is_refused(melody, drums):
     (loop,) = loops_of(melody, 1)
     with pytest.raises(ValueError, match="expected density, syncopation, interval, diatonic, register, or 0 to 127"):
