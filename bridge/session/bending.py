@@ -77,7 +77,8 @@ def recipe_of(
 
 def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     """The key that binds: one that was asked for, else the recipe's (a jam's answers are in the key of who plays), else
-    the one that was taken.
+    the one that was taken. Not those that it was taken from: made again in it, what fits two keys would come in the
+    other one, a fourth away.
     """
     harmony, classes = stage.harmony, stage.harmony.classes
     if harmony.tonic == TAKEN and "key" in recipe.bend:
@@ -85,7 +86,14 @@ def _key_of(stage: Stage, voice: Voice, recipe: Recipe) -> dict[str, Any]:
     own = harmony.tonic == TAKEN and harmony.source == voice.name
     if own and recipe.op in BETWEEN and voice.knobs.scale == "soft":
         classes = None  # what lies between its own loops leans on them, not on the key of one of them
+    if own and harmony.giver == giver_of(voice, recipe):
+        classes = None
     return {"classes": classes, "binding": voice.knobs.scale, "mode": harmony.mode}
+
+
+def giver_of(voice: Voice, recipe: Recipe) -> list[str | int]:
+    """What tells a recipe from the others that the session's key may have been taken from, in plain JSON values."""
+    return [voice.name, recipe.op, recipe.seed]
 
 
 def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:

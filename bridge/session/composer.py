@@ -15,7 +15,7 @@ from bridge import limits
 from bridge.engine_messages import Begun, Generate, Generated, JobFailed
 from bridge.music.corners import BETWEEN, are_stored
 from bridge.music.notes import Bars, bars_of
-from bridge.session.bending import NEW_BARS, bend_of, locked_now
+from bridge.session.bending import NEW_BARS, bend_of, giver_of, locked_now
 from bridge.session.loops import Loop, Material, Recipe, material_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
@@ -223,7 +223,8 @@ class Composer:
         is_behind = self._differs(job)
         self._release(job)
         bars = bars_of(record.length_beats, record.notes)
-        self._stage.heard(job.voice, bars)
+        in_no_key = job.record.bend.get("key", {"classes": None})["classes"] is None
+        self._stage.heard(job.voice, bars, giver=giver_of(job.voice, job.recipe) if in_no_key else None)
         unmoved = None if record.source is None else bars_of(record.length_beats, record.source)
         job.deliver(self._loop_of(job, bars, unmoved))
         if is_behind:

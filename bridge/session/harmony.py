@@ -14,12 +14,15 @@ TAKEN = -1
 
 @dataclass
 class Harmony:
-    """`tonic` and `mode` as asked for; `found` is the tonic that was taken from the notes of `source` (a voice)."""
+    """`tonic` and `mode` as asked for; `found` is the tonic that was taken from the notes of `source` (a voice), and
+    `giver` what tells the recipe of those where they were made in no key.
+    """
 
     tonic: int = TAKEN
     mode: str = "major"
     found: int | None = None
     source: str = ""
+    giver: list[str | int] | None = None
     chords: ChordLoop | None = None
 
     @property
@@ -35,9 +38,11 @@ class Harmony:
 
     def ask(self, tonic: int, mode: str) -> None:
         """Another key, or one to be taken."""
+        if (tonic, mode) != (TAKEN, self.mode) or self.tonic != TAKEN:
+            self.giver = None
         self.tonic, self.mode, self.found, self.source = tonic, mode, None, ""
 
-    def hear(self, source: str, bars: Bars, *, seed: bool = False) -> bool:
+    def hear(self, source: str, bars: Bars, *, seed: bool = False, giver: list[str | int] | None = None) -> bool:
         """Notes of a voice: where the key is to be taken and is not yet, they give it; so does a new seed of the voice
         it was taken from. Whether the key in force is another now.
         """
@@ -47,13 +52,14 @@ class Harmony:
         if tonic is None or tonic == self.found:
             return False
         self.found, self.source = tonic, source
+        self.giver = None if seed else giver or self.giver
         return True
 
     def forget(self, source: str) -> bool:
         """A voice was cleared: the key that was taken from it is free again. Whether it was."""
         if self.tonic != TAKEN or self.source != source or self.found is None:
             return False
-        self.found, self.source = None, ""
+        self.found, self.source, self.giver = None, "", None
         return True
 
     def told(self) -> list[int | str]:
@@ -68,6 +74,7 @@ class Harmony:
             "mode": self.mode,
             "found": self.found,
             "source": self.source,
+            "giver": self.giver,
             "chords": chords_to_json(self.chords),
         }
 
@@ -77,6 +84,7 @@ class Harmony:
         scale_of(value["tonic"], value["mode"])
         loop = None if chords is None else ChordLoop(tuple(Chord(*row) for row in chords["chords"]), chords["length"])
         self.tonic, self.mode, self.found, self.source = (value[key] for key in ("tonic", "mode", "found", "source"))
+        self.giver = value.get("giver")  # sessions from before it was kept have none
         self.chords = loop
 
 

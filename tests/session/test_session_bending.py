@@ -92,6 +92,41 @@ def test_the_key_of_the_first_bars_stays_until_clear_sets_it_free(room: Room) ->
     assert state(room)["key"] == -1
 
 
+def test_bars_that_gave_the_key_are_made_again_in_none_as_they_were(tmp_path: Path) -> None:
+    """What fits two keys would come in the other one at the first turn of a knob."""
+    room = band(tmp_path)
+    loop_of(room, "melody", A_MAJOR)
+    room.ask("surprise", surprise=0.6)
+    assert answer(room, A_MAJOR).bend["key"]["classes"] is None
+    loop_of(room, "bass")
+    room.ask("surprise", "bass", surprise=0.6)
+    assert answer(room).bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11], "others are in it"
+    bridge(room, "key", tonic=-1, mode="major")
+    assert answer(room, A_MAJOR).bend["key"]["classes"] is None, "asked for as it is"
+    assert state(room)["key"] == 9
+    room.session.close()
+    kept = room.session.stage.harmony.to_json()
+    assert band(tmp_path).session.stage.harmony.to_json() == kept, "after a restart"
+    assert kept["giver"]
+    room.session.stage.harmony.restore({key: value for key, value in kept.items() if key != "giver"})
+    assert room.session.stage.harmony.giver is None, "of a session from before it was kept"
+
+
+def test_bars_that_gave_the_key_come_in_one_that_is_asked_for(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    bridge(room, "key", tonic=2, mode="major")
+    assert answer(room, A_MAJOR).bend["key"]["classes"] == [1, 2, 4, 6, 7, 9, 11]
+    bridge(room, "key", tonic=-1, mode="major")
+    assert answer(room).bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11], "what they are now, they are in this key"
+
+
+def test_new_bars_of_the_voice_that_gave_the_key_are_made_again_in_it(room: Room) -> None:
+    loop_of(room, "melody", A_MAJOR)
+    loop_of(room, "melody", A_MAJOR)
+    room.ask("surprise", surprise=0.6)
+    assert answer(room, A_MAJOR).bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11]
+
+
 def test_bars_that_give_a_hard_key_are_bound_by_it_themselves(room: Room) -> None:
     """Which key it is says the whole of their notes, once they are all there."""
     room.ask("scale", how="hard")
