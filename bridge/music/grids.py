@@ -32,6 +32,8 @@ HIT_SETS = 1 << DRUM_CLASSES
 VELOCITY_BINS = 8
 OFFSET_BINS = 11
 ON_THE_GRID = 5
+#: The middle of the last bin, in steps: half a step late is the next step's, where quantising and encoding put it.
+_LATEST_STEPS = 0.475
 KICK, SNARE, CLOSED_HAT = range(3)
 DRUM_NAMES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high tom", "crash", "ride")
 #: The General MIDI pitch that each class is played with.
@@ -241,8 +243,8 @@ def offset_bins(steps: Floats) -> Ints:
 
 
 def offset_steps(offset_bin: int) -> float:
-    """The offset in steps that a bin stands for."""
-    return (offset_bin - ON_THE_GRID) / 10.0
+    """The offset in steps that a bin stands for; none takes a hit out of its step."""
+    return min((offset_bin - ON_THE_GRID) / 10.0, _LATEST_STEPS)
 
 
 def metric_velocity(step: int) -> int:

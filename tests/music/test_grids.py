@@ -30,7 +30,9 @@ from bridge.music.grids import (
     tokens_line,
     velocity_bins,
 )
-from bridge.music.notes import Bars, Note, cut
+from bridge.music.groove import apply_groove
+from bridge.music.groove_settings import GrooveSettings
+from bridge.music.notes import Bars, Note, cut, step_of
 
 tokens = st.lists(st.integers(0, LINE_CLASSES - 1), min_size=32, max_size=32).map(np.array)
 
@@ -146,4 +148,17 @@ def test_the_roland_extras_have_classes(pitch, drum):
 def test_bins_and_their_middles_agree():
     assert [int(velocity_bins(np.array([bin_velocity(b)]))[0]) for b in range(8)] == list(range(8))
     assert [int(offset_bins(np.array([offset_steps(b)]))[0]) for b in range(11)] == list(range(11))
+
+
+@pytest.mark.parametrize("offset", range(11))
+def test_a_hit_stays_in_its_step_however_early_or_late(offset: int) -> None:
+    """Half a step late it would be read, and quantised, as a hit of the next step: in a bar that may be locked."""
+    grid = DrumGrid(np.zeros(32, int), np.zeros((32, 9), int), np.full((32, 9), 5))
+    grid.hits[15], grid.velocities[15, 0], grid.offsets[15, 0] = 1, 100, offset
+    bars = decode_drums(grid)
+    back = encode_drums(bars, 32)
+    assert (back.hits == grid.hits).all()
+    assert back.offsets[15, 0] == offset
+    assert [step_of(note.start) for note in bars.notes] == [15]
+    assert apply_groove(bars, GrooveSettings(quantize=1.0), 0, drums=True).notes[0].start == 3.75
     assert offset_bins(np.array([-0.5, 0.0, 0.5])).tolist() == [0, 5, 10]

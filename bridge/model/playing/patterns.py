@@ -15,13 +15,11 @@ import numpy as np
 from bridge.model.nets import noise
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.framing import WindowTokens, streamed, unstreamed
-from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, Floats, Ints, drums_in, line_tokens, tokens_line
+from bridge.music.grids import DRUM_CLASSES, Floats, Ints, drums_in, line_tokens, tokens_line
 from bridge.music.notes import STEPS_PER_BEAT
 
 #: How many hits may change on a whole turn of the knob before those of a step change together.
 _FASTEST = 110.0
-#: The last offset bin lies half-way to the next step and would be read as a hit on that one.
-_LATEST = OFFSET_BINS - 2
 
 
 def units_of(tokens: Ints, config: ModelConfig) -> Ints:
@@ -93,8 +91,8 @@ class Field:
                     shares[r, c] = s * t
         weights = shares[:, :, None] * (self.units == 1)
         own = (rows, columns, each)
-        offsets = np.minimum(_mixed(self.offsets, weights, own, units), _LATEST)
-        return WindowTokens(tokens, _mixed(self.velocities, weights, own, units), offsets)
+        velocities, offsets = (_mixed(of_hits, weights, own, units) for of_hits in (self.velocities, self.offsets))
+        return WindowTokens(tokens, velocities, offsets)
 
 
 @dataclass(frozen=True, slots=True)
