@@ -16,6 +16,9 @@ from bridge.model.nets.hierarchy import Embeddings, HierarchicalVae
 
 _HALVINGS = 60
 _LEAST = 1e-6
+#: The least spread that a direction of z is given, in standard deviations: the encoder's own floor is half of it. Of a
+#: few songs the bars differ in so few directions that each could tell more than that.
+_SUREST = 2e-3
 
 
 class _Part(NamedTuple):
@@ -37,7 +40,7 @@ def begin_at_components(model: HierarchicalVae, embedded: Embeddings) -> dict[st
 
     Each direction of z is as sure as pays best where all together may tell `free_nats` (reverse water-filling; Cover
     and Thomas, Elements of Information Theory, 10.3.3): of every one as much is left untold, of those that vary less
-    all.
+    all. Where so few vary that `free_nats` would be more than they can tell, they tell what they can.
     """
     upper, conductor, config = model.upper, model.conductor, model.config
     parts = [_components(embedded.means[:, :, part], len(upper.narrow.weight) // len(model.bars), config)
@@ -51,7 +54,7 @@ def begin_at_components(model: HierarchicalVae, embedded: Embeddings) -> dict[st
         reads.append(reading)
         middles.append(-reading @ part.middle)
         tells.append(part.ways * (share * part.variances.sqrt()))
-    spread = untold.sqrt()
+    spread = untold.sqrt().clamp_min(_SUREST)
     _set(upper.mean.bias, torch.cat(middles))
     _set(upper.spread.bias, torch.log(torch.expm1(spread - 1e-3)) - 0.5)
     _set(upper.narrow.weight, torch.cat([part.narrow for part in parts]))
@@ -86,7 +89,8 @@ def _components(bars: Tensor, narrow_to: int, config: ModelConfig) -> _Part:
 
 def _directions(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` directions (N, count) in which points (n, N) differ most, and their variances there."""
-    values, vectors = torch.linalg.eigh(points.T @ points / len(points))
+    level = _LEAST**2 * torch.eye(points.shape[1], dtype=points.dtype)  # of points that are all alike nothing is found
+    values, vectors = torch.linalg.eigh(points.T @ points / len(points) + level)
     return vectors.flip(1)[:, :count], values.flip(0)[:count]
 
 

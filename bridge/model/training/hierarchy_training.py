@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,7 +28,7 @@ from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.hierarchy import Embeddings, HierarchicalVae, upper_losses
 from bridge.model.nets.vae import Batch
 from bridge.model.training.components import begin_at_components
-from bridge.model.training.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, Run
+from bridge.model.training.training_run import DROPOUT, FINE_TUNING, FROM_SCRATCH, CheckpointError, Run
 
 #: Until this fraction of a run the embeddings are all that counts.
 _CODES_ALONE_UNTIL = 0.4
@@ -91,6 +92,21 @@ class Pool:
         self._embedded = [torch.cat([embedded[i] for _, embedded in read]) for i in (0, 1)]
 
 
+def _take_bar_weights(model: HierarchicalVae, part: int, path: Path) -> None:
+    """Give a part's 1-bar model the weights that training has left in a file.
+
+    Raises:
+        CheckpointError: they are damaged, or of another shape.
+    """
+    try:
+        model.bar_model(part).load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as fault:
+        name, reason = model.config.bar_models[part].name, " ".join(str(fault).split())[:200]
+        raise CheckpointError(
+            f"{path}: expected weights of {name} as it is now ({reason}): move it away, or begin anew without --resume"
+        ) from fault
+
+
 class HierarchicalRun(Run):
     """A run of a hierarchical model; `bar_weights` are the files of its 1-bar models' weights, one a part."""
 
@@ -113,7 +129,7 @@ class HierarchicalRun(Run):
         torch.manual_seed(seed)
         model = HierarchicalVae(config)
         for part, path in enumerate(bar_weights):
-            model.bar_model(part).load_state_dict(load_file(path))
+            _take_bar_weights(model, part, path)
         if start_from is not None:
             model.load_state_dict(start_from)
         for part in range(len(config.bar_models)):

@@ -190,8 +190,12 @@ class Optimiser:
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up where `state` left off."""
-        for ours, theirs in zip(self.master + self.ema, state["master"] + state["ema"], strict=True):
+        """Take up where `state` left off. Raises a ValueError that names a weight of another shape, if one is."""
+        for name, ours, theirs in zip(2 * self.names, self.master + self.ema, state["master"] + state["ema"],
+                                      strict=True):  # fmt: skip
+            if ours.shape != theirs.shape:
+                expected, found = (" by ".join(map(str, x.shape)) for x in (ours, theirs))
+                raise ValueError(f"{name} of {expected}, found {found}")
             ours.copy_(theirs)
         self._adam.load_state_dict(state["adam"])
         self._publish()
@@ -326,8 +330,10 @@ class Run(ABC):
             self.optimiser.restore(state["optimiser"])
             self.steps, self.windows, self.elapsed_s = state["steps"], state["windows"], state["elapsed_s"]
             self.best_f1 = state["best_f1"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as fault:
-            raise CheckpointError(f"{path}: expected weights of {self.config.name} as it is now: {fault}") from fault
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as fault:
+            raise CheckpointError(
+                f"{path}: expected weights of {self.config.name} as it is now: {fault}: begin anew without --resume"
+            ) from fault
         self._take_up_what_was_left()
         return True
 

@@ -70,3 +70,26 @@ def test_of_a_trio_a_part_is_told_by_its_own_third_of_z():
         told, whole = model.conductor(z), model.conductor(model.upper(embedded.means)[0])
     assert torch.equal(told[:, :, (0, 2)], whole[:, :, (0, 2)])
     assert not torch.allclose(told[:, :, 1], whole[:, :, 1], atol=0.1)
+
+
+@pytest.mark.parametrize("config", [SMALL_LONG_LINE, SMALL_TRIO], ids=lambda config: config.name)
+def test_of_songs_too_few_to_fill_the_free_nats_it_is_told_what_there_is(config):
+    model = HierarchicalVae(replace(config, free_nats=900.0)).eval()
+    embedded = bars_of_few_numbers(len(config.bar_models), 4)
+    with torch.no_grad():
+        weights = begin_at_components(model, embedded)
+        told = model.conductor(model.upper(embedded.means)[0])
+        rate = rate_nats(*model.upper(embedded.means)).sum(-1).mean()
+    assert all(bool(value.isfinite().all()) for value in weights.values())
+    assert torch.allclose(told, embedded.means, atol=0.01)
+    assert 5.0 * FREE * len(config.bar_models) < rate < 900.0
+
+
+def test_windows_that_are_all_alike_are_a_beginning_too():
+    model = HierarchicalVae(SMALL_TRIO).eval()
+    one = bars_of_few_numbers(3, 5).means[:1].expand(WINDOWS, -1, -1, -1)
+    with torch.no_grad():
+        weights = begin_at_components(model, Embeddings(one, torch.full_like(one, 0.01)))
+        told = model.conductor(model.upper(one)[0])
+    assert all(bool(value.isfinite().all()) for value in weights.values())
+    assert torch.allclose(told.mean((0, 1)), one.mean((0, 1)), atol=0.01)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
 from small_songs import beat_of, tune, write_songs
 
@@ -17,7 +17,7 @@ from bridge.model.evaluation.evaluate import evaluate_path
 from bridge.model.nets import registry
 from bridge.model.playing.generation import sample_bars
 from bridge.model.training import exporting, flat_baseline, hierarchy_training, train
-from bridge.model.training.training_run import Length
+from bridge.model.training.training_run import CheckpointError, Length
 from bridge.music.grids import PITCHES
 from bridge.music.midi_files import midi_bytes
 from bridge.music.notes import Bars, Note, in_order
@@ -107,6 +107,24 @@ def test_a_trio_is_trained_evaluated_and_plays(small_family, tmp_path):
     assert scores["windows"] == 15
     model = registry.load_compiled("trio-16bar", "cpu", models)
     assert {note.part for note in sample_bars(model, 16, 1, 1.0).notes} == {0, 1, 2}
+
+
+def test_a_trio_s_former_run_of_other_shapes_is_named(small_family, tmp_path, monkeypatch):
+    data, run = write_trios(tmp_path / "data"), tmp_path / "trio-16bar"
+    how = {"out_dir": run, "device": "cpu", "progress": False, "batch_size": 8}
+    train.train("trio-16bar", [data], Length(steps=4), resume=False, **how)
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "config_of", lambda name: replace(SMALL_TRIO, latent_size=6))
+        with pytest.raises(CheckpointError, match=r"checkpoint\.pt: expected weights of trio-16bar .* of 6.*, found 9"):
+            train.train("trio-16bar", [data], Length(steps=8), resume=True, **how)
+    bar = run / "bass-1bar" / "best.safetensors"
+    for damaged in ({"encoder.mean.bias": torch.zeros(2)}, None):
+        if damaged is None:
+            bar.write_bytes(b"none")
+        else:
+            save_file(damaged, bar)
+        with pytest.raises(CheckpointError, match=r"bass-1bar/best\.safetensors: expected weights of bass-1bar as it is"):
+            train.train("trio-16bar", [data], Length(steps=8), resume=True, **how)
 
 
 def test_trios_are_windows_of_one_file_and_stay_together_when_augmented(tmp_path):

@@ -221,6 +221,15 @@ def test_a_checkpoint_of_another_model_is_named(small_run, tmp_path, monkeypatch
         small_run(4, resume=True, name="bass-2bar")
 
 
+def test_a_checkpoint_with_weights_of_another_shape_is_named(small_run, tmp_path, monkeypatch):
+    small_run(2)
+    larger = replace(SMALL_LINE, latent_size=SMALL_LINE.latent_size + 3)
+    monkeypatch.setattr("bridge.model.training.train.config_of", lambda name: larger)
+    weight = r"checkpoint\.pt: expected weights of melody-2bar as it is now: [a-z_.]+ of [\d by]+, found [\d by]+: begin anew"
+    with pytest.raises(CheckpointError, match=weight):
+        small_run(4, resume=True)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_there_is_told(small_run):
     with pytest.raises(ranks.DeviceError, match=r"device cuda: .* expected cpu"):
