@@ -60,8 +60,12 @@ def joined(device: str) -> Iterator[torch.device]:
     if kind == "cuda" and _several():
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
-    if not _several() or _together():
+    if not _several():
         yield chosen
+        return
+    if _together():  # a run within a run: what rank 0 leaves at its end the others go on from
+        yield chosen
+        distributed.barrier()
         return
     distributed.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
     try:

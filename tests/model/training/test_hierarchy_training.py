@@ -1,7 +1,11 @@
 """The whole way of the hierarchical models with small ones: from MIDI files to a folder that plays."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +25,8 @@ from bridge.model.training.training_run import CheckpointError, Length
 from bridge.music.grids import PITCHES
 from bridge.music.midi_files import midi_bytes
 from bridge.music.notes import Bars, Note, in_order
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -123,8 +129,60 @@ def test_a_trio_s_former_run_of_other_shapes_is_named(small_family, tmp_path, mo
             bar.write_bytes(b"none")
         else:
             save_file(damaged, bar)
-        with pytest.raises(CheckpointError, match=r"bass-1bar/best\.safetensors: expected weights of bass-1bar as it is"):
+        with pytest.raises(
+            CheckpointError, match=r"bass-1bar/best\.safetensors: expected weights of bass-1bar as it is"
+        ):
             train.train("trio-16bar", [data], Length(steps=8), resume=True, **how)
+
+
+_RANK = """
+import hashlib, sys, time, torch
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from small_models import SMALL_BARS, SMALL_TRIO
+from bridge.model.training import hierarchy_training, ranks, train, training_run
+torch.set_num_threads(1)
+train.BAR_CONFIGS = {{config.name: config for config in SMALL_BARS}}
+train.config_of = lambda name: SMALL_TRIO
+hierarchy_training._POOL_WINDOWS = 128
+told = Path({told!r} + str(ranks.rank()))
+def tell(what, optimiser):
+    weights = b"".join(p.detach().numpy().tobytes() for p in (*optimiser.master, *optimiser.ema))
+    with told.open("a") as file:
+        print(what, hashlib.sha256(weights).hexdigest(), file=file)
+class Watched(training_run.Optimiser):
+    def begin_at(self, weights):
+        super().begin_at(weights)
+        tell("begins", self)
+training_run.Optimiser = Watched
+save, validate = training_run.Run.save, training_run.Run.validate
+def saved(self):
+    tell(f"{{self.config.name}} {{self.steps}}", self.optimiser)
+    save(self)
+def slowly(self, progress):
+    time.sleep(0.5 * ranks.is_first())
+    validate(self, progress)
+training_run.Run.save, training_run.Run.validate = saved, slowly
+train.train("trio-16bar", [Path({data!r})], training_run.Length(steps=6), resume=False, out_dir=Path({run!r}),
+            device="cpu", progress=False, batch_size=8)
+"""
+
+
+def test_two_processes_begin_a_trio_at_the_same_components_over_the_same_bars(tmp_path):
+    """Each reads windows of its own, and the first is slow to leave the weights of the bars."""
+    data, run, script = write_trios(tmp_path / "data"), tmp_path / "trio-16bar", tmp_path / "rank.py"
+    script.write_text(
+        _RANK.format(root=str(ROOT), tests=str(ROOT / "tests"), told=f"{tmp_path}/rank", data=str(data), run=str(run))
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = ((tmp_path / f"rank{number}").read_text().splitlines() for number in range(2))
+    assert [line.split()[0] for line in first] == ["melody-1bar", "bass-1bar", "drums-1bar", "begins", "trio-16bar"]
+    assert first == second, "the same beginnings, the same steps, the same weights"
+    assert (run / "best.safetensors").is_file()
 
 
 def test_trios_are_windows_of_one_file_and_stay_together_when_augmented(tmp_path):

@@ -225,8 +225,8 @@ def test_a_checkpoint_with_weights_of_another_shape_is_named(small_run, tmp_path
     small_run(2)
     larger = replace(SMALL_LINE, latent_size=SMALL_LINE.latent_size + 3)
     monkeypatch.setattr("bridge.model.training.train.config_of", lambda name: larger)
-    weight = r"checkpoint\.pt: expected weights of melody-2bar as it is now: [a-z_.]+ of [\d by]+, found [\d by]+: begin anew"
-    with pytest.raises(CheckpointError, match=weight):
+    words = r"checkpoint\.pt: expected weights of melody-2bar as it is now: [a-z_.]+ of [\d by]+, found [\d by]+: begin"
+    with pytest.raises(CheckpointError, match=words):
         small_run(4, resume=True)
 
 
