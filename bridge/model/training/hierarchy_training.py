@@ -1,10 +1,9 @@
 """Training of the hierarchical models, over 1-bar models that are trained already.
 
 The 1-bar models stay as they are, so that bars need reading only once: a pool of embedded windows is drawn from, and a
-part of it renewed at every step. First the embeddings alone are to be reproduced (16 steps in place of 256), then, of
-one part, also some bars of each window through the bottom decoders. Letting the bottom decoders learn along was tried:
-they came to expect less of what they are told, and what they played (not what they scored under teacher forcing) was
-further off.
+part of it renewed at every step. First the embeddings alone are to be reproduced (16 steps in place of 256), then also
+some bars of each window through the bottom decoders. Letting the bottom decoders learn along was tried: they came to
+expect less of what they are told, and what they played (not what they scored under teacher forcing) was further off.
 """
 
 from __future__ import annotations
