@@ -35,8 +35,6 @@ class Embeddings(NamedTuple):
     spreads: Tensor
 
 
-#: To how many numbers S a part's bar is narrowed on the linear way, by the number of parts.
-_STRAIGHT = {1: 48, 3: 56}
 #: At most so many numbers of z the conductor's LSTM hears; all of them go on the linear way.
 _HEARD = 256
 
@@ -81,9 +79,8 @@ class UpperEncoder(nn.Module):
         self.lstm = nn.LSTM(wide, config.encoder_size, batch_first=True, bidirectional=True)
         self.mean = nn.Linear(2 * config.encoder_size, config.latent_size)
         self.spread = nn.Linear(2 * config.encoder_size, config.latent_size)
-        straight = _STRAIGHT[len(config.bar_models)]
-        self.narrow = nn.Linear(wide, len(config.bar_models) * straight, bias=False)
-        self.straight = nn.Linear(config.bars * straight, config.latent_size, bias=False)
+        self.narrow = nn.Linear(wide, len(config.bar_models) * config.narrow_size, bias=False)
+        self.straight = nn.Linear(config.bars * config.narrow_size, config.latent_size, bias=False)
         nn.init.zeros_(self.straight.weight)
 
     def forward(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,9 +106,9 @@ class Conductor(nn.Module):
         self.first_state = nn.Linear(heard, 2 * size)
         self.lstm = nn.LSTM(heard, size, batch_first=True)
         self.out = nn.Linear(size, self.parts * config.bar_models[0].latent_size)
-        straight = _STRAIGHT[self.parts]
-        self.straight = nn.Linear(config.latent_size // self.parts, self.parts * config.bars * straight, bias=False)
-        self.widen = nn.Linear(straight, self.parts * config.bar_models[0].latent_size, bias=False)
+        told = self.parts * config.bars * config.narrow_size
+        self.straight = nn.Linear(config.latent_size // self.parts, told, bias=False)
+        self.widen = nn.Linear(config.narrow_size, self.parts * config.bar_models[0].latent_size, bias=False)
         nn.init.zeros_(self.widen.weight)
         with torch.no_grad():  # gates that remember at first
             weights_of(self.lstm).input_bias[size : 2 * size] = 1.0
