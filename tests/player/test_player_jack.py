@@ -16,6 +16,7 @@ import pytest
 from jack_room import NO_ANSWER
 from needs import need
 from player_rig import player_process
+from whole_bridge import eventually
 
 from bridge import messages
 
@@ -263,15 +264,19 @@ def test_a_named_input_that_is_not_there_is_said_at_the_start_and_ours_is_heard_
         assert "Barline in:Barline in" in server.ports()
 
 
+FIFTY_NOTES = """
+for k in range(50): out.send_message((0x90, 60, 100)); time.sleep(0.005)
+time.sleep(0.2)
+"""
+
+
 def test_played_into_the_input_is_received(tmp_path, server):
     """Through the input port and the ports' process back to the player's loop, which it must not disturb."""
     code = (
         "import sys, time, rtmidi\n"
         "out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, 'keys')\n"
         "out.open_port([k for k, p in enumerate(out.get_ports()) if 'Barline in' in p][0])\n"
-        "time.sleep(0.2)\n"
-        "for k in range(50): out.send_message((0x90, 60, 100)); time.sleep(0.005)\n"
-        "time.sleep(0.2)\n"
+        "time.sleep(0.2)\n" + FIFTY_NOTES
     )
     with player_process(tmp_path, "jack", env=server.environment) as player:
         player.wait_for(messages.Ports, backend="jack")
@@ -287,12 +292,10 @@ def test_played_into_the_input_is_received(tmp_path, server):
 def test_no_voice_s_port_is_called_as_another_port_of_ours(tmp_path, server):
     """A voice `in` beside the input `Barline in`, and those that are called as the clients that only look."""
     code = (
-        "import time, rtmidi\n"
+        "import sys, time, rtmidi\n"
         "out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, 'keys')\n"
         "out.open_virtual_port('keys')\n"
-        "time.sleep(4.0)\n"
-        "for k in range(50): out.send_message((0x90, 60, 100)); time.sleep(0.005)\n"
-        "time.sleep(0.2)\n"
+        "sys.stdin.readline()\n" + FIFTY_NOTES
     )
     environment = {**os.environ, **server.environment}
     voices = ("in", "watch", "look")
@@ -300,9 +303,13 @@ def test_no_voice_s_port_is_called_as_another_port_of_ours(tmp_path, server):
         player.wait_for(messages.Ports, backend="jack")
         assert {f"Barline {name}:Barline {name}" for name in voices} <= set(server.ports())
         assert "Barline in (input):Barline in" in server.ports()
-        keys = subprocess.Popen([sys.executable, "-c", code], env=environment)
-        assert keys.wait(20) == 0
-        assert "in: keys:keys\n" in player.log()
+        keys = subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE)
+        try:
+            eventually(lambda: "in: keys:keys\n" in player.log(), what="the input finds no keys")
+            keys.communicate(b"\n", timeout=20)
+            assert keys.returncode == 0
+        finally:
+            keys.kill()
         listener = Listener(server, "Barline in")
         player.send(messages.Launch("in", 1, time.perf_counter_ns(), "bar", 1.0, ROWS), messages.MoveTransport("play"))
         player.wait_for(messages.Beat, beat=4)

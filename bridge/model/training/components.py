@@ -55,22 +55,18 @@ def begin_at_components(model: HierarchicalVae, embedded: Embeddings) -> dict[st
         middles.append(-reading @ part.middle)
         tells.append(part.ways * (share * part.variances.sqrt()))
     spread = untold.sqrt().clamp_min(_SUREST)
-    _set(upper.mean.bias, torch.cat(middles))
-    _set(upper.spread.bias, torch.log(torch.expm1(spread - 1e-3)) - 0.5)
-    _set(upper.narrow.weight, torch.cat([part.narrow for part in parts]))
-    _set(upper.straight.weight, torch.cat(reads))
-    _set(conductor.straight.weight, torch.cat(tells))
-    _set(conductor.widen.weight, torch.cat([part.narrow.T for part in parts]))
-    _set(conductor.out.bias, torch.cat([part.mean for part in parts]))
+    upper.mean.bias.copy_(torch.cat(middles))
+    upper.spread.bias.copy_(torch.log(torch.expm1(spread - 1e-3)) - 0.5)
+    upper.narrow.weight.copy_(torch.cat([part.narrow for part in parts]))
+    upper.straight.weight.copy_(torch.cat(reads))
+    conductor.straight.weight.copy_(torch.cat(tells))
+    conductor.widen.weight.copy_(torch.cat([part.narrow.T for part in parts]))
+    conductor.out.bias.copy_(torch.cat([part.mean for part in parts]))
     for silent in (upper.mean, upper.spread, conductor.out):
         silent.weight.zero_()
     away = (embedded.means - model.conductor(upper(embedded.means)[0])).square() + embedded.spreads.square()
-    _set(model.doubt, 0.5 * away.mean((0, 1)).clamp_min(_LEAST).log())
+    model.doubt.copy_(0.5 * away.mean((0, 1)).clamp_min(_LEAST).log())
     return {name: p.detach().clone() for name, p in model.named_parameters() if not name.startswith("bars.")}
-
-
-def _set(parameter: Tensor, value: Tensor) -> None:
-    parameter.copy_(value)
 
 
 def _components(bars: Tensor, narrow_to: int, config: ModelConfig) -> _Part:
