@@ -119,7 +119,7 @@ B.toVoice = function (verb, values) {
 };
 
 B.ask = function (verb, values) {
-    B.bars.asked.push({verb: verb, at: B.now()});
+    B.bars.asked.push({verb: verb, at: B.now(), after: B.bars.newest()});
     B.toVoice(verb, values);
 };
 
@@ -227,13 +227,15 @@ function anything() {
 B.heard = {
     "/bridge/welcome": function (values) {
         B.params.forget();
-        B.bars.forget();
         B.bars.doubt();
         B.live.keySent = "";
         B.link.welcomed(values[0]);
     },
     "/bridge/pong": function (values) {
         B.link.ready = values[3] === 1;
+        if (B.bars.unheard(values[2] * 1000)) {
+            B.status.say("The bridge was started anew before it answered: press again");
+        }
     },
     "/bridge/ready": function (values) {
         B.link.ready = values[0] === 1;

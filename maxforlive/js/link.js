@@ -76,7 +76,12 @@ B.link.welcomed = function (version) {
     var link = B.link;
     link.connected = true;
     link.version = version;
-    link.pingedAt = B.now();
+    link.ping(); // its pong tells how old this bridge is, and so whether it has heard what we asked for
+};
+
+B.link.ping = function () {
+    B.link.pingedAt = B.now();
+    B.toBridge("/bridge/ping", [B.link.token]);
 };
 
 B.link.tick = function () {
@@ -97,7 +102,6 @@ B.link.tick = function () {
         link.subscribe();
     }
     if (link.connected && now - link.pingedAt > link.PING_MS) {
-        link.pingedAt = now;
-        B.toBridge("/bridge/ping", [link.token]);
+        link.ping();
     }
 };

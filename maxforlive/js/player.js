@@ -9,7 +9,7 @@ B.bars = {
     said: 0, // the id that the bridge says sounds: we follow as soon as we have its notes
     pending: 0,
     fetching: {}, // ids whose notes we have asked for once more
-    asked: [], // our own requests that have not been answered yet: {verb, at}
+    asked: [], // our own requests that have not been answered yet: {verb, at, after: the newest id of then}
     latencyMs: 0
 };
 
@@ -51,7 +51,9 @@ B.bars.end = function (id) {
     if (before && before.length > 0 && before.bars === coming.bars) {
         coming.length = before.length;
     }
-    coming.isNew = !before && !B.bars.fetching[id];
+    // The voice's state may name the bars of a click before their notes are here: we fetch them, and they are new.
+    var asked = B.bars.asked[0];
+    coming.isNew = !before && (!B.bars.fetching[id] || Boolean(asked && id > asked.after));
     delete B.bars.fetching[id];
     B.bars.known[id] = coming;
     B.bars.order = B.bars.order.filter(function (known) {
@@ -124,6 +126,14 @@ B.bars.told = function (told) {
     }
 };
 
+// The highest id that this connection has named.
+B.bars.newest = function () {
+    var heard = B.bars.order.filter(function (id) {
+        return !B.bars.known[id].stale;
+    });
+    return Math.max.apply(null, heard.concat(B.bars.said, B.bars.pending));
+};
+
 // The oldest request of our own that still waits for its bars.
 B.bars.answered = function () {
     var asked = B.bars.asked.shift();
@@ -138,14 +148,26 @@ B.bars.present = function () {
     return B.bars.known[B.bars.sounding] || B.bars.known[B.bars.pending] || null;
 };
 
+// Requests that a bridge which began `uptimeMs` ago cannot have heard are forgotten; whether there were any.
+B.bars.unheard = function (uptimeMs) {
+    var before = B.bars.asked.length;
+    B.bars.asked = B.bars.asked.filter(function (asked) {
+        return B.now() - asked.at <= uptimeMs;
+    });
+    return B.bars.asked.length < before;
+};
+
 B.bars.forget = function () {
     B.bars.coming = null;
     B.bars.asked = [];
     B.bars.fetching = {};
 };
 
-// Another connection: the bridge may be one with another session folder, where the same id is of other bars.
+// Another connection: the bridge may be one with another session folder, where the same id is of other bars. What we
+// have asked for stands: a bridge that was silent for a moment has it in its socket still.
 B.bars.doubt = function () {
+    B.bars.coming = null;
+    B.bars.fetching = {};
     B.bars.order.forEach(function (id) {
         B.bars.known[id].stale = true;
     });

@@ -55,7 +55,8 @@ class Rig:
         return answer["result"]
 
     def end(self) -> None:
-        """No error may have been seen inside Max."""
+        """The set is closed: a bridge that lives on is not to speak to the next one. No error may have been seen."""
+        self.do("closeSet")
         errors = self.do("errors")
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -117,7 +118,12 @@ class Device:
 
     def wait_clip(self, slot: int, timeout_s: float = 20.0) -> dict[str, Any]:
         """The clip in a slot once it has its notes and the device is done with it."""
-        wait_until(lambda: self.clips()[slot], lambda found: bool(found and found["name"]), timeout_s, f"clip {slot}")
+        since = len(self.statuses())
+        try:
+            wait_until(lambda: self.clips()[slot], lambda found: bool(found and found["name"]), timeout_s)
+        except AssertionError:
+            said = self.statuses()[max(0, since - 2) :]
+            raise AssertionError(f"no clip {slot}; the status line said {said}") from None
         wait_until(lambda: self.rig.do("undo")["open"], lambda still: not still, 5.0, "end of the undo step")
         done = self.clips()[slot]
         assert done is not None

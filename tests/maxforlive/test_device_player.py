@@ -319,3 +319,17 @@ def test_clips_are_made_for_our_own_requests_only(still_rig: Rig) -> None:
     spoken.wait(300)
     (clip,) = [found for found in spoken.device.clips() if found]
     assert (clip["name"], len(clip["notes"])) == ("melody 7", 2)
+
+
+def test_bars_that_the_state_names_before_their_notes_are_here_still_answer_the_click(still_rig: Rig) -> None:
+    spoken = Spoken(still_rig, Output=CLIP)
+    mark = spoken.device.mark()
+    spoken.device.press("Sample")
+    spoken.tell(pending_id=1)
+    spoken.say("/bridge/ready", 1)
+    assert spoken.device.sent("/melody/swing", mark), "they are asked for once more"
+    spoken.bars(1, -1, NEW)
+    spoken.bars(1, -1, NEW)
+    spoken.wait(300)
+    (clip,) = [found for found in spoken.device.clips() if found]
+    assert (clip["name"], len(clip["notes"])) == ("melody 1", 2)

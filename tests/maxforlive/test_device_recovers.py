@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,45 @@ def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int,
         assert device.value("Humanise") == pytest.approx(35.0)
     finally:
         second.end()
+
+
+def test_a_bridge_that_stands_still_for_a_moment_loses_no_click(device: Device, bridge: HostedBridge) -> None:
+    with _standing_still(bridge):
+        mark = device.mark()
+        device.press("Sample")
+        device.wait_sent("/bridge/subscribe", mark)  # it takes the bridge for gone
+    device.wait_clip(0)
+
+
+def test_a_click_that_died_with_its_bridge_is_said_and_no_other_bars_are_taken_for_its_answer(
+    rig: Rig, udp_port: int, folder: Path
+) -> None:
+    with HostedBridge(folder, ["midi.backend=none", f"osc.port={udp_port}"]) as bridge:
+        device = Device(rig, udp_port, Output=CLIP)
+        device.wait_ready()
+        with _standing_still(bridge):
+            device.press("Sample")
+            _kill_the_bridge_process_alone(bridge)
+        device.wait_for_status("press again")
+        device.wait_ready()
+        with bridge.client() as other:
+            other.ask("/bridge/subscribe", other.port, answer="/bridge/ready")
+            other.ask("/melody/sample", 2, answer="/melody/bars/end")
+        device.press("Generate")
+        device.wait_clip(0)
+        assert device.clips()[1] is None
+
+
+@contextmanager
+def _standing_still(bridge: HostedBridge) -> Generator[None]:
+    """Its bridge process hears and says nothing meanwhile; what is sent to it waits in its socket."""
+    pid = bridge.processes()["bridge.main"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def _start_when_free(bridge: HostedBridge) -> None:

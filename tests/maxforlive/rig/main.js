@@ -32,6 +32,9 @@ const commands = {
     close({device}) {
         devices[device].close();
     },
+    closeSet() {
+        devices.forEach((device) => device.close());
+    },
     song({name, value}) {
         live.setSong(name, value);
     },
@@ -141,4 +144,4 @@ readline.createInterface({input: process.stdin}).on('line', (line) => {
         answer = {error: String(fault.stack || fault)};
     }
     process.stdout.write(`${JSON.stringify(answer)}\n`);
-}).on('close', () => process.exit(0));
+}).on('close', () => setTimeout(() => process.exit(0), 50)); // what was sent last is to go out

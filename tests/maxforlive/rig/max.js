@@ -123,6 +123,10 @@ class Device {
     }
 
     close() {
+        if (this.leaves) {
+            return;
+        }
+        this.leaves = true;
         this.guarded(() => this.script.context.notifydeleted());
         time.after(30, () => {
             this.closed = true;
