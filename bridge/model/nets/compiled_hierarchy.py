@@ -14,6 +14,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -132,6 +133,7 @@ class CompiledHierarchy(CompiledModel):
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
+        self.forms = flow.forms.cpu().numpy().astype(np.int64)
         model, flow = copy.deepcopy(model).to(device).float(), copy.deepcopy(flow).to(device).float()
         upper = _Upper(model, flow, self.int8)
         self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])
@@ -164,7 +166,10 @@ class CompiledHierarchy(CompiledModel):
 
     def start(self, z: Tensor) -> LongState:  # type: ignore[override]
         """The state before step 0 of the windows at z (B, Z)."""
-        told = self.conduct(z)
+        return self.begin(self.conduct(z))
+
+    def begin(self, told: Tensor) -> LongState:
+        """The state before step 0 of windows whose bars are to be `told` (B, U, P, E)."""
         return LongState(tuple(_Begun.of(bar, told[:, :, part]) for part, bar in enumerate(self.bars)), None, 0)
 
     def decode(  # type: ignore[override]

@@ -152,7 +152,7 @@ class Flow(nn.Module):
     is one, else 0. With none present it is the prior of a window alone; of that alone speak the critic, of draws
     (`odds`), and the judge, of the posterior means of what was played at them (`verdict`). Neither counts in `forward`
     or in the density. Where there are `exemplars` (K, N), in the flow's coordinates, windows alone are between those
-    (`between`).
+    (`between`). `forms` (M, P, U) are what windows of U bars and P parts are like: see `playing.forms`.
     """
 
     def __init__(self, latent_size: int, ways: int, exemplars: int = 0, layers: int = LAYERS) -> None:
@@ -171,6 +171,7 @@ class Flow(nn.Module):
         self.return_scale = nn.Parameter(torch.full((MEMORY, ways), -1.0))
         self.keys = _fixed(torch.full((len(SHIFTS),), 1.0 / len(SHIFTS)))
         self.exemplars = _fixed(torch.zeros(exemplars, ways))
+        self.forms = _fixed(torch.zeros(0, 1, 1))
         self.critic = Critic(ways)
         self.judge = Critic(ways)
         with torch.no_grad():
@@ -212,6 +213,10 @@ class Flow(nn.Module):
         """Take the points (K, Z) of windows that draws with nothing before them are to be near."""
         with torch.no_grad():
             self.exemplars = _fixed(self.white(points)[:, : self.ways].clone())
+
+    def set_forms(self, forms: Tensor) -> None:
+        """Take the forms (M, P, U) of windows: for each bar of each part the number of the one it is the return of."""
+        self.forms = _fixed(forms.float())
 
     @property
     def knows_keys(self) -> bool:
@@ -308,16 +313,16 @@ def _bounded(stretch: Tensor, bound: float = _STRETCH_BOUND) -> Tensor:
 
 
 #: What is left out of a weights file where it says nothing, by how names begin.
-_OPTIONAL = ("critic.", "judge.", "keys", "exemplars")
+_OPTIONAL = ("critic.", "judge.", "keys", "exemplars", "forms")
 _ROTATION = ".rotation"
 
 
 def tensors_of(flow: Flow) -> dict[str, Tensor]:
     """A flow by name, for the weights file; what follows from the rest is left out, and so is what says nothing:
-    critics that have not learnt, keys that are all as likely, exemplars that there are none of.
+    critics that have not learnt, keys that are all as likely, exemplars and forms that there are none of.
     """
     says = {"critic.": flow.critic.speaks, "judge.": flow.judge.speaks, "keys": flow.knows_keys}
-    says["exemplars"] = len(flow.exemplars) > 0
+    says |= {"exemplars": len(flow.exemplars) > 0, "forms": len(flow.forms) > 0}
     left_out = tuple(name for name in _OPTIONAL if not says[name])
     if flow.knows_all_ways:
         left_out += ("unwhitening",)
@@ -341,6 +346,7 @@ def flow_from(tensors: dict[str, Tensor]) -> Flow:
         flow.keep_ways_that_tell()
     else:
         own["unwhitening"] = flow.unwhitening
+    flow.set_forms(own.get("forms", flow.forms))
     for silent in _OPTIONAL:
         if not any(name.startswith(silent) for name in own):
             own |= {name: value for name, value in flow.state_dict().items() if name.startswith(silent)}

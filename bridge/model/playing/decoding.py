@@ -19,10 +19,12 @@ from torch import Tensor
 
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel, DecodeState
+from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.vae import DYNAMICS
+from bridge.model.playing.forms import drawn_forms, formed, steps_of
 from bridge.model.playing.framing import WindowTokens, drum_window, unstreamed
-from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS
+from bridge.music.grids import DRUM_CLASSES, VELOCITY_BINS, Ints
 from bridge.music.notes import STEPS_PER_BAR, STEPS_PER_BEAT
 
 _pause: ContextVar[Callable[[], None] | None] = ContextVar("pause", default=None)
@@ -105,10 +107,20 @@ class WindowDecode:
     """A decode of B windows that can be advanced step by step; a trio's windows are streams (see `ModelConfig`).
 
     `z` (B, Z); `seeds` one a row; `temperature` of all rows; `bias` (T, C) or (B, T, C) is added to the logits.
+    Some bars of long windows come back: of `new` ones by a form that songs have, where the model knows any, else by
+    `forms` (B, U, P), where they are given.
     """
 
     def __init__(
-        self, model: CompiledModel, z: Tensor, seeds: Sequence[int], temperature: float, bias: Tensor | None = None
+        self,
+        model: CompiledModel,
+        z: Tensor,
+        seeds: Sequence[int],
+        temperature: float,
+        bias: Tensor | None = None,
+        *,
+        new: bool = False,
+        forms: Ints | None = None,
     ) -> None:
         config = model.config
         rows = len(seeds)
@@ -117,7 +129,13 @@ class WindowDecode:
         if bias is None:
             bias = torch.zeros(1, config.classes).expand(config.stream_steps, -1)
         self._bias = bias.expand(rows, config.stream_steps, config.classes) if bias.dim() == 2 else bias
-        self._state: DecodeState = model.start(z)
+        self._forms: Ints | None = None
+        if isinstance(model, CompiledHierarchy) and (forms is not None or (new and len(model.forms))):
+            told = model.conduct(z)
+            self._forms = drawn_forms(model.forms, told, seeds) if forms is None else forms
+            self._state: DecodeState = model.begin(formed(told, self._forms))  # type: ignore[assignment]
+        else:
+            self._state = model.start(z)
         self.step = 0
         self._tokens: list[Tensor] = []
         self._chances: list[Tensor] = []
@@ -149,13 +167,20 @@ class WindowDecode:
         """Go on with one of the rows alone."""
         one = slice(row, row + 1)
         self._seeds, self._temperature, self._bias = self._seeds[one], self._temperature[one], self._bias[one]
+        self._forms = None if self._forms is None else self._forms[one]
         self._state = self._state.of_row(row)
         self._struck = [struck.of_row(row) for struck in self._struck]
         for made in (self._tokens, self._chances, self._velocities, self._offsets):
             made[:] = [values[one] for values in made]
 
     def _noise(self, stream: int, first: int, steps: int, classes: int) -> Tensor:
-        rows = [noise.gumbel(seed, stream, first, steps, classes) for seed in self._seeds]
+        pieces = [[(first, steps)]] * len(self._seeds)
+        if self._forms is not None:
+            pieces = [steps_of(form, first, steps) for form in self._forms]
+        rows = [
+            np.concatenate([noise.gumbel(seed, stream, at, count, classes) for at, count in own])
+            for seed, own in zip(self._seeds, pieces, strict=True)
+        ]
         return torch.from_numpy(np.stack(rows))
 
     def _give_dynamics(self) -> None:

@@ -24,6 +24,7 @@ from bridge.model.playing.candidates import CANDIDATES, chosen
 from bridge.model.playing.decoding import Decoded, WindowDecode
 from bridge.model.playing.drawing import ANEW, points_of, towards_prior
 from bridge.model.playing.encoding import encode_bars, means_of
+from bridge.model.playing.forms import own_forms
 from bridge.model.playing.framing import (
     Frame,
     WindowTokens,
@@ -37,6 +38,7 @@ from bridge.model.playing.framing import (
 )
 from bridge.model.playing.keeping import onsets_wanted
 from bridge.model.playing.steering import PLAIN, Steering, key_bias, steered_bias, token_bonus
+from bridge.music.grids import Ints
 from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale_of
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 
@@ -77,7 +79,8 @@ def sample_bars(
     bias = bias + _bias_alone(model, steering, frame)
     row_seed = noise.derived(seed, 0, 1)
     told = None if early is None else lambda window: early(to_bars([window], frame, config, length))
-    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge, early=told)
+    judged = model.has_judge
+    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=judged, early=told)
     windows, means = [rested(first, config)], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
         means = torch.cat([means_of(model, windows[-1:]), means])
@@ -206,13 +209,15 @@ def _best_of(
     steps: int,
     first_step: int = 0,
     *,
+    form: Ints | None = None,
     judged: bool = False,
     early: Callable[[WindowTokens], None] | None = None,
 ) -> WindowTokens:
     """One window at one of the points (Z,). With `surprise` it is the candidate that the knob takes; `judged`, the one
     that the judge does, which has to read them all first and takes as long as everything else; else the first at which
     the first `steps` have a note (the last one if none has). Where no more than those will be played, and nobody reads
-    the window as a whole, it ends with their bar.
+    the window as a whole, it ends with their bar. Of a long window bars come back as in a `form` (U, P), else as in
+    songs.
 
     Of a long window the first bars say which candidate it is to be, and the others are not decoded to their end; those
     first bars go to `early` before the rest is decoded.
@@ -222,7 +227,8 @@ def _best_of(
     judged = judged and steering.surprise is None
     if steering.surprise is not None or judged:
         few, row_seeds = list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES))
-        decode = WindowDecode(model, torch.stack(few), row_seeds, temperature, bias)
+        forms = None if form is None else np.stack([form] * len(few))
+        decode = WindowDecode(model, torch.stack(few), row_seeds, temperature, bias, new=form is None, forms=forms)
         rows = decode.run() if judged else decode.run_bare(by)
         onsets = onsets_wanted(steering.hold, first_step, min(by, model.config.steps))
         odds = _chances_to_be_taken(model, [row.window for row in rows], seed) if judged else None
@@ -230,7 +236,8 @@ def _best_of(
         decode.keep(best)
         return _to_the_end(decode, decode.rows()[0].window, by, steps, early)
     for point, row_seed in zip(points, seeds, strict=False):
-        decode = WindowDecode(model, point[None], [row_seed], temperature, bias)
+        forms = None if form is None else form[None]
+        decode = WindowDecode(model, point[None], [row_seed], temperature, bias, new=form is None, forms=forms)
         window = decode.run(by)[0].window
         window = _to_the_end(decode, window, by, steps, early if is_heard(window, model.config, by) else None)
         if is_heard(window, model.config, steps):
@@ -274,14 +281,15 @@ def vary_bars(
     source = encode_bars(model, present)
     keep = math.cos(min(1.0, amount) * math.pi / 2.0)
     bonus = _VARY_BONUS_NATS * max(0.0, 1.0 - 2.0 * amount)
-    windows = []
+    forms, windows = own_forms(source.windows, config), []
     for index, window in enumerate(source.windows):
         bias = steered_bias(steering, source.windows, config, source.frame, index * config.steps)
         bias = bias + token_bonus(window.tokens, bonus, config)
         z = towards_prior(model, source.means[index], keep, noise.derived(seed, index, 2))
         row_seed = noise.derived(seed, index, 1)
         heat, first_step = temperature * MORPH_TEMPERATURE, index * config.steps
-        made = _best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step)
+        form = forms[index]
+        made = _best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step, form=form)
         windows.append(rested(made, config, source.windows))
     return to_bars(windows, source.frame, config, present.length)
 

@@ -25,6 +25,7 @@ from bridge.model.nets.compiled import CompiledModel
 from bridge.model.nets.config import MORPH_TEMPERATURE
 from bridge.model.playing.decoding import WindowDecode, filled_row
 from bridge.model.playing.encoding import Encoded, encode_bars
+from bridge.model.playing.forms import own_forms
 from bridge.model.playing.framing import WindowTokens, as_tensors, is_silent, to_bars
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
@@ -211,8 +212,11 @@ class _Room:
         means = self._means(windows)
         z = (means[:, None] + offsets[None]).flatten(0, 1)
         all_seeds = [noise.derived(w, seed) for w in range(len(windows)) for seed in seeds]
-        rows = WindowDecode(self._model, z, all_seeds, self._temperature, torch.cat(biases)).run(self._heard)
-        made, each = [filled_row(row, self._model.config).window for row in rows], len(offsets)
+        config, each = self._model.config, len(offsets)
+        forms = own_forms(windows, config).repeat(each, 0)
+        bias, heat = torch.cat(biases), self._temperature
+        rows = WindowDecode(self._model, z, all_seeds, heat, bias, forms=forms).run(self._heard)
+        made = [filled_row(row, config).window for row in rows]
         return [made[w * each : (w + 1) * each] for w in range(len(windows))]
 
     def _means(self, windows: list[WindowTokens]) -> Tensor:

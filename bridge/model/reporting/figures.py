@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from bridge import whole_file
+from bridge.model.data.chains import SHORT_BARS
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.evaluation.realism import NGram, fit_ngram, longest_shared_runs
 from bridge.model.evaluation.telling_apart import classifier_auc
@@ -29,9 +30,10 @@ from bridge.model.reporting.attribute_matrix import attribute_matrix
 from bridge.model.reporting.continuation import continuation_figures
 from bridge.model.reporting.held_out import drawn_rows, tokens_of_loops, unrelated_pairs, window_tokens
 from bridge.model.reporting.smoothness import interpolation, small_moves
+from bridge.music.form import returning
 from bridge.music.grids import Ints
 from bridge.music.measures import density, key_shares
-from bridge.music.notes import Bars
+from bridge.music.notes import STEPS_PER_BAR, Bars
 
 FIGURES_FILE = "figures.json"
 #: What stands among the temperatures for windows that nobody made.
@@ -203,6 +205,9 @@ def _beside(real: Ints, made: Ints, songs: Ints, ngram: NGram, seed: int) -> dic
         "density_ratio": round(full / full_real, 4),
         "auc": round(classifier_auc(real, made, ngram, songs, seed), 4),
     }
+    if real.shape[1] > SHORT_BARS * STEPS_PER_BAR:
+        shares = (returning(tokens, drums=drums) for tokens in (made, real))
+        found["returning"], found["returning_held_out"] = (round(share, 4) for share in shares)
     if not drums:
         shares = (float(np.nanmean(key_shares(tokens))) for tokens in (made, real))
         found["key_share"], found["key_share_held_out"] = (round(share, 4) for share in shares)

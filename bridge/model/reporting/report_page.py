@@ -144,14 +144,16 @@ it to be music rather than such a draw; their lines are played at {CANDIDATES} s
 that a judge, which has read what is played, gives it (in the bridge the `surprise` knob takes it). A draw of drums goes
 to where what is played at it is read, of sixteen bars four times (in the bridge, where four are candidates, two bars
 not at all and sixteen once); `melody-16bar` has exemplars, points of training windows kept with its weights, and draws
-near one of them on the way to another. How wide the draws are, how near and how much the odds count was set with these
+near one of them on the way to another. Sixteen new bars have the form of a training window: some come back, note for
+note. How wide the draws are, how near and how much the odds count was set with these
 figures in view. *n-gram cost*: nats a window under a 5-gram (interpolated Kneser-Ney over steps, lines by intervals)
 fitted on training songs.
 *AUC*: how well a logistic regression on some features of a window (52, drums 90) tells samples from songs,
-cross-validated, songs kept together; 0.5 is not at all. *Longest shared run*: notes in a row, as (interval, duration),
-that a window shares with any training song (drums: hits and the steps between them). *Key share*: notes within the
-window's best diatonic set. Rows whose T is *songs* are of validation songs, measured as samples are: so far songs are
-from songs, which for the few trios is far.
+cross-validated, songs kept together; 0.5 is not at all. *Bars that come back*: of all but the first, and those with
+nothing in them, the share that has a note F1 of .9 with one before them in the window. *Longest shared run*: notes in a
+row, as (interval, duration), that a window shares with any training song (drums: hits and the steps between them). *Key
+share*: notes within the window's best diatonic set. Rows whose T is *songs* are of validation songs, measured as
+samples are: so far songs are from songs, which for the few trios is far.
 
 {tables.realism(figures)}
 """

@@ -93,12 +93,14 @@ def realism(figures: Mapping[str, Mapping[str, Any]]) -> str:
                         _of_part(name, part, by_part), heat, one["samples"],
                         f"{one['cost']} / {one['cost_held_out']} = {one['cost_ratio']:.2f}",
                         _density(one),
-                        f"{one['auc']:.2f}", _runs(one["longest_run"]), _runs(one["longest_run_held_out"]),
+                        f"{one['auc']:.2f}", _pair(one.get("returning"), one.get("returning_held_out"), 2),
+                        _runs(one["longest_run"]), _runs(one["longest_run_held_out"]),
                         _pair(one.get("key_share"), one.get("key_share_held_out")),
                     ]
                 )  # fmt: skip
     head = (
         "model", "T", "n", "n-gram cost, median nats: ours / songs", "density: ours / songs; songs trained on", "AUC",
+        "bars that come back: ours / songs",
         "longest shared run: median, 90 %, most", "of songs", "key share: ours / songs",
     )  # fmt: skip
     return markdown(head, rows)
@@ -117,8 +119,8 @@ def _runs(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _pair(one: float | None, other: float | None) -> str | None:
-    return None if one is None else f"{one:.3f} / {other:.3f}"
+def _pair(one: float | None, other: float | None, places: int = 3) -> str | None:
+    return None if one is None else f"{one:.{places}f} / {other:.{places}f}"
 
 
 def interpolation(figures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -32,6 +32,7 @@ from bridge.model.training.critic_training import fit_critic, fit_judge
 from bridge.model.training.curves import curves_of
 from bridge.model.training.flow_training import context_gains, fit_flow
 from bridge.model.training.train import warn_of_too_little
+from bridge.music.form import forms_of
 from bridge.music.grids import Ints
 
 #: How many windows the prior is fitted on, with those before and after them, and how many the maps.
@@ -40,9 +41,12 @@ _PRIOR_KIND = "normalising flow over posterior samples, told of up to four windo
 _SHARPENED = "; trained further against a discriminator of its draws"
 _RESAMPLED = "; of its draws with nothing before them one is taken by the odds that a critic gives them"
 _JUDGED = "; of what is played at four of them one is taken by the odds that a judge gives it"
+_FORMED = "; new windows have one of the forms of {} training windows: which of their bars come back"
 _BETWEEN = "; windows with nothing before them lie between two of {} exemplars, points of training windows"
 #: So many windows are the exemplars of a model that has any (twice as many were no better).
 _EXEMPLARS = 2_000
+#: So many training windows have their forms kept.
+_FORMS = 512
 #: How many windows played by the model the judge learns from, and how many more it is checked with.
 _PLAYED, _CHECKED = 12_000, 2_000
 #: Long windows overlap their neighbours by fifteen bars: so many of each source, evenly spaced, say what all would.
@@ -66,7 +70,8 @@ def _kind_of_prior(flow: Flow, config: ModelConfig) -> str:
     sharpened = _SHARPENED if _is_sharpened(config) else ""
     resampled, judged = (_RESAMPLED if flow.critic.speaks else ""), (_JUDGED if flow.judge.speaks else "")
     between = _BETWEEN.format(len(flow.exemplars)) if len(flow.exemplars) else ""
-    return _PRIOR_KIND + sharpened + resampled + judged + between
+    formed = _FORMED.format(len(flow.forms)) if len(flow.forms) else ""
+    return _PRIOR_KIND + sharpened + resampled + judged + between + formed
 
 
 def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Posteriors:
@@ -77,6 +82,17 @@ def posteriors_of(model: MusicVae | HierarchicalVae, dataset: Dataset) -> Poster
             return model.encode(plain_parts(dataset, rows, model.config, moved))
 
     return posteriors
+
+
+def forms_drawn(dataset: Dataset, config: ModelConfig, seed: int) -> Tensor:
+    """The forms (M, P, U) of windows of training songs, drawn by the diet, in the order of how many bars come back."""
+    rows = np.intersect1d(dataset.indices("train"), whole_rows(dataset))
+    drawn = drawn_by_diet(dataset, rows if len(rows) else whole_rows(dataset), _FORMS, config.part, seed)
+    parts = zip(plain_parts(dataset, drawn, config), config.parts, strict=True)
+    found = [forms_of(batch.tokens.numpy(), drums=part == "drums") for batch, part in parts]
+    forms = np.stack(found, axis=1)
+    returns = (forms != np.arange(config.bars)).sum((1, 2))
+    return torch.from_numpy(forms[np.argsort(returns, kind="stable")])
 
 
 def drawn_chains(model: MusicVae | HierarchicalVae, dataset: Dataset, split: str, count: int, seed: int) -> Chains:
@@ -106,6 +122,8 @@ def fit_latent(
     if _has_exemplars(config):
         chosen = torch.from_numpy(np.unique(train.drawn_by_diet(_EXEMPLARS, derived(seed, 2))))
         flow.set_exemplars(train.means[train.before[chosen, 0]])
+    if train.long:
+        flow.set_forms(forms_drawn(dataset, config, derived(seed, 3)))
     own = train.drawn_by_diet(_POINTS, seed)
     measured = torch.zeros(len(own), 0)
     if config.attributes:
