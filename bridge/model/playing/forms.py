@@ -20,7 +20,7 @@ from bridge.model.nets import noise
 from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.framing import WindowTokens, unstreamed
 from bridge.music.form import forms_of
-from bridge.music.grids import Ints
+from bridge.music.grids import Floats, Ints
 from bridge.music.notes import STEPS_PER_BAR
 
 #: Of so many forms with as many returns as one drawn for it, a window has the one by which those bars come back that
@@ -32,27 +32,27 @@ def drawn_forms(forms: Ints, told: Tensor, seeds: Sequence[int]) -> Ints:
     """A form (U, P) for each of B windows whose bars are to be `told` (B, U, P, E): for every bar of every part the
     number of the bar that it is the return of, or its own. `forms` (M, P, U) are in the order of their returns.
     """
-    bars = np.arange(forms.shape[2])
-    far = torch.cdist(*(told.transpose(1, 2).float(),) * 2).cpu().numpy()  # (B, P, U, U)
-    found = []
+    far = torch.cdist(*(told.transpose(1, 2).float(),) * 2).cpu().numpy()
+    chosen = []
     for distances, seed in zip(far, seeds, strict=True):
         first = noise.derived(seed, 0) % len(forms) - _TRIED // 2
         tried = forms[max(0, min(first, len(forms) - _TRIED)) :][:_TRIED]
-        found.append(tried[int(np.argmin([_strain(form, distances, bars) for form in tried]))].T)
-    return np.stack(found)
+        chosen.append(tried[int(_strains(tried, distances).argmin())].T)
+    return np.stack(chosen)
 
 
-def _strain(form: Ints, distances: np.ndarray[tuple[int, ...], np.dtype[np.float32]], bars: Ints) -> float:
-    """How far apart, of bars at `distances` (P, U, U), those are that a form (P, U) makes one: a return by as many of
+def _strains(forms: Ints, distances: Floats) -> Floats:
+    """How far apart, of bars at `distances` (P, U, U), those are that forms (F, P, U) make one: a return by as many of
     the part's standard deviations as it is farther than two bars of that part are.
     """
-    places = np.tril_indices(len(bars), -1)
-    strain = 0.0
-    for own, part in zip(form, distances, strict=True):
-        back = np.flatnonzero(own != bars)
-        middle, spread = part[places].mean(), part[places].std()
-        strain += float(((part[back, own[back]] - middle) / max(1e-6, float(spread))).sum())
-    return strain
+    parts, bars, _ = distances.shape
+    part, bar = np.arange(parts)[:, None], np.arange(bars)
+    pairs = distances[:, *np.tril_indices(bars, -1)]
+    middle, spread = pairs.mean(1)[:, None, None], pairs.std(1)[:, None, None]
+    strains = (distances - middle) / np.maximum(spread, 1e-6)
+    strains[:, bar, bar] = 0.0
+    found: Floats = strains[part, bar, forms].sum((1, 2))
+    return found
 
 
 def own_forms(windows: Sequence[WindowTokens], config: ModelConfig) -> Ints:
