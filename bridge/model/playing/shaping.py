@@ -31,7 +31,7 @@ from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
 from bridge.model.playing.steering import PLAIN, Steering, diatonic_set, steered_bias, token_bonus
-from bridge.music.grids import LOWEST_PITCH, TOP_PITCH, struck_apart
+from bridge.music.grids import LOWEST_PITCH, TOP_PITCH, Ints, struck_apart
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, in_order, step_of
 
 #: The range of a latent knob, in standard deviations either way.
@@ -180,7 +180,7 @@ class _Room:
             torch.stack([self._plain[w] + token_bonus(window.tokens, stay, config) for stay in stays])
             for w, window in enumerate(windows)
         ]
-        made = self._decoded(windows, offsets, biases, [0] * len(stays))
+        made = self._decoded(windows, offsets, biases, [0] * len(stays), own_forms(windows, config))
         columns, row = np.array([0.0, *_LATENT_PLACES]), np.zeros(1)
         return [field_of([[window, *made[w]]], columns, row, config, w) for w, window in enumerate(windows)]
 
@@ -199,24 +199,32 @@ class _Room:
                 rows.append(self._plain[w] + pull(name, strength, window, key, config) + stay)
             biases.append(torch.stack(rows))
         seeds = [number % _NOISES for number in range(count)]
-        made = self._decoded(windows, offsets, biases, seeds)
+        forms = None if name == "fill" else own_forms(windows, config)  # a fill is what does not come back
+        made = self._decoded(windows, offsets, biases, seeds, forms)
         return [
             chosen_levels(window, made[w], name, sign, config, noise.derived(column, w))
             for w, window in enumerate(windows)
         ]
 
     def _decoded(
-        self, windows: list[WindowTokens], offsets: Tensor, biases: list[Tensor], seeds: Sequence[int]
+        self,
+        windows: list[WindowTokens],
+        offsets: Tensor,
+        biases: list[Tensor],
+        seeds: Sequence[int],
+        forms: Ints | None,
     ) -> list[list[WindowTokens]]:
-        """For each window what is decoded at each of the offsets (R, Z) from it, all in one batch."""
+        """For each window what is decoded at each of the offsets (R, Z) from it, in a form (W, U, P) that stays, all in
+        one batch.
+        """
         means = self._means(windows)
         z = (means[:, None] + offsets[None]).flatten(0, 1)
         all_seeds = [noise.derived(w, seed) for w in range(len(windows)) for seed in seeds]
-        config, each = self._model.config, len(offsets)
-        forms = own_forms(windows, config).repeat(each, 0)
+        each = len(offsets)
+        of_rows = None if forms is None else forms.repeat(each, 0)
         bias, heat = torch.cat(biases), self._temperature
-        rows = WindowDecode(self._model, z, all_seeds, heat, bias, forms=forms).run(self._heard)
-        made = [filled_row(row, config).window for row in rows]
+        rows = WindowDecode(self._model, z, all_seeds, heat, bias, forms=of_rows).run(self._heard)
+        made = [filled_row(row, self._model.config).window for row in rows]
         return [made[w * each : (w + 1) * each] for w in range(len(windows))]
 
     def _means(self, windows: list[WindowTokens]) -> Tensor:

@@ -141,6 +141,10 @@ def test_a_turned_knob_decodes_bars_that_come_back_as_one(models, monkeypatch):
     assert shaped(plain, made, shape_of({}, {0: 1.0}), 1.0) != made
     assert all((form == np.array(list(BACK.values()))[:, None]).all() for forms in given for form in forms)
     assert given
+    if "fill" in model.config.attributes:
+        given.clear()
+        shaped(plain, made, shape_of({"fill": 0.5}, {}), 1.0)
+        assert given == [None], "a fill is what does not come back"
 
 
 def test_what_binds_a_bar_binds_its_return(models):
