@@ -12,6 +12,7 @@ from bridge.model.playing.leaning import Lean
 from bridge.model.playing.shaping import Shape, shape_of
 from bridge.model.playing.steering import Steering
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, KICK
+from bridge.music.groove_settings import quantising_from_json
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
 from bridge.music.notes import STEP_BEATS, Bars, bars_from_json, step_of
 
@@ -44,7 +45,8 @@ def with_locks(steering: Steering, bend: Mapping[str, Any]) -> Steering:
 def _lock(lock: Mapping[str, Any] | None) -> Lock | None:
     if lock is None:
         return None
-    return Lock(bars_from_json(lock["bars"]), tuple((start, end) for start, end in lock["spans"]))
+    spans = tuple((start, end) for start, end in lock["spans"])
+    return Lock(bars_from_json(lock["bars"]), spans, quantising_from_json(lock))
 
 
 def shape_in(model: CompiledModel, bend: Mapping[str, Any]) -> Shape:

@@ -134,7 +134,7 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
     starts = np.array([note.start for note in plain], dtype=np.float64)
     durations = np.array([note.duration for note in plain], dtype=np.float64)
     velocities = np.array([note.velocity for note in plain], dtype=np.int64)
-    pitches = [_transposed(note, settings, drums) for note in plain]
+    pitches = [_transposed(note, settings, length, drums) for note in plain]
     lines, tied = _lines(plain, pitches, drums)
 
     starts = _kernels.quantize(starts, steps, settings.quantize)
@@ -207,17 +207,21 @@ def _humanized(
     )
 
 
-def _transposed(note: Note, settings: GrooveSettings, drums: bool) -> int:
+def _transposed(note: Note, settings: GrooveSettings, length_beats: float, drums: bool) -> int:
     if drums or note.part == DRUM_PART or not (settings.transpose or settings.binds_all):
         return note.pitch
     pitch = octave_within_midi(note.pitch + settings.transpose)
-    return pitch if settings.scale is None or settings.spares(note.start) else snapped(pitch, settings.scale)
+    if settings.scale is None or settings.spares(note.start, length_beats):
+        return pitch
+    return snapped(pitch, settings.scale)
 
 
-def bound_as_played(note: Note, settings: GrooveSettings) -> Note:
-    """A plain note of a line as these knobs bind it to their scale, less their transposition."""
-    free = _transposed(note, replace(settings, scale=None), drums=False)
-    moved = note.pitch + _transposed(note, settings, drums=False) - free
+def bound_as_played(note: Note, settings: GrooveSettings, length_beats: float) -> Note:
+    """A plain note of a line, of a loop of that length, as these knobs bind it to their scale, less their
+    transposition.
+    """
+    free = _transposed(note, replace(settings, scale=None), length_beats, drums=False)
+    moved = note.pitch + _transposed(note, settings, length_beats, drums=False) - free
     return replace(note, pitch=moved) if 0 <= moved <= 127 else note
 
 

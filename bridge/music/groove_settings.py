@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from bridge.music.notes import starts_inside
+from bridge.music.notes import STEPS_PER_BEAT
 
 #: Steps to a beat (quarter note) of each grid that contract 3.3 names.
 GRIDS: Final[dict[str, int]] = {"1/4": 1, "1/8": 2, "1/8T": 3, "1/16": 4, "1/16T": 6, "1/32": 8}
@@ -48,9 +50,31 @@ class GrooveSettings:
             if not low <= value <= high:
                 raise ValueError(f"{name} {value}: expected {low} to {high}")
 
-    def spares(self, start_beats: float) -> bool:
-        """Whether a note that starts there in the plain bars is bound to no scale."""
-        return starts_inside(start_beats, self.spared)
+    def place_of(self, start_beats: float, length_beats: float) -> float:
+        """Where on the grid a note that starts there in a plain loop of that length is heard to belong, in beats: at
+        what it is quantised to, or what is nearest to where it is played, be it of this grid or of sixteenths. What is
+        pushed before a bar line is on that line, and on the loop's first one where it lies at its end.
+        """
+        on_grid = _nearest(start_beats, self.steps_per_beat)
+        place = on_grid
+        if self.quantize < 1.0:
+            played = start_beats + self.quantize * (on_grid - start_beats)
+            places = (_nearest(played, steps) for steps in (STEPS_PER_BEAT, self.steps_per_beat))
+            place = min(places, key=lambda near: abs(near - played))
+        return 0.0 if place >= length_beats else place
+
+    def is_inside(self, start_beats: float, spans: Iterable[Sequence[float]], length_beats: float) -> bool:
+        """Whether such a note belongs inside one of the `spans` (start, end in beats; the end is outside)."""
+        place = self.place_of(start_beats, length_beats)
+        return any(start <= place < end for start, end in spans)
+
+    def leads_round(self, start_beats: float, length_beats: float) -> bool:
+        """Whether such a note lies at the loop's end and belongs to its beginning."""
+        return self.place_of(start_beats, length_beats) < start_beats - length_beats / 2
+
+    def spares(self, start_beats: float, length_beats: float) -> bool:
+        """Whether such a note is bound to no scale."""
+        return self.is_inside(start_beats, self.spared, length_beats)
 
     @property
     def steps_per_beat(self) -> int:
@@ -71,3 +95,18 @@ class GrooveSettings:
     def swings(self) -> bool:
         """Whether the swing does anything: not when straight, and never on a triplet grid."""
         return self.swing != STRAIGHT_SWING and self.steps_per_beat % 3 != 0
+
+
+def quantising_to_json(settings: GrooveSettings) -> dict[str, Any]:
+    """Where notes are heard to belong, as plain JSON values."""
+    return {"quantize": settings.quantize, "grid": settings.grid}
+
+
+def quantising_from_json(value: Mapping[str, Any]) -> GrooveSettings:
+    """What `quantising_to_json` gave, among other values; on the models' grid where it is not among them."""
+    return GrooveSettings(quantize=value.get("quantize", 1.0), grid=value.get("grid", "1/16"))
+
+
+def _nearest(beats: float, steps_per_beat: int) -> float:
+    """The grid point that is nearest, half way the later: as the kernels have it."""
+    return math.floor(beats * steps_per_beat + 0.5) / steps_per_beat

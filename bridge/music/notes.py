@@ -131,11 +131,6 @@ def octave_within_midi(pitch: int) -> int:
     return pitch + 12 * math.ceil(-pitch / 12) if pitch < 0 else pitch
 
 
-def starts_inside(start_beats: float, spans: Iterable[Sequence[float]]) -> bool:
-    """Whether what starts there starts inside one of the `spans` (start, end in beats; the end is outside)."""
-    return any(start <= start_beats < end for start, end in spans)
-
-
 def cut(bars: Bars, start_beats: float, length_beats: float) -> Bars:
     """The part of `bars` from `start_beats`, as a loop of its own.
 

@@ -7,7 +7,7 @@
 | `chords` | `{length, chords: [[beat, root, quality] …]}` |
 | `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
 | `hold` | `{what, bars}`: whose rhythm or pitches are kept |
-| `lock` | `{bars, spans, groove_seed}`: notes that stay, and from where to where: put back into what is made |
+| `lock` | `{bars, spans, quantize, grid, groove_seed}`: notes that stay, and where they belong: put into what is made |
 | `beside` | the same, of what was locked when the bars were asked for: what is made is made to fit it |
 | `attributes`, `latents` | amounts by name, and standard deviations by index (as a word): where bars are moved to |
 | `fill` | `{start}`: of a fill alone, where its bar begins in the loop |
@@ -19,12 +19,14 @@ when the bars were asked for, which their recipe keeps, so that making them agai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bridge.music.corners import BETWEEN
-from bridge.music.metre import fitted
-from bridge.music.notes import DRUM_PART, Bars, Note, bars_to_json, in_order, starts_inside
+from bridge.music.groove_settings import GrooveSettings, quantising_from_json, quantising_to_json
+from bridge.music.metre import fitted, fitted_length
+from bridge.music.notes import DRUM_PART, Bars, Note, NoteRow, bars_to_json, in_order
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
 from bridge.session.loops import Loop, Material, Recipe
@@ -119,18 +121,31 @@ def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
 
 
 def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
-    """The locked bars of the present loop, fitted to bars of `bar_beats`, with no other notes than theirs."""
+    """The locked bars of the present loop, fitted to bars of `bar_beats`, with no other notes than theirs: those that
+    are heard to belong there with the groove as it is.
+    """
     loop = voice.present
     if loop is None or voice.is_foreign(loop) or not voice.knobs.locked:
         return None
-    whole = fitted(loop.bars, loop.bar_beats, bar_beats)
+    played, length = voice.knobs.groove(), fitted_length(loop.bars.length, loop.bar_beats, bar_beats)
     spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in voice.knobs.locked]
-    spans = [span for span in spans if span[1] <= whole.length + 1e-6]
-    notes = [note for note in whole.notes if starts_inside(note.start, spans)]
+    spans = [span for span in spans if span[1] <= length + 1e-6]
     if not spans:
         return None
-    bars = Bars(in_order(notes), whole.length)
-    return {"bars": bars_to_json(bars), "spans": [list(span) for span in spans], "groove_seed": loop.groove_seed}
+    bars = loop.bars
+    if length != bars.length:  # which bar a note is of is known before they are cut, and heard so
+        bars = _of_spans(bars, loop.spans_of(voice.knobs.locked), played)
+        if played.quantize == 1.0:
+            on_grid = (replace(note, start=played.place_of(note.start, bars.length)) for note in bars.notes)
+            bars = Bars(in_order(on_grid), bars.length)
+        bars = fitted(bars, loop.bar_beats, bar_beats)
+    locked = bars_to_json(_of_spans(bars, spans, played))
+    spoken = [list(span) for span in spans]
+    return {"bars": locked, "spans": spoken, **quantising_to_json(played), "groove_seed": loop.groove_seed}
+
+
+def _of_spans(bars: Bars, spans: Sequence[Sequence[float]], played: GrooveSettings) -> Bars:
+    return Bars(tuple(n for n in bars.notes if played.is_inside(n.start, spans, bars.length)), bars.length)
 
 
 def unlock_missing(stage: Stage, voice: Voice) -> None:
@@ -146,9 +161,14 @@ def _locks_joined(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> di
     if kept is None or now is None:
         return now or kept
     spans = [span for span in kept["spans"] if span not in now["spans"]]
-    old = [row for row in kept["bars"][1] if starts_inside(row[1], spans)]
-    rows = sorted([*old, *now["bars"][1]], key=lambda row: row[1])
-    return {**now, "bars": [max(kept["bars"][0], now["bars"][0]), rows], "spans": spans + now["spans"]}
+    played, length = quantising_from_json(now), max(kept["bars"][0], now["bars"][0])
+    rows: list[NoteRow] = []
+    for own, own_spans in ((kept["bars"], spans), (now["bars"], now["spans"])):
+        longer = length - own[0]  # what leads into the first bar is at the loop's end, wherever that is
+        for pitch, start, *rest in own[1]:
+            if played.is_inside(start, own_spans, own[0]):
+                rows.append((pitch, start + longer if played.leads_round(start, own[0]) else start, *rest))
+    return {**now, "bars": [length, sorted(rows, key=lambda row: row[1])], "spans": spans + now["spans"]}
 
 
 # -- the voice that is followed --------------------------------------------------------------------------------------

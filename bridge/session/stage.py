@@ -13,7 +13,7 @@ from bridge.music.feel import with_feel
 from bridge.music.groove import apply_groove, bound_as_played
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.metre import fitted, fitted_length
-from bridge.music.notes import Bars, in_order, starts_inside
+from bridge.music.notes import Bars, in_order
 from bridge.session.archive import Archive
 from bridge.session.harmony import Harmony
 from bridge.session.loops import Loop
@@ -195,15 +195,17 @@ class Stage:
 
     def as_bound(self, voice: Voice, loop: Loop, spans: Sequence[tuple[float, float]] | None = None) -> Bars:
         """The plain bars of a loop with the pitches that are heard where a key binds them as they are played, less the
-        transposition; only those of notes that start inside some `spans` (start, end in beats).
+        transposition; only those of notes that belong inside some `spans` (start, end in beats).
         """
         groove = self._binding(voice, loop, voice.knobs.groove())
         if voice.has_drums(loop) or groove.scale is None:
             return loop.bars
+        length = loop.bars.length
         notes = [
-            bound_as_played(n, groove) if spans is None or starts_inside(n.start, spans) else n for n in loop.bars.notes
+            bound_as_played(n, groove, length) if spans is None or groove.is_inside(n.start, spans, length) else n
+            for n in loop.bars.notes
         ]
-        return Bars(in_order(notes), loop.bars.length)
+        return Bars(in_order(notes), length)
 
     def length_of(self, loop: Loop) -> float:
         """How long the loop is as it will sound, in beats."""

@@ -428,6 +428,88 @@ def test_bars_of_a_locked_loop_are_humanised_as_it_was(room: Room) -> None:
     assert pending.groove_seed == first.seed
 
 
+PUSHED = [(36, 0.02, 0.1, 90, 0), (38, 3.6, 0.1, 91, 0), (36, 3.98, 0.1, 92, 0), (38, 7.6, 0.1, 93, 0),
+          (36, 7.98, 0.1, 94, 0)]  # fmt: skip
+
+
+@pytest.mark.parametrize("bar", [0, 1])
+@pytest.mark.parametrize(
+    ("quantize", "grid", "of_bars"),
+    [
+        (0.0, "1/16", ([0.02, 3.6, 7.98], [3.98, 7.6])),
+        (1.0, "1/16", ([0.02, 3.6, 7.98], [3.98, 7.6])),
+        (1.0, "1/4", ([0.02, 7.6, 7.98], [3.6, 3.98])),
+        (0.1, "1/4", ([0.02, 3.6, 7.98], [3.98, 7.6])),
+    ],
+)
+def test_what_is_struck_just_before_a_line_is_locked_with_the_bar_in_which_it_is_heard_to_belong(
+    room: Room, quantize: float, grid: str, of_bars: tuple[list[float], list[float]], bar: int
+) -> None:
+    loop_of(room, "drums", PUSHED)
+    room.ask("quantize", "drums", strength=quantize)
+    room.ask("grid", "drums", grid=grid)
+    room.ask("lock", "drums", bar=bar, on=True)
+    room.ask("vary", "drums", amount=0.5)
+    lock = answer(room).bend["lock"]
+    assert [row[1] for row in lock["bars"][1]] == of_bars[bar]
+    assert (lock["quantize"], lock["grid"]) == (quantize, grid)
+
+
+def test_what_leads_into_a_locked_first_bar_is_at_the_end_of_a_longer_loop(room: Room) -> None:
+    """One that was locked when the bars were asked for, beside another one locked since."""
+    loop_of(room, "drums", PUSHED)
+    room.ask("lock", "drums", bar=0, on=True)
+    room.ask("sample", "drums", bars=4)
+    answer(room, PUSHED, 16.0)
+    launch = room.player.take(messages.Launch)[-1]
+    room.session.from_player(messages.Launched("drums", launch.id, 8.0, 8.0))
+    room.ask("lock", "drums", bar=0, on=False)
+    room.ask("lock", "drums", bar=1, on=True)
+    room.ask("temperature", "drums", temperature=1.0)
+    lock = answer(room, PUSHED, 16.0).bend["lock"]
+    assert [row[1] for row in lock["bars"][1]] == [0.02, 3.6, 3.98, 7.6, 15.98]
+    assert lock["bars"][0] == 16.0
+
+
+@pytest.mark.parametrize(("bar", "wanted"), [(0, [(36, 0.0, 90), (36, 0.0, 94)]), (1, [(36, 3.0, 92)])])
+def test_a_bar_in_another_metre_is_locked_with_what_is_brought_onto_its_line(
+    room: Room, bar: int, wanted: list[tuple[int, float, int]]
+) -> None:
+    loop_of(room, "drums", PUSHED)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=16.0, numerator=3, bar_origin_beats=16.0))
+    room.ask("lock", "drums", bar=bar, on=True)
+    room.ask("vary", "drums", amount=0.5)
+    lock = answer(room).bend["lock"]
+    assert [(row[0], row[1], row[3]) for row in lock["bars"][1]] == wanted
+
+
+def test_a_note_that_leads_into_a_locked_bar_is_bound_as_little_as_that(room: Room) -> None:
+    off = [(61, 3.98, 0.5, 90, 0), (63, 7.98, 0.02, 90, 0)]
+    room.ask("scale", how="off")
+    loop_of(room, "melody", off)
+    room.ask("lock", bar=1, on=True)
+    room.engine.sent.clear()
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    heard = {row[1]: row[0] for row in room.player.take(messages.Reshape)[-1].notes}
+    assert heard == {4.0: 61, 0.0: 62}
+
+
+def test_a_fill_takes_nothing_from_a_locked_bar_and_brings_nothing_into_it(room: Room) -> None:
+    loop_of(room, "drums", PUSHED)
+    room.ask("quantize", "drums", strength=1.0)
+    room.ask("grid", "drums", grid="1/4")
+    room.ask("lock", "drums", bar=0, on=True)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.time.run(0.5)
+    room.ask("fill", "drums")
+    answer(room, [PUSHED[0], PUSHED[1], (50, 5.0, 0.1, 90, 0), (50, 7.7, 0.1, 80, 0), PUSHED[4]])
+    heard = room.player.take(messages.Reshape)[-1].notes
+    first_bar = [(row[0], row[3]) for row in heard if row[1] < 3.9]
+    assert sorted(first_bar) == [(36, 90), (36, 94), (38, 93)]
+    assert (50, 5.0) in [(row[0], row[1]) for row in heard]
+
+
 def test_following_takes_the_harmony_and_the_kicks_where_they_fall_in_the_new_bars(room: Room) -> None:
     assert room.refusal("follow", voice="nobody", amount=1.0) == 5
     assert room.refusal("follow", voice="melody", amount=1.0) == 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +20,9 @@ from bridge.model.playing.framing import Frame, to_windows
 from bridge.model.playing.generation import continue_bars, sample_bars, vary_bars
 from bridge.model.playing.keeping import Hold, Lock
 from bridge.model.playing.steering import Steering, steered_bias
-from bridge.music.grids import LOWEST_PITCH
+from bridge.music.grids import LOWEST_PITCH, struck_apart
+from bridge.music.groove import apply_groove
+from bridge.music.groove_settings import GRIDS, GrooveSettings
 from bridge.music.harmony import MODES, scale_of
 from bridge.music.notes import Bars, Note, in_order
 
@@ -119,6 +124,60 @@ def test_locked_bars_stay_note_for_note(data: st.DataObject, kind: str, bars: se
     assert inside(out) == inside(present)
     if kind != "drums":
         assert all(a.end <= b.start + 1e-9 for a, b in zip(out.notes, out.notes[1:], strict=False)), "still one line"
+
+
+def played_a_little_off(bars: Bars, offsets: list[float]) -> Bars:
+    """Every note so far from its step, round the loop: no further than the step is its own."""
+    notes = []
+    for note, offset in zip(bars.notes, itertools.cycle(offsets)):
+        start = (note.start + offset) % bars.length
+        notes.append(replace(note, start=start, duration=min(note.duration, bars.length - start)))
+    return Bars(in_order(struck_apart(notes)), bars.length)
+
+
+OFFSETS = st.lists(st.floats(-0.12, 0.12), min_size=1, max_size=8)
+GRID = st.sampled_from(sorted(GRIDS))
+
+
+@given(st.data(), KINDS, st.sampled_from([4.0, 8.0, 16.0]), st.sampled_from([0.0, 0.5, 0.9, 1.0]), GRID)
+def test_a_locked_bar_is_heard_as_it_was_with_any_groove(
+    data: st.DataObject, kind: str, length: float, quantize: float, grid: str
+) -> None:
+    """What is struck just before a line belongs on it, on the loop's first one too, and so does what a grid brings
+    there.
+    """
+    offsets = OFFSETS if kind == "drums" else st.lists(st.floats(-0.12, 0.12), min_size=1, max_size=1)
+    present, made = (played_a_little_off(data.draw(loops(kind, long)), data.draw(offsets)) for long in (8.0, length))
+    spans = tuple((bar * 4.0, bar * 4.0 + 4.0) for bar in data.draw(st.sets(st.integers(0, 1), min_size=1)))
+    groove = GrooveSettings(quantize=quantize, grid=grid)
+    as_played = replace(groove, quantize=0.0)
+    out = kept_exactly(made, Steering(binding="off", lock=Lock(present, spans, groove)), kind, verbatim=False)
+
+    def heard(loop: Bars, span: tuple[float, float]) -> list[tuple[int, int, float]]:
+        bars = apply_groove(loop, groove, 1, kind == "drums")
+        inside = [note for note in bars.notes if as_played.is_inside(note.start, [span], bars.length)]
+        ahead = [bars.length if as_played.leads_round(note.start, bars.length) else 0.0 for note in inside]
+        return sorted((n.pitch, n.velocity, round(n.start - by, 6)) for n, by in zip(inside, ahead, strict=True))
+
+    for span in spans:
+        if span[1] <= length:
+            assert heard(out, span) == heard(present, span)
+
+
+def test_a_new_hit_before_the_line_after_a_locked_bar_is_the_next_bar_s() -> None:
+    locked = Bars((Note(36, 0.0, 0.125, 90), Note(36, 3.98, 0.125, 80)), 8.0)
+    made = Bars((Note(38, 3.98, 0.125, 70), Note(38, 7.98, 0.125, 60)), 8.0)
+    out = kept_exactly(made, Steering(lock=Lock(locked, ((0.0, 4.0),))), "drums", verbatim=False)
+    assert [(n.pitch, n.start) for n in out.notes] == [(36, 0.0), (38, 3.98)]
+
+
+def test_a_line_ends_where_a_locked_note_leads_into_its_bar() -> None:
+    locked = Bars((Note(60, 3.95, 1.0, 90), Note(62, 5.0, 3.5, 90)), 16.0)
+    made = Bars((Note(70, 3.0, 1.5, 80), Note(71, 8.0, 1.0, 80)), 16.0)
+    out = kept_exactly(made, Steering(binding="off", lock=Lock(locked, ((4.0, 8.0),))), "melody", verbatim=False)
+    assert [(n.pitch, n.start, n.end) for n in out.notes] == [
+        (70, 3.0, 3.95), (60, 3.95, 4.95), (62, 5.0, 8.5), (71, 8.5, 9.0),
+    ]  # fmt: skip
 
 
 def test_locked_notes_outside_a_hard_key_are_decoded_as_they_are() -> None:
