@@ -53,14 +53,17 @@ class _Job:
     @property
     def unbound(self) -> bool:
         """Whether its bars are made in no key, though one is to bind them: there is none yet."""
-        key = self.record.bend.get("key")
-        return key is not None and key["classes"] is None
+        return "key" in self.record.bend and not self.made_in
+
+    @property
+    def made_in(self) -> tuple[int, ...]:
+        """The pitch classes of the key that its bars are made in; none of them where that is no key."""
+        return tuple(self.record.bend.get("key", {"classes": None})["classes"] or ())
 
     @property
     def bound_to(self) -> tuple[int, ...]:
         """The pitch classes that bind its bars hard, as they are made."""
-        key = self.record.bend.get("key")
-        return () if key is None or key["binding"] != "hard" else tuple(key["classes"] or ())
+        return self.made_in if self.record.bend.get("key", {"binding": "off"})["binding"] == "hard" else ()
 
     @property
     def at_a_corner(self) -> bool:
@@ -223,8 +226,7 @@ class Composer:
         is_behind = self._differs(job)
         self._release(job)
         bars = bars_of(record.length_beats, record.notes)
-        in_no_key = job.record.bend.get("key", {"classes": None})["classes"] is None
-        self._stage.heard(job.voice, bars, giver=giver_of(job.voice, job.recipe) if in_no_key else None)
+        self._stage.heard(job.voice, bars, giver=None if job.made_in else giver_of(job.voice, job.recipe))
         unmoved = None if record.source is None else bars_of(record.length_beats, record.source)
         job.deliver(self._loop_of(job, bars, unmoved))
         if is_behind:
@@ -238,7 +240,7 @@ class Composer:
         kept = tuple(round(start / bar_beats) for start, _ in job.record.bend.get("lock", {}).get("spans", ()))
         return Loop(
             job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, bound_to=job.bound_to,
-            verbatim=job.at_a_corner, unmoved=unmoved, kept=kept,
+            verbatim=job.at_a_corner, unmoved=unmoved, kept=kept, made_in=job.made_in,
         )  # fmt: skip
 
     def _key_came(self, job: _Job) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +43,25 @@ class Harmony:
             self.giver = None
         self.tonic, self.mode, self.found, self.source = tonic, mode, None, ""
 
-    def hear(self, source: str, bars: Bars, *, seed: bool = False, giver: list[str | int] | None = None) -> bool:
-        """Notes of a voice: where the key is to be taken and is not yet, they give it; so does a new seed of the voice
-        it was taken from. Whether the key in force is another now.
+    def hear(
+        self,
+        source: str,
+        bars: Bars,
+        *,
+        seed: bool = False,
+        giver: list[str | int] | None = None,
+        made_in: Sequence[int] | None = None,
+    ) -> bool:
+        """Notes of a voice: where the key is to be taken and is not yet, they give it, that which they were `made_in`
+        (its pitch classes) where that is of the mode; so does a new seed of the voice it was taken from. Whether the
+        key in force is another now.
         """
         if self.tonic != TAKEN or (self.found is not None and not (seed and self.source == source)):
             return False
         tonic = tonic_of(bars, self.mode)
+        theirs = [own for own in range(12) if scale_of(own, self.mode) == frozenset(made_in or ())]
+        if tonic is not None and theirs and tonic not in theirs:
+            tonic = theirs[0]
         if tonic is None or tonic == self.found:
             return False
         self.found, self.source = tonic, source

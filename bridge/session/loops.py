@@ -68,6 +68,8 @@ class Loop:
     """Whether they are of drums, where no recipe says what made them (a jam's answers); None: nobody knows."""
     kept: tuple[int, ...] = ()
     """The bars (from 0) that were locked as they were made, or since: while they are, no key binds them."""
+    made_in: tuple[int, ...] | None = None
+    """The pitch classes of the key that they were made in, none of them where that was no key; None: nobody knows."""
 
     @property
     def source(self) -> Material:
@@ -133,6 +135,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
         "drums": loop.drums,
         "kept": list(loop.kept),
+        "made_in": None if loop.made_in is None else list(loop.made_in),
     }
 
 
@@ -147,6 +150,18 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     before = None if unmoved is None else bars_from_json(unmoved)
     bound_to, verbatim = tuple(value.get("bound_to", ())), value.get("verbatim", False)
     bars, drums, kept = bars_from_json(value["bars"]), value.get("drums"), tuple(value.get("kept", ()))
+    made_in = None if value.get("made_in") is None else tuple(value["made_in"])
     return Loop(
-        value["id"], bars, value["groove_seed"], recipe, feel, bar_beats, bound_to, verbatim, before, drums, kept
+        value["id"],
+        bars,
+        value["groove_seed"],
+        recipe,
+        feel,
+        bar_beats,
+        bound_to,
+        verbatim,
+        before,
+        drums,
+        kept,
+        made_in,
     )

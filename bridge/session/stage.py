@@ -215,9 +215,17 @@ class Stage:
         """How many whole bars the loop has as it will sound."""
         return int(self.length_of(loop) / self.clock.bar_beats + _NEARLY)
 
-    def heard(self, voice: Voice, bars: Bars, *, seed: bool = False, giver: list[str | int] | None = None) -> None:
-        """Notes that the session's key may be taken from; `giver`: see `Harmony`."""
-        if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed, giver=giver):
+    def heard(
+        self,
+        voice: Voice,
+        bars: Bars,
+        *,
+        seed: bool = False,
+        giver: list[str | int] | None = None,
+        made_in: Sequence[int] | None = None,
+    ) -> None:
+        """Notes that the session's key may be taken from; `giver`, `made_in`: see `Harmony`."""
+        if not voice.is_drums and self.harmony.hear(voice.name, bars, seed=seed, giver=giver, made_in=made_in):
             self.tell_key()
 
     def tell_key(self) -> None:

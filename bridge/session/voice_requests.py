@@ -10,7 +10,7 @@ from bridge.family import MODEL_PARTS
 from bridge.messages import ALL_PARTS
 from bridge.session.archive import ArchiveError
 from bridge.session.auto import Auto
-from bridge.session.bending import recipe_of
+from bridge.session.bending import giver_of, recipe_of
 from bridge.session.bending_requests import BendingRequests
 from bridge.session.composer import Composer
 from bridge.session.fills import Fills
@@ -293,7 +293,9 @@ class VoiceRequests:
         material = voice.material_of(loop)
         if material is not None:
             voice.go_on_from(material, order)
-        self._stage.heard(voice, loop.bars)
+        recipe, in_no_key = loop.recipe, loop.made_in == ()
+        giver = giver_of(voice, recipe) if recipe is not None and in_no_key else None
+        self._stage.heard(voice, loop.bars, giver=giver, made_in=loop.made_in)
         loop = replace(loop, verbatim=False, bound_to=(), kept=())  # a key that binds hard does so as they are played
         if self.jam.keeps(voice, loop):
             self._performer.tell(voice, loop, request.origin, request.arrival_ns)

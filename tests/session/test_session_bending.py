@@ -112,6 +112,52 @@ def test_bars_that_gave_the_key_are_made_again_in_none_as_they_were(tmp_path: Pa
     assert room.session.stage.harmony.giver is None, "of a session from before it was kept"
 
 
+def brought_back(room: Room, loop_id: int, verb: str = "recall") -> None:
+    """After `clear`, and sounding."""
+    room.ask("clear")
+    assert state(room)["key"] == -1
+    room.ask(verb, **({"id": loop_id} if verb == "recall" else {}))
+    room.session.from_player(messages.Scheduled("melody", loop_id, 8.0))
+    room.session.from_player(messages.Launched("melody", loop_id, 8.0, 8.0))
+
+
+@pytest.mark.parametrize("verb", ["recall", "undo"])
+def test_bars_that_gave_the_key_are_made_again_in_none_when_they_are_brought_back_too(room: Room, verb: str) -> None:
+    first = loop_of(room, "melody", A_MAJOR)
+    loop_id = room.voice.present.id
+    loop_of(room, "melody")
+    brought_back(room, loop_id, verb)
+    assert state(room)["key"] == 9
+    room.ask("surprise", surprise=0.6)
+    again = answer(room, A_MAJOR)
+    assert (again.seed, again.bend["key"]["classes"]) == (first.seed, None)
+
+
+def test_bars_that_were_made_in_a_key_give_it_when_they_are_brought_back(room: Room) -> None:
+    """Though their notes, which fit another one as well, would give that."""
+    room.ask("seed", length=8.0, notes=A_MAJOR)
+    in_both = [(pitch, float(k), 1.0, 90, 0) for k, pitch in enumerate((62, 66, 69, 71, 62, 64, 69, 62))]
+    loop_of(room, "melody", in_both)
+    loop_id = room.voice.present.id
+    brought_back(room, loop_id)
+    assert state(room)["key"] == 9
+    room.ask("surprise", surprise=0.6)
+    assert answer(room, in_both).bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11]
+    room.ask("seed", length=8.0, notes=in_both)
+    assert state(room)["key"] == 2, "a seed gives what its notes say"
+
+
+def test_bars_of_which_nobody_knows_the_key_give_what_their_notes_say(room: Room) -> None:
+    """Those that were kept before it was kept with them."""
+    loop_of(room, "melody", A_MAJOR)
+    loop = room.voice.present
+    room.session.stage.archive.save("melody", replace(loop, made_in=None), 120.0, (4, 4))
+    brought_back(room, loop.id)
+    assert state(room)["key"] == 9
+    room.ask("surprise", surprise=0.6)
+    assert answer(room, A_MAJOR).bend["key"]["classes"] == [1, 2, 4, 6, 8, 9, 11]
+
+
 def test_bars_that_gave_the_key_come_in_one_that_is_asked_for(room: Room) -> None:
     loop_of(room, "melody", A_MAJOR)
     bridge(room, "key", tonic=2, mode="major")
