@@ -224,7 +224,7 @@ _VOICE_KNOBS: Final = (
           example="/melody/temperature 0.6"),
     Route(VOICE, "attribute",
           "Along an attribute vector: density, syncopation, interval, diatonic, register (melody, bass); density, "
-          "syncopation, fill (drums).",
+          "syncopation, fill (drums). More density fills rests too, but no locked bar.",
           (Argument("name", "name"), _float("amount", -1, 1)), _BARS_COMING, "/melody/attribute density 0.5"),
     Route(VOICE, "latent", "One latent direction, ordered by how much it matters.",
           (_int("index", 0, MAX_LATENT_WAYS - 1), _float("value", -3, 3, "standard deviations")), _BARS_COMING,

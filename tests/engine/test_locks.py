@@ -42,6 +42,19 @@ def test_a_knob_turned_back_brings_back_the_bars_beside_one_that_was_locked_sinc
     assert engine.make(replace(job, bend=bend)).notes == before
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_density_fills_a_bar_of_rest_unless_that_is_locked(engine: Residents, model: str) -> None:
+    pitches = (36, 42, 38, 42, 36) if model.startswith("drums") else (60, 64, 67, 65, 62)
+    phrase = [[pitch, k * 0.5, 0.25, 90, 0] for k, pitch in enumerate(pitches)]
+    job = Generate(1, "a", model, "keep", True, [[8.0, phrase]], 0, 4.0, 0.0, 0.0, 0.0, 0.6, 5)
+    denser = {"attributes": {"density": 1.0}}
+    rest = {"bars": [8.0, []], "spans": [[4.0, 8.0]], "groove_seed": 1}
+    free, locked = (engine.make(replace(job, bend=bend)).notes for bend in (denser, {**denser, "lock": rest}))
+    assert any(row[1] >= 4.0 for row in free)
+    assert len(locked) > len(phrase)
+    assert all(row[1] < 3.9 for row in locked)
+
+
 def test_bars_asked_for_beside_a_locked_one_are_made_to_fit_it(engine: Residents) -> None:
     """They are others than those that are made without it."""
     job = Generate(1, "a", "melody-2bar", "sample", False, [], 2, 4.0, 0.0, 0.0, 0.0, 0.6, 5, {"surprise": 0.35})
