@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from bridge.session.bending import NOBODY, followed_now
@@ -22,6 +23,7 @@ class BendingRequests:
         self._composer = composer
         self._performer = performer
         self._gestures = gestures
+        self.on_lock: Callable[[Voice], None] = lambda _voice: None
 
     def do_scale(self, voice: Voice, request: Request) -> None:
         """How the session's key binds the voice; to `hard` and from it at once, though what sounds is still to be made
@@ -76,5 +78,6 @@ class BendingRequests:
             raise RefusedError(RANGE, f"bar {bar}: the loop of {voice.name} has bars 0 to {bars - 1}")
         voice.knobs.locked = sorted(locked | {bar})
         self._performer.freeze(voice)
+        self.on_lock(voice)
         if voice.sounding is not None and voice.model_ready:
             self._gestures.remake_pending(voice, request)

@@ -79,6 +79,22 @@ class Fills:
         self._wanted.pop(voice.name, None)
         self._set_aside.pop(voice.name, None)
 
+    def bar_locked(self, voice: Voice) -> None:
+        """A bar of the present loop was locked: a fill that is still to begin in it is called off. One that sounds ends
+        by itself, and leaves the bar as the loop has it.
+        """
+        fill = voice.fill
+        if fill is None or self._stage.clock.beat_at(self._stage.timers.now_ns()) >= fill.from_beats:
+            return
+        loop, loop_start = _sounding_at(voice, fill.from_beats)
+        if loop is not None and self._is_locked(voice, loop, fill.from_beats, loop_start):
+            self._unwant(voice, fill.from_beats)
+            self._end(voice)
+
+    def _unwant(self, voice: Voice, start_beats: float) -> None:
+        if abs(self._wanted.get(voice.name, (math.inf, None))[0] - start_beats) < _NEARLY:
+            del self._wanted[voice.name]
+
     def _check_drums(self, voice: Voice) -> None:
         if not voice.is_drums:
             raise RefusedError(NOT_NOW, f"fills are for drums; {voice.name} plays {voice.model}")
@@ -219,9 +235,14 @@ class Fills:
         clock, now_ns = self._stage.clock, self._stage.timers.now_ns()
         beat = clock.beat_at(now_ns)
         is_of_this_metre = abs(made.until_beats - made.from_beats - clock.bar_beats) < _NEARLY
-        if loop is None or not is_of_this_metre or (clock.running and beat >= made.until_beats):
+        is_gone = loop is None or not is_of_this_metre or (clock.running and beat >= made.until_beats)
+        loop_start = _sounding_at(voice, made.from_beats)[1]
+        if loop is not None and self._is_locked(voice, loop, made.from_beats, loop_start):
+            is_gone = True
+            self._unwant(voice, made.from_beats)
+        if loop is None or is_gone:
             if request.verb == "fill" and self._wanted.get(voice.name, (0.0, None))[1] is not request:
-                gone = f"{voice.name}: the bar of the fill was over, or its loop gone, before it was made"
+                gone = f"{voice.name}: the bar of the fill was over or locked, or its loop gone, before it was made"
                 self._stage.refuse(request.origin, request.address, RefusedError(NOT_NOW, gone))
             return
         filled = self._with_locked(voice, loop, filled, made.bars)

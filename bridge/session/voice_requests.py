@@ -37,9 +37,11 @@ class VoiceRequests:
         self._performer = performer
         self._gestures = gestures
         self.fills = Fills(stage, composer, performer)
+        bending = BendingRequests(stage, composer, performer, gestures)
+        bending.on_lock = self.fills.bar_locked
         self._others = (
             MaterialRequests(stage, composer, gestures),
-            BendingRequests(stage, composer, performer, gestures),
+            bending,
             ShapingRequests(gestures),
             self.fills,
         )

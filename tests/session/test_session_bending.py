@@ -769,6 +769,40 @@ def test_a_locked_bar_has_no_fill(room: Room) -> None:
     assert answer(room).op == "fill"
 
 
+def test_a_fill_that_is_still_to_begin_is_called_off_where_its_bar_is_locked(room: Room) -> None:
+    groove = [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)]
+    loop_of(room, "drums", groove)
+    for lock_first in (True, False):
+        room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+        room.ask("fill", "drums")
+        if lock_first:
+            room.ask("lock", "drums", bar=1, on=True)
+            answer(room, [groove[0], (50, 4.0, 0.125, 90, 0)])
+            assert room.words.take("/error")[0][:2] == (4, "/drums/fill")
+            assert not room.player.take(messages.Reshape)
+        else:
+            answer(room, [groove[0], (50, 4.0, 0.125, 90, 0)])
+            room.ask("lock", "drums", bar=1, on=True)
+            assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [36, 36]
+        room.session.from_player(messages.Beat(7, 120.0, True))
+        assert not room.engine.take(engine_messages.Generate)
+        room.ask("lock", "drums", bar=1, on=False)
+
+
+def test_a_bar_that_is_locked_in_its_fill_is_as_the_loop_has_it(room: Room) -> None:
+    groove = [(36, 0.0, 0.125, 90, 0), (36, 4.0, 0.125, 90, 0)]
+    loop_of(room, "drums", groove)
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.ask("fill", "drums")
+    answer(room, [groove[0], (50, 4.0, 0.125, 90, 0)])
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=9.0))
+    room.player.sent.clear()
+    room.ask("lock", "drums", bar=1, on=True)
+    assert not room.player.take(messages.Reshape), "it sounds to its end"
+    room.session.from_player(messages.Beat(12, 120.0, True))
+    assert [row[0] for row in room.player.take(messages.Reshape)[-1].notes] == [36, 36]
+
+
 @pytest.mark.parametrize(("again_from", "goes_on"), [(0.0, False), (9.0, True), (40.0, False)])
 def test_a_song_that_starts_again_does_not_begin_with_the_fill_that_it_stopped_in(
     room: Room, again_from: float, goes_on: bool
