@@ -7,7 +7,7 @@
 | `chords` | `{length, chords: [[beat, root, quality] …]}` |
 | `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
 | `hold` | `{what, bars}`: whose rhythm or pitches are kept |
-| `lock` | `{bars, spans, quantize, grid, groove_seed}`: notes that stay, and where they belong: put into what is made |
+| `lock` | `{bars, spans, quantize, grid, groove_seed, feel}`: notes that stay, where and how: put into what is made |
 | `beside` | the same, of what was locked when the bars were asked for: what is made is made to fit it |
 | `attributes`, `latents` | amounts by name, and standard deviations by index (as a word): where bars are moved to |
 | `fill` | `{start}`: of a fill alone, where its bar begins in the loop |
@@ -29,7 +29,7 @@ from bridge.music.metre import fitted, fitted_length
 from bridge.music.notes import DRUM_PART, Bars, Note, NoteRow, bars_to_json, in_order
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
-from bridge.session.loops import Loop, Material, Recipe
+from bridge.session.loops import Loop, Material, Recipe, feel_to_json
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 
@@ -140,8 +140,8 @@ def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
             bars = Bars(in_order(on_grid), bars.length)
         bars = fitted(bars, loop.bar_beats, bar_beats)
     locked = bars_to_json(_of_spans(bars, spans, played))
-    spoken = [list(span) for span in spans]
-    return {"bars": locked, "spans": spoken, **quantising_to_json(played), "groove_seed": loop.groove_seed}
+    found = {"bars": locked, "spans": [list(span) for span in spans], **quantising_to_json(played)}
+    return found | {"groove_seed": loop.groove_seed, "feel": feel_to_json(loop.feel)}
 
 
 def _of_spans(bars: Bars, spans: Sequence[Sequence[float]], played: GrooveSettings) -> Bars:

@@ -16,7 +16,7 @@ from bridge.engine_messages import Begun, Generate, Generated, JobFailed
 from bridge.music.corners import BETWEEN, are_stored
 from bridge.music.notes import Bars, bars_of
 from bridge.session.bending import NEW_BARS, bend_of, giver_of, locked_now
-from bridge.session.loops import Loop, Material, Recipe, material_to_json
+from bridge.session.loops import Loop, Material, Recipe, feel_from_json, material_to_json
 from bridge.session.outside import BUSY, INSIDE, NOT_NOW, RefusedError, Request
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice, Waiting
@@ -235,11 +235,13 @@ class Composer:
 
     def _loop_of(self, job: _Job, bars: Bars, unmoved: Bars | None) -> Loop:
         job.loop_id = job.loop_id or self._stage.archive.new_id()
-        groove_seed = job.record.bend.get("lock", {}).get("groove_seed", job.recipe.seed)
+        lock = job.record.bend.get("lock", {})  # what is kept is played as it was
+        groove_seed = lock.get("groove_seed", job.recipe.seed)
+        feel = feel_from_json(lock.get("feel", job.recipe.bend.get("feel")))
         bar_beats = Material.of(bars, job.recipe.beats_per_bar).bar_beats
-        kept = tuple(round(start / bar_beats) for start, _ in job.record.bend.get("lock", {}).get("spans", ()))
+        kept = tuple(round(start / bar_beats) for start, _ in lock.get("spans", ()))
         return Loop(
-            job.loop_id, bars, groove_seed, job.recipe, bar_beats=bar_beats, bound_to=job.bound_to,
+            job.loop_id, bars, groove_seed, job.recipe, feel, bar_beats=bar_beats, bound_to=job.bound_to,
             verbatim=job.at_a_corner, unmoved=unmoved, kept=kept, made_in=job.made_in,
         )  # fmt: skip
 

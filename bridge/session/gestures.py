@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bridge.session.bending import unlock_missing
 from bridge.session.composer import Composer
-from bridge.session.loops import Loop, Recipe
+from bridge.session.loops import Loop, Recipe, feel_to_json
 from bridge.session.outside import NO_SUCH, NOT_NOW, RefusedError, Request
 from bridge.session.performer import Performer
 from bridge.session.stage import Stage
@@ -98,7 +98,8 @@ class Gestures:
             self.turn(voice, request, recipe)
         elif moved and sounding is not None and not voice.is_foreign(sounding):
             bars, seed = (sounding.source,), sounding.groove_seed
-            self.turn(voice, request, Recipe("keep", voice.model, bars, 0, sounding.bar_beats, 0.0, seed))
+            bend = {"feel": feel_to_json(sounding.feel)}
+            self.turn(voice, request, Recipe("keep", voice.model, bars, 0, sounding.bar_beats, 0.0, seed, bend))
         self.remake_pending(voice, request)
 
     def remake_pending(self, voice: Voice, request: Request) -> None:

@@ -96,6 +96,16 @@ def material_from_json(value: Sequence[Any]) -> Material:
     return Material(bars_from_json(value), float(value[2]) if len(value) > 2 else BEATS_PER_BAR)
 
 
+def feel_to_json(feel: Feel) -> list[Any]:
+    """A feel as plain JSON."""
+    return [feel.swing, feel.offset_beats, feel.eighths]
+
+
+def feel_from_json(value: Sequence[Any] | None) -> Feel:
+    """The inverse of `feel_to_json`; what is of earlier versions has none."""
+    return STRAIGHT if value is None else Feel(*value)
+
+
 def recipe_to_json(recipe: Recipe | None) -> dict[str, Any] | None:
     """A recipe as plain JSON."""
     if recipe is None:
@@ -128,7 +138,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "bars": bars_to_json(loop.bars),
         "groove_seed": loop.groove_seed,
         "recipe": recipe_to_json(loop.recipe),
-        "feel": [loop.feel.swing, loop.feel.offset_beats, loop.feel.eighths],
+        "feel": feel_to_json(loop.feel),
         "bar_beats": loop.bar_beats,
         "bound_to": list(loop.bound_to),
         "verbatim": loop.verbatim,
@@ -143,7 +153,7 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     """The inverse of `loop_to_json`."""
     if value is None:
         return None
-    feel = Feel(*value["feel"]) if "feel" in value else STRAIGHT  # bars of earlier versions have none
+    feel = feel_from_json(value.get("feel"))
     recipe = recipe_from_json(value["recipe"])
     bar_beats = value.get("bar_beats", BEATS_PER_BAR)
     unmoved = value.get("unmoved")

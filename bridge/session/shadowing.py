@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge.music.answering import KeySense, Played
@@ -159,7 +159,11 @@ class Follower:
         now, bar_beats, drums = self._generation, self._stage.clock.bar_beats, self._voice.is_drums
 
         def take(bars: Bars, _ill: float) -> None:
-            self._take(Loop(loop_id, bars, loop_id, None, feel, bar_beats, drums=drums), line_beats, now)
+            loop = Loop(loop_id, bars, loop_id, None, feel, bar_beats, drums=drums)
+            present, locked = self._voice.present, tuple(self._voice.knobs.locked)
+            if present is not None and locked:  # what is kept is played as it was
+                loop = replace(loop, groove_seed=present.groove_seed, feel=present.feel, kept=locked)
+            self._take(loop, line_beats, now)
 
         self._turns.ask(wish, loop_id, 0.0, take)
 

@@ -11,6 +11,7 @@ import pytest
 from session_room import VOICE, Room, clock_state
 
 from bridge import engine_messages, messages
+from bridge.music.feel import STRAIGHT, Feel
 from bridge.session.outside import Request
 
 VOICES = {
@@ -554,6 +555,24 @@ def test_a_fill_takes_nothing_from_a_locked_bar_and_brings_nothing_into_it(room:
     first_bar = [(row[0], row[3]) for row in heard if row[1] < 3.9]
     assert sorted(first_bar) == [(36, 90), (36, 94), (38, 93)]
     assert (50, 5.0) in [(row[0], row[1]) for row in heard]
+
+
+def test_bars_of_somebody_s_feel_keep_it_beside_a_locked_one_and_at_a_turn_of_a_knob(room: Room) -> None:
+    """A jam's answers: no recipe says what made them."""
+    loop_of(room, "melody")
+    feel = Feel(62.0, 0.03)
+    room.voice.sounding = replace(room.voice.sounding, recipe=None, feel=feel, groove_seed=77)
+    room.ask("attribute", name="density", amount=0.5)
+    answer(room)
+    assert (room.voice.sounding.feel, room.voice.sounding.groove_seed) == (feel, 77)
+    room.ask("lock", bar=0, on=True)
+    room.ask("sample")
+    answer(room)
+    assert (room.voice.pending.feel, room.voice.pending.groove_seed) == (feel, 77)
+    room.ask("lock", bar=0, on=False)
+    room.ask("sample")
+    answer(room)
+    assert room.voice.pending.feel == STRAIGHT
 
 
 def test_following_takes_the_harmony_and_the_kicks_where_they_fall_in_the_new_bars(room: Room) -> None:

@@ -450,6 +450,24 @@ def test_the_loop_moves_towards_what_is_played_at_every_bar_line_and_keeps_its_p
     assert room.strokes(32, 40) != []
 
 
+def test_a_locked_bar_is_played_as_it_was_while_the_others_move_towards_who_plays_behind_the_beat(room):
+    room.make = lambda job: [
+        (48, 0.0, 0.5, 64, 0), (50, 1.0, 0.5, 64, 0), (48 if job.op == "next" else 72, 5.0, 0.5, 64, 0),
+    ]  # fmt: skip
+    room.ask("next", bars=2)
+    room.to(8.0)
+    start = room.room.voice.start_beats
+    room.ask("lock", bar=0, on=True)
+    room.jam("follow", 2)
+    for bar in (2, 3, 4):
+        room.play(*at(bar, (0.04, 72), (1.04, 74), (2.04, 74)))
+    room.to(40.0)
+    first = start + 8.0 * ((32.0 - start) // 8.0)
+    heard = room.strokes(first - 0.01, first + 7.9)
+    assert [(round(beat - first, 3), pitch) for beat, pitch in heard] == [(0.0, 48), (1.0, 50), (5.0, 72)]
+    assert room.room.voice.sounding.kept == (0,)
+
+
 def test_what_is_followed_lies_where_it_was_played_in_the_loop(room):
     room.ask("next", bars=2)
     room.to(8.0)
