@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bridge.limits import MIN_NOTE_BEATS
 from bridge.model.nets.config import TRIO_PARTS, ModelConfig
 from bridge.model.playing.framing import Frame, to_windows
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, PITCHES, Ints
@@ -258,7 +259,9 @@ def _in_a_loop_of(length_beats: float, stay: list[Note], lock: Lock, kind: str) 
         if not lock.played.leads_round(note.start, lock.bars.length):
             drums = kind == "drums" or note.part == DRUM_PART
             end = min(note.end, length_beats if drums else ends.get(note.part, length_beats))
-            moved.append(replace(note, duration=end - note.start))
+            start = note.start  # where a grid's steps and the bars do not agree, it may lie past the line
+            start = start if start < length_beats else lock.played.place_of(start, lock.bars.length)
+            moved.append(replace(note, start=start, duration=max(MIN_NOTE_BEATS, end - start)))
     return moved
 
 

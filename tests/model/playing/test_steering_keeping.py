@@ -24,7 +24,7 @@ from bridge.music.grids import LOWEST_PITCH, struck_apart
 from bridge.music.groove import apply_groove
 from bridge.music.groove_settings import GRIDS, GrooveSettings
 from bridge.music.harmony import MODES, scale_of
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import Bars, Note, bars_fault, in_order
 
 SCALES = st.builds(scale_of, st.integers(0, 11), st.sampled_from(sorted(MODES)))
 SMALL = CompiledModel(*small_model(SMALL_LINE)[:2], torch.device("cpu"), maps=small_model(SMALL_LINE)[2], int8=False)
@@ -169,6 +169,17 @@ def test_a_new_hit_before_the_line_after_a_locked_bar_is_the_next_bar_s() -> Non
     made = Bars((Note(38, 3.98, 0.125, 70), Note(38, 7.98, 0.125, 60)), 8.0)
     out = kept_exactly(made, Steering(lock=Lock(locked, ((0.0, 4.0),))), "drums", verbatim=False)
     assert [(n.pitch, n.start) for n in out.notes] == [(36, 0.0), (38, 3.98)]
+
+
+@pytest.mark.parametrize("kind", ["drums", "melody"])
+def test_what_is_locked_stays_inside_a_shorter_loop(kind: str) -> None:
+    """Bars of 13/16 on a grid of quarters, which bring a note from behind the line into the bar before it."""
+    locked = Bars((Note(48, 1.0, 3.0, 90), Note(50, 3.3, 0.5, 80), Note(52, 6.4, 0.1, 70)), 6.5)
+    lock = Lock(locked, ((0.0, 3.25),), GrooveSettings(grid="1/4"))
+    out = kept_exactly(Bars((), 3.25), Steering(binding="off", lock=lock), kind, verbatim=False)
+    assert [note.pitch for note in out.notes] == [48, 50]
+    assert bars_fault(out) is None
+    assert max(note.end for note in out.notes) <= 3.25
 
 
 def test_a_line_ends_where_a_locked_note_leads_into_its_bar() -> None:
