@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.model.nets.compiled import CompiledModel
-from bridge.model.playing.keeping import Hold, Lock, finished
+from bridge.model.playing.keeping import Hold, finished
 from bridge.model.playing.leaning import Lean
 from bridge.model.playing.shaping import Shape, shape_of
 from bridge.model.playing.steering import Steering
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, KICK
 from bridge.music.groove_settings import quantising_from_json
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
+from bridge.music.locking import Lock
 from bridge.music.notes import STEP_BEATS, Bars, bars_from_json, step_of
 
 _CHORDS_AMOUNT = 1.0  # how firmly a chord loop of the session is leant on

@@ -25,11 +25,12 @@ from typing import Any
 
 from bridge.music.corners import BETWEEN
 from bridge.music.groove_settings import GrooveSettings, quantising_from_json, quantising_to_json
+from bridge.music.locking import Lock, with_locked
 from bridge.music.metre import fitted, fitted_length
-from bridge.music.notes import DRUM_PART, Bars, Note, NoteRow, bars_to_json, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, NoteRow, bars_from_json, bars_to_json, in_order
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
-from bridge.session.loops import Loop, Material, Recipe, feel_to_json
+from bridge.session.loops import Loop, Material, Recipe, feel_from_json, feel_to_json
 from bridge.session.stage import Stage
 from bridge.session.voice import Voice
 
@@ -146,6 +147,18 @@ def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
 
 def _of_spans(bars: Bars, spans: Sequence[Sequence[float]], played: GrooveSettings) -> Bars:
     return Bars(tuple(n for n in bars.notes if played.is_inside(n.start, spans, bars.length)), bars.length)
+
+
+def with_lock(loop: Loop, locked: dict[str, Any], kind: str) -> Loop:
+    """A loop with what `locked_now` gave, played as that is. `kind`: drums, or with parts as a trio has them."""
+    spans = tuple((start, end) for start, end in locked["spans"])
+    lock = Lock(bars_from_json(locked["bars"]), spans, quantising_from_json(locked))
+    kept = {round(start / loop.bar_beats) for start, end in spans if end <= loop.bars.length + 1e-6}
+    return replace(
+        loop, bars=with_locked(loop.bars, lock, kind), groove_seed=locked["groove_seed"],
+        unmoved=None if loop.unmoved is None else with_locked(loop.unmoved, lock, kind),
+        feel=feel_from_json(locked["feel"]), kept=tuple(sorted(kept.union(loop.kept))),
+    )  # fmt: skip
 
 
 def unlock_missing(stage: Stage, voice: Voice) -> None:

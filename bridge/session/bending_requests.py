@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bridge.session.bending import NOBODY, followed_now
+from bridge.session.bending import NOBODY, followed_now, locked_now, with_lock
 from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.outside import NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
@@ -79,5 +79,19 @@ class BendingRequests:
         voice.knobs.locked = sorted(locked | {bar})
         self._performer.freeze(voice)
         self.on_lock(voice)
+        self._put_into_pending(voice)
         if voice.sounding is not None and voice.model_ready:
             self._gestures.remake_pending(voice, request)
+
+    def _put_into_pending(self, voice: Voice) -> None:
+        """Bars that wait have what is locked at once: they may sound before the engine has made them again with it."""
+        pending = voice.pending
+        handed = None if pending is None else voice.handed.get(pending.id)
+        if pending is None or handed is None or not handed.whole or voice.is_foreign(pending):
+            return
+        locked = locked_now(voice, pending.bar_beats)
+        if voice.sounding is not None and locked is not None:
+            loop = with_lock(pending, locked, "drums" if voice.is_drums else "trio")
+            if voice.newest == pending.source:
+                voice.newest = loop.source
+            self._performer.replace_pending(voice, loop)

@@ -441,6 +441,21 @@ def test_a_bar_locked_while_others_wait_stays_in_those(room: Room) -> None:
     assert again.bend["lock"]["spans"] == [[0.0, 4.0]]
 
 
+def test_a_bar_locked_while_others_wait_is_in_those_before_they_are_made_again(room: Room) -> None:
+    """They may sound before: however long the engine takes, and where it is gone."""
+    loop_of(room, "drums", PUSHED)
+    room.ask("sample", "drums")
+    answer(room, [(42, 1.0, 0.1, 70, 0), (42, 3.99, 0.1, 71, 0), (42, 5.0, 0.1, 72, 0)])
+    room.session.engine_gone()
+    room.ask("lock", "drums", bar=1, on=True)
+    pending = room.session.stage.voices["drums"].pending
+    (given,) = (reshape for reshape in room.player.take(messages.Reshape) if reshape.id == pending.id)
+    assert [(row[0], row[3]) for row in given.notes] == [(42, 70), (36, 92), (38, 93)]
+    assert (pending.kept, pending.source.bars) == ((1,), pending.bars)
+    room.session.from_player(messages.Launched("drums", pending.id, 8.0, 8.0))
+    assert room.session.stage.voices["drums"].sounding.bars == pending.bars
+
+
 def test_a_bar_locked_while_others_are_made_stays_in_those(room: Room) -> None:
     loop_of(room, "melody")
     room.ask("sample")

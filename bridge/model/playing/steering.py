@@ -17,10 +17,11 @@ from torch import Tensor
 from bridge.model.nets.config import ModelConfig
 from bridge.model.nets.keys import held_steps
 from bridge.model.playing.framing import Frame, WindowTokens, part_of, unstreamed
-from bridge.model.playing.keeping import FORBIDDEN, Hold, Lock, forced_bias
+from bridge.model.playing.keeping import FORBIDDEN, Hold, forced_bias
 from bridge.model.playing.leaning import Lean, lean_bias
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
 from bridge.music.harmony import best_scale, fitting_classes
+from bridge.music.locking import Lock
 from bridge.music.notes import STEPS_PER_BAR
 
 _SOFT_KEY_NATS = -2.5

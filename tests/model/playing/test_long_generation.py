@@ -23,12 +23,12 @@ from bridge.model.playing.framing import (
     unstreamed,
 )
 from bridge.model.playing.generation import continue_bars, reconstruct_bars, sample_bars, vary_bars
-from bridge.model.playing.keeping import Lock
 from bridge.model.playing.morphing import interpolated, morph_at, prepare_morph
 from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.playing.steering import Steering, steered_bias
 from bridge.model.reporting.held_out import grid_tokens
 from bridge.music.grids import LOWEST_PITCH, PITCHES
+from bridge.music.locking import Lock
 from bridge.music.notes import STEPS_PER_BAR, Bars, Note, cut, in_order
 
 MAJOR = frozenset({0, 2, 4, 5, 7, 9, 11})

@@ -18,12 +18,13 @@ from bridge.model.playing.decoding import WindowDecode
 from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.framing import Frame, to_windows
 from bridge.model.playing.generation import continue_bars, sample_bars, vary_bars
-from bridge.model.playing.keeping import Hold, Lock
+from bridge.model.playing.keeping import Hold
 from bridge.model.playing.steering import Steering, steered_bias
 from bridge.music.grids import LOWEST_PITCH, struck_apart
 from bridge.music.groove import apply_groove
 from bridge.music.groove_settings import GRIDS, GrooveSettings
 from bridge.music.harmony import MODES, scale_of
+from bridge.music.locking import Lock
 from bridge.music.notes import Bars, Note, bars_fault, in_order
 
 SCALES = st.builds(scale_of, st.integers(0, 11), st.sampled_from(sorted(MODES)))
