@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 from needs import need
 
 _EAR = """
-import sys, time, rtmidi
+import os, sys, time, rtmidi
 name = sys.argv[1]
 ear = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, "ear on " + name)
 until = time.monotonic() + float(sys.argv[2])
@@ -23,9 +23,11 @@ while not (found := [k for k, port in enumerate(ear.get_ports()) if port == f"{n
         sys.exit(1)
     time.sleep(0.005)
 ear.ignore_types(timing=False)
-ear.set_callback(lambda event, _: print(time.perf_counter_ns(), *event[0], flush=True))
+def say(*words):  # in one piece: two threads speak
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+ear.set_callback(lambda event, _: say(time.perf_counter_ns(), *event[0]))
 ear.open_port(found[0])
-print("connected", flush=True)
+say("connected")
 sys.stdin.read()
 """
 
@@ -123,16 +125,23 @@ class Ear:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "connected\n", f"no port {port_name}"
         self._thread = threading.Thread(target=self._read, daemon=True)
+        assert self._process.stdout is not None
+        while (line := self._process.stdout.readline()) != "connected\n":  # on a port that plays, notes may come first
+            if not line:
+                self.close()
+                raise AssertionError(f"no port {port_name}")
+            self._hear(line)
         self._thread.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            time_ns, *data = (int(word) for word in line.split())
-            self.heard.append(Heard(time_ns, *[*data, 0, 0][:3]))
+            self._hear(line)
+
+    def _hear(self, line: str) -> None:
+        time_ns, *data = (int(word) for word in line.split())
+        self.heard.append(Heard(time_ns, *[*data, 0, 0][:3]))
 
     @property
     def notes(self) -> list[Heard]:
@@ -159,7 +168,8 @@ class Ear:
         """Kill it: closing by itself may wait for a server that is dead."""
         self._process.kill()
         self._process.wait(10)
-        self._thread.join(5.0)
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
