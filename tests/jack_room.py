@@ -116,6 +116,7 @@ class Ear:
 
     def __init__(self, server: JackServer, port_name: str, patience_s: float = 10.0) -> None:
         """Connect as soon as the port is there; until then the constructor waits."""
+        self.port_name = port_name
         self.heard: list[Heard] = []
         self._process = subprocess.Popen(
             [sys.executable, "-c", _EAR, port_name, str(patience_s)],

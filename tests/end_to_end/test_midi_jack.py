@@ -75,11 +75,21 @@ def stop(user: User) -> None:
     user.wait_for("/clock/state", PATIENCE_S, since, lambda said: said.args[1] == 0)
 
 
-def fall_silent(*ears: Ear) -> None:
+def heard_all(bridge: HostedBridge, ear: Ear) -> bool:
+    """Whether the last message that was sent to its port has come to an ear: it may be some cycles behind."""
+    reader = bridge.played()
+    port = reader.port_names.index(ear.port_name)
+    last = [item for item in reader.since(0)[0] if item.port == port][-1]
+    reader.close()
+    heard = ear.heard[-1]
+    return heard.time_ns > last.sent_ns and (heard.status, heard.data1) == (last.status, last.data1)
+
+
+def fall_silent(bridge: HostedBridge, *ears: Ear) -> None:
     """As many note-offs as note-ons, none open, nothing more to come."""
     for ear in ears:
-        eventually(lambda ear=ear: not ear.open(), 5.0, what="notes left open")
-    time.sleep(0.1)  # two of the server's cycles
+        eventually(lambda ear=ear: heard_all(bridge, ear), 5.0, what="what was sent last does not come")
+        assert not ear.open(), "notes left open"
     counts = [len(ear.heard) for ear in ears]
     time.sleep(0.3)
     for ear, count in zip(ears, counts, strict=True):
@@ -123,24 +133,26 @@ def test_notes_arrive_on_their_channel_with_their_velocity(melody: Ear, drums: E
     assert longest_gap_beats(drums.ons) < 2.0
 
 
-def test_stop_closes_every_note(user: User, melody: Ear, drums: Ear) -> None:
+def test_stop_closes_every_note(bridge: HostedBridge, user: User, melody: Ear, drums: Ear) -> None:
     wait_for_ons(melody, 3)
     eventually(melody.open)
     stop(user)
-    fall_silent(melody, drums)
+    fall_silent(bridge, melody, drums)
 
 
-def test_panic_closes_every_note_and_sends_the_controllers(user: User, melody: Ear, drums: Ear) -> None:
+def test_panic_closes_every_note_and_sends_the_controllers(
+    bridge: HostedBridge, user: User, melody: Ear, drums: Ear
+) -> None:
     wait_for_ons(melody, 3)
     eventually(melody.open)
     user.ask("/bridge/panic", answer="/bridge/panicked", timeout_s=PATIENCE_S)
-    fall_silent(melody, drums)
+    fall_silent(bridge, melody, drums)
     for ear, channel in ((melody, 0), (drums, 9)):
         controls = [(item.status, item.data1) for item in ear.heard if item.status & 0xF0 == 0xB0]
         assert controls == [(0xB0 | channel, 123), (0xB0 | channel, 120)]
 
 
-def test_a_swap_and_a_morph_leave_nothing_open(user: User, melody: Ear, drums: Ear) -> None:
+def test_a_swap_and_a_morph_leave_nothing_open(bridge: HostedBridge, user: User, melody: Ear, drums: Ear) -> None:
     for position in (0.3, 1.0, 0.0, 0.7, 0.0):
         user.bars("/melody/morph", position)
         time.sleep(0.2)
@@ -149,7 +161,7 @@ def test_a_swap_and_a_morph_leave_nothing_open(user: User, melody: Ear, drums: E
     user.send("/clock/tempo", 300.0)
     wait_for_ons(drums, 4)
     stop(user)
-    fall_silent(melody, drums)
+    fall_silent(bridge, melody, drums)
     user.bars("/melody/morph", 0.0)
     user.bars("/drums/morph", 0.0)
 
@@ -171,7 +183,7 @@ def test_killed_engine_the_loop_plays_on_and_the_next_click_works(bridge: Hosted
     assert user.bars("/drums/next", 2).notes
     user.bars("/drums/morph", 0.0)
     stop(user)
-    fall_silent(drums)
+    fall_silent(bridge, drums)
 
 
 def test_killed_bridge_process_the_loop_plays_on_and_all_is_as_it_was(
@@ -205,7 +217,7 @@ def test_killed_bridge_process_the_loop_plays_on_and_all_is_as_it_was(
     assert len(ids) == 3
     assert user.bars("/melody/morph", 0.0).notes == PAD
     stop(user)
-    fall_silent(melody, drums)
+    fall_silent(bridge, melody, drums)
 
 
 def pongs(user: User) -> bool:
@@ -232,11 +244,12 @@ def test_killed_player_new_ports_close_what_was_open_before_anything_new(
 ) -> None:
     with Ear(server, "Barline melody") as before:
         wait_for_ons(before, 3)
+        stop(user)
+        fall_silent(bridge, before)
+        start_song(user, 20.0)  # a chord now, and so slow that a listener is there again before the next one
         eventually(lambda: len(before.open()) == 3)
-        user.send("/clock/tempo", 20.0)  # so slow that a listener is there again before the next chord
         state = user.state("melody")
         sounding = before.open()
-        assert len(sounding) == 3
         opened = times_opened(bridge)
         if "bridge.player" in victim:
             time.sleep(0.3)  # the state is written ten times a second
@@ -259,7 +272,7 @@ def test_killed_player_new_ports_close_what_was_open_before_anything_new(
         wait_for_ons(after, 6)
         assert {item.key for item in after.ons} == {(0, note.pitch) for note in PAD}
         stop(user)
-        fall_silent(after)
+        fall_silent(bridge, after)
 
 
 def test_after_a_killed_player_the_loop_is_in_its_place(server: JackServer, bridge: HostedBridge, user: User) -> None:
@@ -292,7 +305,7 @@ def test_a_jack_server_that_dies_and_returns_finds_the_ports_again(
     with Ear(server, "Barline drums") as drums:
         wait_for_ons(drums, 8)
         stop(user)
-        fall_silent(drums)
+        fall_silent(bridge, drums)
     assert bridge.processes() == processes, "nobody had to be restarted"
 
 

@@ -20,13 +20,6 @@ CLIP = 1
 
 
 @pytest.fixture
-def udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
-@pytest.fixture
 def taken() -> Generator[int]:
     """The first port that a device of a fresh rig asks for, held by somebody else."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -35,9 +28,9 @@ def taken() -> Generator[int]:
         yield port
 
 
-def test_midi_passes_with_no_bridge_and_the_line_says_what_to_do(rig: Rig, udp_port: int) -> None:
-    device = Device(rig, udp_port)
-    device.wait_for_status(f"No bridge on port {udp_port}. Start it: python3 run_bridge.py")
+def test_midi_passes_with_no_bridge_and_the_line_says_what_to_do(rig: Rig, free_udp_port: int) -> None:
+    device = Device(rig, free_udp_port)
+    device.wait_for_status(f"No bridge on port {free_udp_port}. Start it: python3 run_bridge.py")
     rig.do("midiIn", device=device.index, bytes=[0x90, 60, 100, 0x80, 60, 0])
     assert [byte for _, byte in rig.do("midi", device=device.index)] == [0x90, 60, 100, 0x80, 60, 0]
     mark = device.mark()
@@ -47,8 +40,8 @@ def test_midi_passes_with_no_bridge_and_the_line_says_what_to_do(rig: Rig, udp_p
     assert {one["address"] for one in device.sent("", mark)} <= {"/bridge/subscribe", "/clock/live"}
 
 
-def test_a_port_that_is_taken_is_passed_over(rig: Rig, udp_port: int, taken: int) -> None:
-    device = Device(rig, udp_port)
+def test_a_port_that_is_taken_is_passed_over(rig: Rig, free_udp_port: int, taken: int) -> None:
+    device = Device(rig, free_udp_port)
     first = device.wait_sent("/barline/probe")[0]
     assert first["port"] == taken, "or this test proves nothing"
     subscribed = device.wait_sent("/bridge/subscribe")[0]["values"][0]
@@ -56,15 +49,15 @@ def test_a_port_that_is_taken_is_passed_over(rig: Rig, udp_port: int, taken: int
     assert any("EADDRINUSE" in line for line in rig.do("console", device=device.index))
 
 
-def test_devices_that_begin_their_search_at_the_same_port_find_two(rig: Rig, udp_port: int) -> None:
-    first = Device(rig, udp_port)
-    second = Device(rig, udp_port, track=first.track)  # the same id stands behind this_device: the same first port
+def test_devices_that_begin_their_search_at_the_same_port_find_two(rig: Rig, free_udp_port: int) -> None:
+    first = Device(rig, free_udp_port)
+    second = Device(rig, free_udp_port, track=first.track)  # the same id stands behind this_device: the same first port
     ports = [device.wait_sent("/bridge/subscribe")[0]["values"][0] for device in (first, second)]
     assert abs(ports[0] - ports[1]) == 1
 
 
-def test_saving_the_set_starts_nothing_anew(rig: Rig, udp_port: int) -> None:
-    device = Device(rig, udp_port)
+def test_saving_the_set_starts_nothing_anew(rig: Rig, free_udp_port: int) -> None:
+    device = Device(rig, free_udp_port)
     device.wait_sent("/bridge/subscribe")
     device.turn("Temperature", 1.1)
     mark = device.mark()
@@ -77,9 +70,9 @@ def test_saving_the_set_starts_nothing_anew(rig: Rig, udp_port: int) -> None:
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_computer_s_clock_that_is_set_stops_nothing(
-    rig: Rig, udp_port: int, bridge: HostedBridge, witness: OscClient, hours: int
+    rig: Rig, free_udp_port: int, bridge: HostedBridge, witness: OscClient, hours: int
 ) -> None:
-    lost, device = Device(rig, udp_port), Device(rig, bridge.osc[1])
+    lost, device = Device(rig, free_udp_port), Device(rig, bridge.osc[1])
     device.wait_ready()
     lost.wait_sent("/bridge/subscribe")
     device.turn("Swing", 55.0)
@@ -94,16 +87,16 @@ def test_a_computer_s_clock_that_is_set_stops_nothing(
 
 
 def test_a_bridge_that_is_left_for_another_speaks_to_the_device_no_longer(
-    rig: Rig, udp_port: int, bridge: HostedBridge, witness: OscClient
+    rig: Rig, free_udp_port: int, bridge: HostedBridge, witness: OscClient
 ) -> None:
     device = Device(rig, bridge.osc[1])
     device.wait_ready()
     mark = device.mark()
-    device.turn("Bridge Port", udp_port)
+    device.turn("Bridge Port", free_udp_port)
     (left,) = device.wait_sent("/bridge/unsubscribe", mark)
     assert left["port"] == bridge.osc[1]
-    assert device.wait_sent("/bridge/subscribe", mark)[0]["port"] == udp_port
-    device.wait_for_status(f"No bridge on port {udp_port}")
+    assert device.wait_sent("/bridge/subscribe", mark)[0]["port"] == free_udp_port
+    device.wait_for_status(f"No bridge on port {free_udp_port}")
     swing = device.value("Swing")
     witness.send("/melody/swing", 71.0)
     witness.wait_for("/melody/state", 5, where=lambda said: said.args[said.args.index("swing") + 1] == 71.0)
@@ -112,8 +105,8 @@ def test_a_bridge_that_is_left_for_another_speaks_to_the_device_no_longer(
     witness.send("/melody/swing", 50.0)
 
 
-def test_a_deleted_device_says_goodbye(rig: Rig, udp_port: int) -> None:
-    device = Device(rig, udp_port)
+def test_a_deleted_device_says_goodbye(rig: Rig, free_udp_port: int) -> None:
+    device = Device(rig, free_udp_port)
     device.wait_sent("/bridge/subscribe")
     mark = device.mark()
     rig.do("close", device=device.index)
@@ -121,13 +114,13 @@ def test_a_deleted_device_says_goodbye(rig: Rig, udp_port: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, udp_port: int, folder: Path) -> None:
+def test_the_bridge_killed_and_started_again_in_mid_set(rig: Rig, free_udp_port: int, folder: Path) -> None:
     """The device first; then a bridge; then none; then another; with knobs turned while there was none."""
     rig.do("song", name="is_playing", value=1)
-    device = Device(rig, udp_port, Output=CLIP)
-    player = Device(rig, udp_port, Voice=2)  # plays its loop itself
+    device = Device(rig, free_udp_port, Output=CLIP)
+    player = Device(rig, free_udp_port, Voice=2)  # plays its loop itself
     device.wait_for_status("No bridge on port")
-    settings = ["midi.backend=none", f"osc.port={udp_port}"]
+    settings = ["midi.backend=none", f"osc.port={free_udp_port}"]
     first = HostedBridge(folder, settings)
     first.start()
     try:
@@ -190,10 +183,10 @@ def test_a_bridge_that_stands_still_for_a_moment_loses_no_click(device: Device, 
 
 
 def test_a_click_that_died_with_its_bridge_is_said_and_no_other_bars_are_taken_for_its_answer(
-    rig: Rig, udp_port: int, folder: Path
+    rig: Rig, free_udp_port: int, folder: Path
 ) -> None:
-    with HostedBridge(folder, ["midi.backend=none", f"osc.port={udp_port}"]) as bridge:
-        device = Device(rig, udp_port, Output=CLIP)
+    with HostedBridge(folder, ["midi.backend=none", f"osc.port={free_udp_port}"]) as bridge:
+        device = Device(rig, free_udp_port, Output=CLIP)
         device.wait_ready()
         with _standing_still(bridge):
             device.press("Sample")
@@ -249,14 +242,14 @@ def _held(device: Device) -> set[int]:
 
 
 def test_what_is_turned_before_there_is_a_bridge_stands_when_there_is_one(
-    rig: Rig, udp_port: int, folder: Path
+    rig: Rig, free_udp_port: int, folder: Path
 ) -> None:
-    device = Device(rig, udp_port)
+    device = Device(rig, free_udp_port)
     device.wait_for_status("No bridge on port")
     assert device.value("Settings Saved") == 0
     device.turn("Temperature", 1.4)
     assert device.value("Settings Saved") == 1
-    with HostedBridge(folder, ["midi.backend=none", f"osc.port={udp_port}"]):
+    with HostedBridge(folder, ["midi.backend=none", f"osc.port={free_udp_port}"]):
         device.wait_sent("/melody/temperature", timeout_s=30)
         device.wait_ready()
         assert device.value("Temperature") == pytest.approx(1.4)
