@@ -54,6 +54,11 @@ class Rig:
         assert "error" not in answer, f"{command}: {answer['error']}"
         return answer["result"]
 
+    def ms_at_beat(self, beat: float) -> float:
+        """When the song, as it runs now at 120 BPM, is there, by the clock that notes and messages are stamped with."""
+        now = self.do("moment")  # both in one answer, which may be long in coming
+        return float(now["ms"] + (beat - now["beats"]) * 500)
+
     def end(self) -> None:
         """The set is closed: a bridge that lives on is not to speak to the next one. No error may have been seen."""
         self.do("closeSet")

@@ -225,7 +225,8 @@ def test_the_transport_is_told_steadily_and_at_every_change(device: Device, rig:
     assert len(moving) > 30
     positions = [message["values"][2] + message["values"][3] for message in moving if message["values"][0]]
     assert positions == sorted(positions)
-    assert positions[-1] == pytest.approx(rig.do("beats"), abs=0.5)
+    now = rig.do("moment")
+    assert positions[-1] == pytest.approx(now["beats"] - (now["ms"] - moving[-1]["at"]) / 60_000 * 97.5, abs=0.5)
     for message in moving:
         playing, _, beats, fraction, numerator, denominator, bar, beat_in_bar = message["values"]
         assert (numerator, denominator) == (4, 4)
@@ -242,8 +243,9 @@ def test_a_transport_object_that_does_not_follow_live_is_not_believed(device: De
     rig.do("transportLag", device=device.index, beats=-6)
     rig.do("song", name="is_playing", value=1)
     wait_until(lambda: device.sent("/clock/live")[-1]["tags"], lambda tags: len(tags) == 6, 10, "Live's own position")
-    values = device.sent("/clock/live")[-1]["values"]
-    assert values[2] + values[3] == pytest.approx(rig.do("beats"), abs=0.6)
+    last = device.sent("/clock/live")[-1]
+    beats = last["values"][2] + last["values"][3]
+    assert rig.ms_at_beat(beats) == pytest.approx(last["at"], abs=300)
     rig.do("transportLag", device=device.index, beats=0)
     wait_until(
         lambda: device.sent("/clock/live")[-1]["tags"], lambda tags: len(tags) == 8, 10, "the object believed again"
@@ -264,7 +266,7 @@ def test_notes_come_out_of_the_device_where_the_loop_has_them_and_all_are_closed
     _, notes = bars_seen(witness, since)
     launched = witness.wait_for("/melody/launched", 20, since)
     state = wait_state(witness, since, sounding_id=launched.args[0])
-    start_ms = time.time() * 1000 - (rig.do("beats") - state["start"]) * 500
+    start_ms = rig.ms_at_beat(state["start"])
     time.sleep(4.5)
     rig.do("song", name="is_playing", value=0)
     wait_until(device.notes, lambda seen: balanced(seen), 5, "every note closed")
@@ -302,7 +304,7 @@ def test_after_a_jump_back_the_loop_is_where_it_would_have_been(
     start = wait_state(witness, since, sounding_id=launched.args[0])["start"]
     time.sleep(1.0)
     rig.do("jump", beats=41.0)
-    jumped_ms = time.time() * 1000 - (rig.do("beats") - 41.0) * 500
+    jumped_ms = rig.ms_at_beat(41.0)
     time.sleep(4.3)
     rig.do("song", name="is_playing", value=0)
     wait_until(device.notes, balanced, 5, "every note closed")

@@ -70,6 +70,9 @@ const commands = {
     beats() {
         return live.beats();
     },
+    moment() {
+        return {ms: time.now(), beats: live.beats()};
+    },
     turn({device, name, value}) {
         const box = devices[device].control(name);
         devices[device].guarded(() => box.turn(value));
