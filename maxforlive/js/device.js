@@ -202,7 +202,7 @@ function anything() {
         return;
     }
     if (address === "/barline/probe") {
-        B.link.probed(values[0]);
+        B.link.probed(values[0], values[1]);
         return;
     }
     B.link.heardAt = B.now();

@@ -5,7 +5,7 @@ B.link = {
     port: 0, // where we listen
     portSure: false,
     token: 0,
-    probedAt: 0,
+    probedTicks: 0, // ago
     tried: 0,
     connected: false,
     ready: false,
@@ -17,7 +17,7 @@ B.link = {
 };
 
 B.link.SPAN = B.LAST_PORT - B.FIRST_PORT + 1;
-B.link.PROBE_MS = 400;
+B.link.PROBE_TICKS = 4; // ticks, not time: what came while Max stood still is heard before the next of them
 B.link.SUBSCRIBE_MS = 1000;
 B.link.PING_MS = 2000;
 B.link.SILENCE_MS = 2000; // four heartbeats
@@ -43,18 +43,19 @@ B.link.setTarget = function (target) {
     B.link.lose();
 };
 
-// Only the device that really holds a port hears what it sends to it: another one's token is not ours.
+// Only the device that really holds a port hears what it sends to it: another one's token is not ours, and our own that
+// comes late, from a port that we have left, says nothing of the next one.
 B.link.probe = function () {
     var link = B.link;
-    link.probedAt = B.now();
+    link.probedTicks = 0;
     B.toPatch("listen", [link.port]);
     B.toPatch("self", [link.port]);
-    B.toPatch("probe", ["/barline/probe", link.token]);
+    B.toPatch("probe", ["/barline/probe", link.token, link.port]);
 };
 
-B.link.probed = function (token) {
+B.link.probed = function (token, port) {
     var link = B.link;
-    if (token === link.token && !link.portSure) {
+    if (token === link.token && port === link.port && !link.portSure) {
         link.portSure = true;
         link.subscribe();
     }
@@ -88,7 +89,8 @@ B.link.tick = function () {
     var link = B.link;
     var now = B.now();
     if (!link.portSure) {
-        if (link.port && now - link.probedAt > link.PROBE_MS) {
+        link.probedTicks += 1;
+        if (link.port && link.probedTicks > link.PROBE_TICKS) {
             link.tried += 1;
             link.port = link.port < B.LAST_PORT ? link.port + 1 : B.FIRST_PORT;
             link.probe();

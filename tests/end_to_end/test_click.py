@@ -315,6 +315,7 @@ def test_at_the_corners_of_the_pad_the_stored_notes_are_announced_exactly(user: 
 
 
 def test_turning_back_brings_back(user: User) -> None:
+    user.send("/clock/tempo", 60.0)  # a gesture is over when it has been still for a bar, and machines have pauses
     store(user, "melody", a=A, b=B)
     there = user.bars("/melody/morph", 0.4)
     user.bars("/melody/morph", 0.8)

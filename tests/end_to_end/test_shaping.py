@@ -55,6 +55,7 @@ def newest(client: User, since: int) -> object:
 
 
 def test_new_bars_are_moved_and_come_back(user: User) -> None:
+    user.send("/clock/tempo", 60.0)  # a gesture is over when it has been still for a bar; here it goes on for seconds
     plain = turned(user, "/melody/attribute", "density", 0.0)
     fuller = turned(user, "/melody/attribute", "density", 1.0)
     assert len(fuller.notes) > len(plain.notes)

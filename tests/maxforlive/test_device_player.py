@@ -30,7 +30,7 @@ class Spoken:
         rig.do("song", name="is_playing", value=1)
         self.device = Device(rig, 9, **values)  # the discard port
         rig.do("advance", ms=100)
-        self.say("/barline/probe", rig.do("script", device=self.device.index, code="B.link.token"))
+        self.say("/barline/probe", *self.device.sent("/barline/probe")[-1]["values"])
         self.say("/bridge/welcome", "test", 1)
         self.tell()
 

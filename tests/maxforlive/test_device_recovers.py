@@ -49,6 +49,19 @@ def test_a_port_that_is_taken_is_passed_over(rig: Rig, free_udp_port: int, taken
     assert any("EADDRINUSE" in line for line in rig.do("console", device=device.index))
 
 
+def test_a_port_that_was_given_up_and_answers_late_says_nothing_of_the_next(still_rig: Rig, taken: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
+        another.bind(("127.0.0.1", taken + 1))  # two that never answer: the test does
+        device = Device(still_rig, 9)
+        still_rig.do("advance", ms=700)
+        first, second = device.sent("/barline/probe")
+        assert (first["port"], second["port"]) == (taken, taken + 1)
+        still_rig.do("inject", device=device.index, message=["/barline/probe", *first["values"]])
+        assert not device.sent("/bridge/subscribe")
+        still_rig.do("inject", device=device.index, message=["/barline/probe", *second["values"]])
+        assert device.sent("/bridge/subscribe")[0]["values"] == [taken + 1]
+
+
 def test_devices_that_begin_their_search_at_the_same_port_find_two(rig: Rig, free_udp_port: int) -> None:
     first = Device(rig, free_udp_port)
     second = Device(rig, free_udp_port, track=first.track)  # the same id stands behind this_device: the same first port
