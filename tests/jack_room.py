@@ -99,6 +99,14 @@ class JackServer:
             self._process.wait(10)
             self._process = None
 
+    def connected(self, port: str) -> bool:
+        """Whether a port that is there leads anywhere."""
+        command = [self._programs[1], "-s", self.name, "-c", port]
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "JACK_NO_START_SERVER": "1"}
+        )
+        return any(line.startswith(" ") for line in result.stdout.splitlines())
+
     def ports(self) -> set[str]:
         """Full names, "client:port", of all ports there are."""
         result = subprocess.run(
