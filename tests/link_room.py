@@ -265,8 +265,9 @@ def bridge() -> dict[str, Any]:
         gone = user.wait_for("/clock/state", PATIENCE_S, since, lambda said: said.args[0] == "internal")
         found["gone"] = [gone.args[1], gone.args[2]]
         until(lambda: any("Ableton Link is followed no longer" in line for line in hosted.lines), "nothing is said")
+        since = user.mark()
         peer.link.enabled = True
-        user.wait_for("/clock/state", PATIENCE_S, user.mark(), lambda said: said.args[0] == "link")
+        user.wait_for("/clock/state", PATIENCE_S, since, lambda said: said.args[0] == "link")
         record.close()
         found["errors"] = [said.args for said in user.said() if said.address == "/error"]
     return found

@@ -235,6 +235,7 @@ def test_the_transport_is_told_steadily_and_at_every_change(device: Device, rig:
         del playing
     rig.do("jump", beats=32.0)
     witness.wait_for("/clock/beat", 5, since, lambda said: said.args[0] >= 32)
+    since = witness.mark()
     rig.do("song", name="is_playing", value=0)
     witness.wait_for("/clock/state", 5, since, lambda said: said.args[1] == 0)
 
