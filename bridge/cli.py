@@ -105,9 +105,12 @@ def _options(given: argparse.Namespace, settings: Settings, seed: int) -> FileOp
 
 
 def _say(line: str) -> None:
-    """One line for the user, at once; a terminal that is gone is no reason to stop the music."""
-    with contextlib.suppress(OSError, ValueError):
-        print(line, flush=True)
+    """One line for the user, at once and in one piece: the other processes write to the same place. A terminal that is
+    gone, or never was, is no reason to stop the music.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.write(f"{line}\n")  # print writes the end by itself where Python's output is unbuffered
+        sys.stdout.flush()
 
 
 @contextlib.contextmanager

@@ -66,14 +66,14 @@ class HostedBridge:
         try:
             reader.start()
             bound = self.wait_for_line("osc ")
+            self.bound_ns = time.perf_counter_ns()
+            host, _, port = bound.removeprefix("osc ").rpartition(":")
+            self.osc = (host, int(port))
         except BaseException:  # a bridge that was not got hold of is nobody's to end any more
             self.end()
             if reader.ident is None and self._process.stdout is not None:  # nor is what it prints anybody's to close
                 self._process.stdout.close()
             raise
-        self.bound_ns = time.perf_counter_ns()
-        host, _, port = bound.removeprefix("osc ").rpartition(":")
-        self.osc = (host, int(port))
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -275,6 +276,23 @@ def test_the_bench_table_names_machine_and_figures() -> None:
     shown = tables.of_bench({"machine": {"cpu": "some", "cores": 2}, "results": [row]})
     assert "cpu some, cores 2" in shown
     assert shown.splitlines()[-1].split() == ["x", "ms", "200", "1.5", "2", "3", "-", "-"]
+
+
+def test_a_line_for_the_user_is_written_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other processes write to the same place: what they say must not come between a line and its end."""
+    pieces: list[bytes] = []
+
+    class Place(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, piece: Any) -> int:
+            pieces.append(bytes(piece))
+            return len(piece)
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Place(), "utf-8", newline="\n", write_through=True))  # type: ignore[type-var]
+    cli._say("osc 127.0.0.1:9100")
+    assert pieces == [b"osc 127.0.0.1:9100\n"]
 
 
 def test_what_help_says_is_used_where_nothing_is_said_is_used(capsys: pytest.CaptureFixture[str]) -> None:

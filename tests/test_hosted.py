@@ -47,8 +47,14 @@ def interrupted(bridge: HostedBridge) -> str:
     raise KeyboardInterrupt
 
 
+def garbled(bridge: HostedBridge) -> str:
+    return f"{HostedBridge.wait_for_line(bridge, 'osc ')}player: and what another process says"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-@pytest.mark.parametrize(("wait", "fault"), [(too_slow, HostedBridgeError), (interrupted, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("wait", "fault"), [(too_slow, HostedBridgeError), (interrupted, KeyboardInterrupt), (garbled, ValueError)]
+)
 def test_one_that_does_not_start_leaves_no_process(
     tmp_path: Path, wait: Callable[[HostedBridge], str], fault: type[BaseException]
 ) -> None:
