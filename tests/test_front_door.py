@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -95,6 +96,14 @@ class Checkout:
             cwd=self.root.parent,
             check=False,
         )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """As at a terminal: what a shell starts in the background would ignore it, and so would all that we start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

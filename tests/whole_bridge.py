@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from bridge.hosted import HostedBridge
+from bridge.limits import MAX_DATAGRAM_BYTES
 from bridge.osc.client import OscClient, Said
 from bridge.osc.encoder import encode
 from bridge.player.record import Played, PlayedReader
@@ -169,6 +171,39 @@ class User(OscClient):
     def errors(self, since: int = 0) -> list[tuple[Any, ...]]:
         """Every error since a mark."""
         return [said.args for said in self.said(since) if said.address == "/error"]
+
+
+class StampedEar:
+    """A subscriber whose messages bear the system's own moments of arrival: no pause of this process bunches them."""
+
+    _STAMPS = 35  # Linux: SO_TIMESTAMPNS, for which Python has no name
+
+    def __init__(self, bridge: HostedBridge) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, self._STAMPS, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setblocking(False)
+        self._socket.connect(bridge.osc)
+        self._socket.send(encode("/bridge/subscribe", ()))
+        eventually(lambda: self.arrivals("/bridge/ready"), what="no welcome")
+
+    def arrivals(self, address: str) -> list[int]:
+        """When each message to an address came that has come by now, in ns; all that came is forgotten."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                datagram, ((_, _, stamp), *_), *_ = self._socket.recvmsg(MAX_DATAGRAM_BYTES, 64)
+                seconds, nanoseconds = struct.unpack("qq", stamp)
+                found += [seconds * 10**9 + nanoseconds] if datagram.startswith(f"{address}\0".encode()) else []
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.send(encode("/bridge/unsubscribe", ()))
+        self._socket.close()
 
 
 def state_of(said: Said) -> dict[str, Any]:
