@@ -177,6 +177,12 @@ class PlayerProcess:
             if select.select([self.bridge], [], [], left)[0]:
                 self.events.extend(self.bridge.receive())
 
+    def forget(self) -> None:
+        """Hear out what it has said so far: what is waited for from here on is still to come."""
+        while select.select([self.bridge], [], [], 0.0)[0]:
+            self.bridge.receive()
+        self.events.clear()
+
     def log(self) -> str:
         self._log.flush()
         return (self.folder / "player.log").read_text()
