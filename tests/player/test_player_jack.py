@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 from jack_room import NO_ANSWER
 from needs import need
-from player_rig import player_process
+from player_rig import PlayerProcess, player_process
 from whole_bridge import eventually
 
 from bridge import messages
@@ -159,6 +159,10 @@ def test_ports_have_their_names_and_notes_arrive(tmp_path, server):
     assert 192 <= ticks.count((0xF8,)) <= 216
 
 
+def offs_sent(player: PlayerProcess) -> int:
+    return sum(sent.status >> 4 == 8 for sent in player.played())
+
+
 def test_killed_the_ports_are_back_within_2_s_and_a_listener_gets_the_offs_first(tmp_path, server):
     pad = [(48, 0.0, 64.0, 100, 0), (55, 0.0, 64.0, 100, 0)]
     with player_process(tmp_path, "jack", env=server.environment) as player:
@@ -173,8 +177,9 @@ def test_killed_the_ports_are_back_within_2_s_and_a_listener_gets_the_offs_first
         busy = os.getloadavg()[0] > (os.cpu_count() or 1)
         assert time.monotonic() - began < (4.0 if busy else 2.0)
         time.sleep(0.5)  # nobody listened to what was closed at the start
+        closed = offs_sent(player)
         listener = Listener(server, "Barline melody")
-        time.sleep(0.4)
+        eventually(lambda: offs_sent(player) == closed + 2, what="they are not closed again for the first listener")
         play(player)
         player.wait_for(messages.Beat, beat=2)
         player.process.send_signal(signal.SIGTERM)
