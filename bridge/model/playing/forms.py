@@ -4,8 +4,8 @@ In songs a third of a melody's bars and half of the drums' are returns of one be
 conductor tells of a point of the prior no two bars are quite alike, and each is played with noise of its own: of long
 samples .05 to .17 of the bars came back. So the prior has the forms of training windows beside its points, and new
 bars are given one: a bar that is to come back is told what the first was, and played with its noise. A key, chords or
-a rhythm that bind it there do so as they do anywhere. What comes back in bars goes on coming back when they are varied
-or a knob is turned.
+a rhythm that bind it there do so as they do anywhere. Bars that come back are told and played as one also when a loop
+is varied, and go on coming back; when a knob is turned, half of them or more do.
 """
 
 from __future__ import annotations
