@@ -5,7 +5,7 @@ conductor tells of a point of the prior no two bars are quite alike, and each is
 samples .05 to .17 of the bars came back. So the prior has the forms of training windows beside its points, and new
 bars are given one: a bar that is to come back is told what the first was, and played with its noise. A key, chords or
 a rhythm that bind it there do so as they do anywhere. Bars that come back are told and played as one also when a loop
-is varied, and go on coming back; when a knob is turned, half of them or more do.
+is varied, and go on coming back; when a knob is turned, about half of them or more.
 """
 
 from __future__ import annotations
