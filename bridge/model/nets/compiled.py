@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +22,7 @@ from bridge.model.nets.latent_maps import LatentMaps
 from bridge.model.nets.recurrent import following, product, reader
 from bridge.model.nets.scripting import exported, int8_works, kept, scripted
 from bridge.model.nets.vae import DYNAMICS, NEUTRAL_VELOCITY, MusicVae, allowed_bias, weights_of
-from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS, Ints
+from bridge.music.grids import DRUM_CLASSES, OFFSET_BINS
 
 WARM_UP_RUNS = 20
 
@@ -208,7 +207,6 @@ class CompiledModel:
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
-        self.forms: Ints = flow.forms.cpu().numpy().astype(np.int64)
         model, flow = copy.deepcopy(model).to(device).float(), copy.deepcopy(flow).to(device).float()
         self._module = scripted(_Resident(model, flow, self.int8), _METHODS)
         self._graphs: dict[tuple[int, int], _DecodeGraph] = {}

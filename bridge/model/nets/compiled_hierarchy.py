@@ -26,7 +26,7 @@ from bridge.model.nets.latent_maps import LatentMaps
 from bridge.model.nets.recurrent import reader, runner
 from bridge.model.nets.scripting import exported, scripted
 from bridge.model.nets.vae import DYNAMICS
-from bridge.music.grids import DRUM_CLASSES
+from bridge.music.grids import DRUM_CLASSES, Ints
 from bridge.music.notes import STEPS_PER_BAR
 
 
@@ -133,7 +133,7 @@ class CompiledHierarchy(CompiledModel):
         self.prior_mean = flow.centre.detach().cpu()
         self.keys: list[float] = flow.keys.tolist()
         self.has_critic, self.has_judge, self.exemplars = flow.critic.speaks, flow.judge.speaks, len(flow.exemplars)
-        self.forms = flow.forms.cpu().numpy().astype(np.int64)
+        self.forms: Ints = flow.forms.cpu().numpy().astype(np.int64)
         model, flow = copy.deepcopy(model).to(device).float(), copy.deepcopy(flow).to(device).float()
         upper = _Upper(model, flow, self.int8)
         self._module: Any = scripted(upper, ["read", "conduct", *PRIOR_METHODS])

@@ -79,8 +79,7 @@ def sample_bars(
     bias = bias + _bias_alone(model, steering, frame)
     row_seed = noise.derived(seed, 0, 1)
     told = None if early is None else lambda window: early(to_bars([window], frame, config, length))
-    judged = model.has_judge
-    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=judged, early=told)
+    first = _best_of(model, points, steering, row_seed, temperature, bias, steps, judged=model.has_judge, early=told)
     windows, means = [rested(first, config)], torch.zeros(0, config.latent_size)
     while len(windows) < windows_needed(length, config):
         means = torch.cat([means_of(model, windows[-1:]), means])
@@ -225,10 +224,13 @@ def _best_of(
     seeds = (noise.derived(seed, attempt) for attempt in range(len(ANEW)))
     by = min(steps, _CHOSEN_BY_STEPS)
     judged = judged and steering.surprise is None
+
+    def begun(at: Sequence[Tensor], row_seeds: Sequence[int]) -> WindowDecode:
+        forms = None if form is None else np.stack([form] * len(at))
+        return WindowDecode(model, torch.stack(list(at)), row_seeds, temperature, bias, new=form is None, forms=forms)
+
     if steering.surprise is not None or judged:
-        few, row_seeds = list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES))
-        forms = None if form is None else np.stack([form] * len(few))
-        decode = WindowDecode(model, torch.stack(few), row_seeds, temperature, bias, new=form is None, forms=forms)
+        decode = begun(list(islice(points, CANDIDATES)), list(islice(seeds, CANDIDATES)))
         rows = decode.run() if judged else decode.run_bare(by)
         onsets = onsets_wanted(steering.hold, first_step, min(by, model.config.steps))
         odds = _chances_to_be_taken(model, [row.window for row in rows], seed) if judged else None
@@ -236,8 +238,7 @@ def _best_of(
         decode.keep(best)
         return _to_the_end(decode, decode.rows()[0].window, by, steps, early)
     for point, row_seed in zip(points, seeds, strict=False):
-        forms = None if form is None else form[None]
-        decode = WindowDecode(model, point[None], [row_seed], temperature, bias, new=form is None, forms=forms)
+        decode = begun([point], [row_seed])
         window = decode.run(by)[0].window
         window = _to_the_end(decode, window, by, steps, early if is_heard(window, model.config, by) else None)
         if is_heard(window, model.config, steps):
