@@ -55,8 +55,10 @@ def _strains(forms: Ints, distances: Floats) -> Floats:
     return found
 
 
-def own_forms(windows: Sequence[WindowTokens], config: ModelConfig) -> Ints:
-    """The forms (W, U, P) that windows have."""
+def own_forms(windows: Sequence[WindowTokens], config: ModelConfig) -> Ints | None:
+    """The forms (W, U, P) that windows of many bars have; None of short ones, which are decoded without."""
+    if not config.bar_models:
+        return None
     parts = zip(*(unstreamed(window, config) for window in windows), strict=True)
     tokens = [np.stack([window.tokens for window in own]) for own in parts]
     return np.stack([forms_of(of, drums=p == "drums") for of, p in zip(tokens, config.parts, strict=True)], axis=2)

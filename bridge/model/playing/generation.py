@@ -289,7 +289,7 @@ def vary_bars(
         z = towards_prior(model, source.means[index], keep, noise.derived(seed, index, 2))
         row_seed = noise.derived(seed, index, 1)
         heat, first_step = temperature * MORPH_TEMPERATURE, index * config.steps
-        form = forms[index]
+        form = None if forms is None else forms[index]
         made = _best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step, form=form)
         windows.append(rested(made, config, source.windows))
     return to_bars(windows, source.frame, config, present.length)

@@ -5,12 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
+from small_models import SMALL_LINE, SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
 
 from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.nets.flow import flow_from, tensors_of
 from bridge.model.playing.decoding import WindowDecode, between_beats
-from bridge.model.playing.forms import drawn_forms, formed, steps_of
+from bridge.model.playing.forms import drawn_forms, formed, own_forms, steps_of
+from bridge.model.playing.framing import WindowTokens
 from bridge.model.playing.generation import continue_bars, sample_bars, vary_bars
 from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.playing.steering import Steering
@@ -145,6 +146,13 @@ def test_a_turned_knob_decodes_bars_that_come_back_as_one(models, monkeypatch):
         given.clear()
         shaped(plain, made, shape_of({"fill": 0.5}, {}), 1.0)
         assert given == [None], "a fill is what does not come back"
+
+
+def test_short_windows_have_none():
+    window = WindowTokens(np.zeros(SMALL_LINE.steps, dtype=np.int64))
+    assert own_forms([window], SMALL_LINE) is None
+    long = WindowTokens(np.zeros(SMALL_LONG_LINE.steps, dtype=np.int64))
+    assert np.array_equal(own_forms([long], SMALL_LONG_LINE), np.zeros((1, BARS, 1)))
 
 
 def test_what_binds_a_bar_binds_its_return(models):
