@@ -7,7 +7,7 @@ see a straight grid (`straight_step`), and put onto the bars that answer it (`wi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from bridge.limits import MIN_NOTE_BEATS
 from bridge.music.groove import place_played
 from bridge.music.groove_settings import STRAIGHT_SWING, GrooveSettings
-from bridge.music.notes import Bars, in_order
+from bridge.music.notes import Bars, Note, in_order
 
 _SWINGS: Final = range(50, 71, 2)  # per cent; a triplet is 67, and a dotted pair (75) is written as one
 _LEAST_OF_EIGHTHS: Final = 56  # hands that are uneven on straight eighths come to less
@@ -77,16 +77,20 @@ def with_feel(bars: Bars, offset_beats: float) -> Bars:
     """The bars moved off the beat by as much as somebody sits there. What begins on the first line stays on it, and
     nothing leaves the loop.
     """
-    if offset_beats == 0.0 or not bars.notes:
-        return bars
+    return bars if offset_beats == 0.0 else Bars(in_order(felt(bars.notes, offset_beats, bars.length)), bars.length)
+
+
+def felt(notes: Iterable[Note], offset_beats: float, length_beats: float) -> list[Note]:
+    """The same of the notes of a loop of that length, in their order."""
+    if offset_beats == 0.0:
+        return list(notes)
     offset_beats = min(max(offset_beats, -_MOST_HEARD_BEATS), _MOST_HEARD_BEATS)
-    last = bars.length - MIN_NOTE_BEATS
-    notes = []
-    for note in bars.notes:
+    last, moved = length_beats - MIN_NOTE_BEATS, []
+    for note in notes:
         start = min(max(note.start + offset_beats, 0.0), last) if note.start > 0.0 else 0.0
-        end = min(max(note.end + offset_beats, start + MIN_NOTE_BEATS), bars.length)
-        notes.append(replace(note, start=start, duration=end - start))
-    return Bars(in_order(notes), bars.length)
+        end = min(max(note.end + offset_beats, start + MIN_NOTE_BEATS), length_beats)
+        moved.append(replace(note, start=start, duration=end - start))
+    return moved
 
 
 def _feels(steps_per_beat: int) -> list[Feel]:

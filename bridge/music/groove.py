@@ -127,8 +127,13 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
 
     On-grid notes that do not overlap come back bit by bit with quantize 1, swing 50, humanize 0.
     """
+    return Bars(in_order(played_notes(bars, settings, seed, drums)), bars.length) if bars.notes else bars
+
+
+def played_notes(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -> list[Note]:
+    """The notes of `apply_groove` in the order of those that they are in plain bars."""
     if not bars.notes:
-        return bars
+        return []
     plain = in_order(bars.notes)
     steps, length = settings.steps_per_beat, bars.length
     starts = np.array([note.start for note in plain], dtype=np.float64)
@@ -159,7 +164,7 @@ def apply_groove(bars: Bars, settings: GrooveSettings, seed: int, drums: bool) -
     starts, durations = _kernels.repair(starts, durations, lines[order], tied[order], length, MIN_NOTE_BEATS)
     loud = np.clip(np.floor(velocities * settings.velocity + 0.5), 1, 127).astype(np.int64)
     columns = zip(order.tolist(), starts.tolist(), durations.tolist(), loud.tolist(), strict=True)
-    return Bars(in_order(Note(pitches[i], s, d, v, plain[i].part) for i, s, d, v in columns), length)
+    return [Note(pitches[i], s, d, v, plain[i].part) for i, s, d, v in sorted(columns)]
 
 
 def place_played(

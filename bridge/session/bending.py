@@ -139,7 +139,8 @@ def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
         if played.quantize == 1.0:
             on_grid = (replace(note, start=played.place_of(note.start, bars.length)) for note in bars.notes)
             bars = Bars(in_order(on_grid), bars.length)
-        bars = fitted(bars, loop.bar_beats, bar_beats)
+        belong = [played.place_of(note.start, bars.length) for note in bars.notes]
+        bars = fitted(bars, loop.bar_beats, bar_beats, belong)
     locked = bars_to_json(_of_spans(bars, spans, played))
     found = {"bars": locked, "spans": [list(span) for span in spans], **quantising_to_json(played)}
     return found | {"groove_seed": loop.groove_seed, "feel": feel_to_json(loop.feel)}

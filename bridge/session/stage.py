@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from bridge import limits
 from bridge.messages import ClockState
-from bridge.music.feel import with_feel
-from bridge.music.groove import apply_groove, bound_as_played
+from bridge.music.feel import felt, with_feel
+from bridge.music.groove import apply_groove, bound_as_played, played_notes
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.metre import fitted, fitted_length
 from bridge.music.notes import Bars, in_order
@@ -182,8 +182,13 @@ class Stage:
         if fill is not None:
             return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
         bars = _of_parts(loop.bars, voice.parts)
-        played = with_feel(apply_groove(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
-        return fitted(played, loop.bar_beats, self.clock.bar_beats)
+        notes = felt(played_notes(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats, bars.length)
+        if self.length_of(loop) == bars.length:
+            return Bars(in_order(notes), bars.length)
+        belong = (groove.place_of(note.start, bars.length) for note in in_order(bars.notes))
+        pairs = sorted(zip(notes, belong, strict=True), key=lambda pair: pair[0].start)
+        played = Bars(tuple(note for note, _ in pairs), bars.length)
+        return fitted(played, loop.bar_beats, self.clock.bar_beats, [place for _, place in pairs])
 
     def _binding(self, voice: Voice, loop: Loop, groove: GrooveSettings) -> GrooveSettings:
         """A groove that binds what is not bound yet where the session's key binds hard, but no locked bars."""

@@ -68,3 +68,40 @@ def test_whatever_the_metre_bars_land_on_bars_and_every_note_is_sound(
 @pytest.mark.parametrize(("bars", "bar_beats"), [(SCALE, 4.0), (Bars(SCALE.notes, 7.75), 4.0)])
 def test_their_own_metre_and_no_whole_number_of_bars_change_nothing(bars: Bars, bar_beats: float) -> None:
     assert fitted(bars, bar_beats, 4.0 if bars is SCALE else 3.0) is bars
+
+
+@pytest.mark.parametrize(
+    ("to_bar_beats", "expected"),
+    [
+        (3.0, [0.01, 2.77, 2.98, 3.5, 5.98]),
+        (5.0, [0.01, 2.77, 2.98, 3.98, 4.01, 4.98, 5.5, 7.98, 8.98, 9.5, 9.98]),
+        (8.0, [0.01, 2.77, 2.98, 3.98, 4.01, 6.77, 6.98, 7.98, 8.5, 10.98, 11.98, 12.5, 14.98, 15.98]),
+    ],
+)
+def test_a_drum_that_is_early_goes_where_the_step_goes_that_it_belongs_to(
+    to_bar_beats: float, expected: list[float]
+) -> None:
+    """The last beat of both bars is struck early, and so are the second bar's first and the loop's own, at its end. A
+    step that is kept is heard where it was, late as it is.
+    """
+    places = {35: 0.01, 36: 2.77, 37: 2.98, 38: 3.98, 39: 4.5, 40: 6.98, 41: 7.98}
+    made = fitted(loop(*[(pitch, start, 0.125) for pitch, start in places.items()]), 4.0, to_bar_beats)
+    if to_bar_beats == 3.0:
+        assert [pitch for pitch, _, _ in rows(made)] == [35, 36, 38, 39, 41]
+    assert [round(start, 6) for _, start, _ in rows(made)] == expected
+    assert bars_fault(made) is None
+    assert all(note.end <= made.length for note in made.notes)
+
+
+def test_what_ends_at_a_bar_line_gives_way_to_what_is_early_for_it() -> None:
+    made = fitted(loop((60, 2.0, 1.5), (62, 3.98, 0.5), (64, 5.0, 1.0)), 4.0, 3.0)
+    assert [(pitch, round(start, 6), round(length, 6)) for pitch, start, length in rows(made)] == [
+        (60, 2.0, 0.98), (62, 2.98, 0.5), (64, 4.0, 1.0)
+    ]  # fmt: skip
+
+
+def test_where_notes_belong_can_be_told() -> None:
+    """The nearest sixteenth is the wrong one for the last note of a triplet of sixteenths."""
+    triplet = loop((60, 2.75 + 1 / 6, 1 / 12))
+    assert rows(fitted(triplet, 4.0, 3.0)) == []
+    assert len(rows(fitted(triplet, 4.0, 3.0, [2.75 + 1 / 6]))) == 1

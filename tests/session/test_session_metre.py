@@ -83,6 +83,25 @@ def test_bars_made_in_three_four_are_of_that_metre(room: Room) -> None:
     assert (restored.length_beats, starts(restored)) == (8.0, [0.0, 3.0, 4.0, 7.0])
 
 
+def test_swung_steps_and_early_drums_are_of_the_bars_that_they_are_heard_in(room: Room) -> None:
+    """The last sixteenth before the cut is swung half way to the line; the one after it is struck early."""
+    room.ask("swing", "drums", swing=75.0)
+    room.ask("quantize", "drums", quantize=0.0)
+    room.ask("sample", "drums")
+    room.answer(2.75, 2.98, 3.98, 7.98, pitch=36)
+    loop_id = room.player.take(messages.Launch)[-1].id
+    room.session.from_player(messages.Scheduled("drums", loop_id, 4.0))
+    room.session.from_player(messages.Launched("drums", loop_id, 4.0, 4.0))
+    metre(room, 3, 4, 16.0)
+    drums = room.session.stage.voices["drums"]
+    assert drums.sounding is not None
+    length, notes = as_played(room.session.stage, drums, drums.sounding)
+    played = [round(row[1], 6) for row in notes]
+    assert (length, len(played)) == (6.0, 3)
+    assert played[0] == 2.875
+    assert played[1:] == pytest.approx([2.98, 5.98], abs=0.02)
+
+
 def test_a_tempo_alone_moves_nothing(room: Room) -> None:
     scale(room)
     room.session.from_player(clock_state(room.time.ns, tempo_bpm=97.0))
