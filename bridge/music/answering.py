@@ -165,11 +165,15 @@ def misfit(answer: Bars, phrase: Bars, classes: frozenset[int]) -> float:
     return density + 2.0 * outside + apart / 12.0 + late
 
 
-def put_right(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool) -> Bars:
-    """The answer in the key, the register, the density and at the loudness of the phrase, from its line on."""
+def put_right(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: bool, from_the_line: bool = True) -> Bars:
+    """The answer in the key, the register, the density and at the loudness of the phrase, and where it is to be
+    `from_the_line`, from that on.
+    """
     if not answer.notes or not phrase.notes:
         return answer
-    notes = _from_the_line(_thinned(answer.notes, math.ceil(_MOST_NOTES * len(phrase.notes))))
+    notes = _thinned(answer.notes, math.ceil(_MOST_NOTES * len(phrase.notes)))
+    if from_the_line:
+        notes = _from_the_line(notes)
     notes = _quoting(notes, phrase.notes, math.ceil(_LEAST_NOTES * len(phrase.notes)))
     if not drums:
         notes = _in_register([_in_key(note, classes) for note in notes], _pitched(phrase.notes))

@@ -162,6 +162,12 @@ def with_lock(loop: Loop, locked: dict[str, Any], kind: str) -> Loop:
     )  # fmt: skip
 
 
+def with_locks_of(voice: Voice, loop: Loop) -> Loop:
+    """Bars that are still to sound, with the locked ones of the present loop, played as those are."""
+    locked = locked_now(voice, loop.bar_beats)
+    return loop if locked is None else with_lock(loop, locked, "drums" if voice.is_drums else "trio")
+
+
 def unlock_missing(stage: Stage, voice: Voice) -> None:
     """Bars that the loop which sounds does not have are not locked any more."""
     loop = voice.sounding

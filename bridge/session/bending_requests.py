@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bridge.session.bending import NOBODY, followed_now, locked_now, with_lock
+from bridge.session.bending import NOBODY, followed_now, with_locks_of
 from bridge.session.composer import Composer
 from bridge.session.gestures import Gestures
 from bridge.session.outside import NO_SUCH, NOT_NOW, RANGE, RefusedError, Request
@@ -89,9 +89,8 @@ class BendingRequests:
         handed = None if pending is None else voice.handed.get(pending.id)
         if pending is None or handed is None or not handed.whole or voice.is_foreign(pending):
             return
-        locked = locked_now(voice, pending.bar_beats)
-        if voice.sounding is not None and locked is not None:
-            loop = with_lock(pending, locked, "drums" if voice.is_drums else "trio")
+        loop = with_locks_of(voice, pending)
+        if voice.sounding is not None and loop is not pending:
             if voice.newest == pending.source:
                 voice.newest = loop.source
             self._performer.replace_pending(voice, loop)

@@ -19,7 +19,7 @@ from typing import Final
 from bridge import messages
 from bridge.music.answering import KeySense, Played, softer
 from bridge.music.notes import Bars
-from bridge.session.bending import start_expected
+from bridge.session.bending import start_expected, with_locks_of
 from bridge.session.listening import PICK_UP_BEATS, Phrase, Phrases, hears
 from bridge.session.loops import Loop
 from bridge.session.outside import Handle, Request
@@ -280,6 +280,7 @@ class Responder:
         def take(bars: Bars, ill: float) -> None:
             clock = self._stage.clock
             loop = Loop(loop_id, bars, loop_id, None, phrase.feel, clock.bar_beats, drums=drums)
+            loop = with_locks_of(self._voice, loop)
             left_ms = (line - clock.beat_at(self._stage.timers.now_ns())) * 60_000.0 / clock.bpm
             if left_ms < _TOO_LATE_MS:
                 if self._given is None:  # else what the player has is as good as this was to be

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from bridge.music.answering import KeySense, Played
 from bridge.music.feel import Feel
 from bridge.music.metre import fitted
 from bridge.music.notes import Bars, cut, join, repeated_to, step_of
+from bridge.session.bending import with_locks_of
 from bridge.session.listening import PICK_UP_BEATS, Phrases, hears
 from bridge.session.loops import Loop
 from bridge.session.outside import Handle, Request
@@ -159,11 +160,7 @@ class Follower:
         now, bar_beats, drums = self._generation, self._stage.clock.bar_beats, self._voice.is_drums
 
         def take(bars: Bars, _ill: float) -> None:
-            loop = Loop(loop_id, bars, loop_id, None, feel, bar_beats, drums=drums)
-            present, locked = self._voice.present, tuple(self._voice.knobs.locked)
-            if present is not None and locked:  # what is kept is played as it was
-                loop = replace(loop, groove_seed=present.groove_seed, feel=present.feel, kept=locked)
-            self._take(loop, line_beats, now)
+            self._take(Loop(loop_id, bars, loop_id, None, feel, bar_beats, drums=drums), line_beats, now)
 
         self._turns.ask(wish, loop_id, 0.0, take)
 
@@ -181,6 +178,7 @@ class Follower:
             return
         if voice.pending is not None and voice.pending.id != self._given_id:
             return  # bars that somebody asked for wait
+        loop = with_locks_of(voice, loop)
         self._given_id = loop.id
         voice.newest, voice.newest_order = loop.source, self._stage.next_order()
         boundary = boundary if voice.present is not None else "bar"

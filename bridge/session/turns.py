@@ -91,8 +91,10 @@ class Turns:
                 self._has_timed = True
                 self._timed_ms.append((stage.timers.now_ns() - asked_ns) / 1e6 / wanted)
                 ill, best = min(((misfit(bars, wish.phrase, classes), bars) for bars in made), key=lambda each: each[0])
-                bars = put_right(best, wish.phrase, classes, drums=voice.is_drums) if wish.op == "next" else best
-                take(bars, ill)
+                if wish.op == "next":
+                    from_the_line = 0 not in voice.knobs.locked  # else it begins as what is locked does
+                    best = put_right(best, wish.phrase, classes, drums=voice.is_drums, from_the_line=from_the_line)
+                take(best, ill)
 
         for _ in range(wanted):
             seed = voice.draw_seed() if wish.seed is None else wish.seed

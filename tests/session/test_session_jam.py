@@ -421,6 +421,48 @@ def test_who_swings_eighths_is_heard_on_eighths_and_answered_with_their_swing(ro
     assert beats == [pytest.approx(beat, abs=0.02) for beat in (8.0, 8.667, 9.0, 9.667)]
 
 
+@pytest.mark.parametrize("own", [[(72, 0.5, 0.5, 40, 0), (75, 2.0, 0.5, 127, 0)], []])
+def test_a_locked_bar_comes_back_in_every_answer_as_it_was_whoever_plays(room, own):
+    """Though whoever plays is lower and louder, and behind the beat; where it rests, nothing is moved into it."""
+    room.make = lambda _job: [*own, (76, 4.5, 0.5, 64, 0)]
+    room.ask("next", bars=2)
+    room.to(4.5)
+    first = room.room.voice.sounding
+    room.ask("lock", bar=0, on=True)
+    room.make = lambda _job: [(60 + beat, beat + 0.25, 0.5, 64, 0) for beat in range(4 if not own else 1, 8)]
+    room.jam("respond", 2)
+    for bars in (2, 6):
+        for bar in (bars, bars + 1):
+            room.play(*at(bar, *((beat + 0.04, 40 + 2 * beat) for beat in range(4))), velocity=120)
+        room.to(4.0 * bars + 15.9)
+        answer = room.room.voice.sounding
+        assert [note for note in answer.bars.notes if note.start < 4.0] == [
+            n for n in first.bars.notes if n.start < 4.0
+        ]
+        assert [note.start for note in answer.bars.notes if note.start >= 4.0] == [4.25, 5.25, 6.25, 7.25]
+        line = 4.0 * bars + 8.0
+        heard = [(round(beat - line, 3), pitch) for beat, pitch in room.strokes(line, line + 4.0)]
+        assert heard == [(start, pitch) for pitch, start, *_ in own], "not behind the beat"
+
+
+def test_a_bar_that_is_locked_when_a_step_is_made_and_waits_for_its_beat_stays(room):
+    room.make = lambda job: [(72 if job.op == "morph" else 48, float(beat), 0.5, 64, 0) for beat in range(8)]
+    room.ask("next", bars=2)
+    room.to(8.0)
+    room.ask("tempo", "clock", tempo=999.0)
+    room.jam("follow", 2)
+    room.play(*at(3, (0.0, 72), (1.0, 74)), length=0.2)
+    while not any(job.op == "morph" for job in room.jobs):
+        room.pass_ns(1_000_000)
+    room.pass_ns(21_000_000)
+    assert room.beat < 14.9
+    assert room.room.voice.pending is None, "it is made, and waits for its beat"
+    room.ask("lock", bar=1, on=True)
+    room.to(17.0)
+    assert room.said("/melody/launched")[-1][1] == 16.0
+    assert [note.pitch for note in room.room.voice.sounding.bars.notes] == [72] * 4 + [48] * 4
+
+
 # -- follow -----------------------------------------------------------------------------------------------------------
 
 
