@@ -12,9 +12,8 @@ from bridge.model.playing.leaning import Lean
 from bridge.model.playing.shaping import Shape, shape_of
 from bridge.model.playing.steering import Steering
 from bridge.music.grids import DRUM_CLASS_OF_PITCH, KICK
-from bridge.music.groove_settings import quantising_from_json
 from bridge.music.harmony import Chord, ChordLoop, best_scale, class_weights, harmony_of
-from bridge.music.locking import Lock
+from bridge.music.locking import Lock, lock_from_json
 from bridge.music.notes import STEP_BEATS, Bars, bars_from_json, step_of
 
 _CHORDS_AMOUNT = 1.0  # how firmly a chord loop of the session is leant on
@@ -44,10 +43,7 @@ def with_locks(steering: Steering, bend: Mapping[str, Any]) -> Steering:
 
 
 def _lock(lock: Mapping[str, Any] | None) -> Lock | None:
-    if lock is None:
-        return None
-    spans = tuple((start, end) for start, end in lock["spans"])
-    return Lock(bars_from_json(lock["bars"]), spans, quantising_from_json(lock))
+    return None if lock is None else lock_from_json(lock)
 
 
 def shape_in(model: CompiledModel, bend: Mapping[str, Any]) -> Shape:

@@ -77,6 +77,11 @@ class GrooveSettings:
         return self.is_inside(start_beats, self.spared, length_beats)
 
     @property
+    def quantising(self) -> GrooveSettings:
+        """Where notes are heard to belong, and nothing else."""
+        return GrooveSettings(quantize=self.quantize, grid=self.grid)
+
+    @property
     def steps_per_beat(self) -> int:
         """Steps of the grid in a quarter note."""
         return GRIDS[self.grid]

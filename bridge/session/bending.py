@@ -7,7 +7,7 @@
 | `chords` | `{length, chords: [[beat, root, quality] …]}` |
 | `follow` | `{amount, line, rhythm}`: the notes to take the harmony from, and `{bars, kicks}` to strike together with |
 | `hold` | `{what, bars}`: whose rhythm or pitches are kept |
-| `lock` | `{bars, spans, quantize, grid, groove_seed, feel}`: notes that stay, where and how: put into what is made |
+| `lock` | `{bars, spans, played, groove_seed, feel}`: notes that stay, where and how: put into what is made |
 | `beside` | the same, of what was locked when the bars were asked for: what is made is made to fit it |
 | `attributes`, `latents` | amounts by name, and standard deviations by index (as a word): where bars are moved to |
 | `fill` | `{start}`: of a fill alone, where its bar begins in the loop |
@@ -19,15 +19,14 @@ when the bars were asked for, which their recipe keeps, so that making them agai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from bridge.music.corners import BETWEEN
-from bridge.music.groove_settings import GrooveSettings, quantising_from_json, quantising_to_json
-from bridge.music.locking import Lock, with_locked
+from bridge.music.locking import Lock, lock_from_json, lock_to_json, with_locked
 from bridge.music.metre import fitted, fitted_length
-from bridge.music.notes import DRUM_PART, Bars, Note, NoteRow, bars_from_json, bars_to_json, in_order
+from bridge.music.notes import DRUM_PART, Bars, Note, bars_to_json, in_order
 from bridge.player.voice import KEEPS_START
 from bridge.session.harmony import TAKEN, chords_to_json
 from bridge.session.loops import Loop, Material, Recipe, feel_from_json, feel_to_json
@@ -122,44 +121,52 @@ def kept_bend(stage: Stage, voice: Voice, start_beats: float) -> dict[str, Any]:
 
 
 def locked_now(voice: Voice, bar_beats: float) -> dict[str, Any] | None:
-    """The locked bars of the present loop, fitted to bars of `bar_beats`, with no other notes than theirs: those that
-    are heard to belong there with the groove as it is.
-    """
+    """The locked bars of the present loop, as `lock_of` has them, and how they are played."""
     loop = voice.present
-    if loop is None or voice.is_foreign(loop) or not voice.knobs.locked:
+    lock = None if loop is None else lock_of(voice, loop, bar_beats)
+    if loop is None or lock is None:
         return None
-    played, length = voice.knobs.groove(), fitted_length(loop.bars.length, loop.bar_beats, bar_beats)
-    spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in voice.knobs.locked]
-    spans = [span for span in spans if span[1] <= length + 1e-6]
-    if not spans:
-        return None
-    bars = loop.bars
-    if length != bars.length:  # which bar a note is of is known before they are cut, and heard so
-        bars = _of_spans(bars, loop.spans_of(voice.knobs.locked), played)
-        if played.quantize == 1.0:
-            on_grid = (replace(note, start=played.place_of(note.start, bars.length)) for note in bars.notes)
-            bars = Bars(in_order(on_grid), bars.length)
-        belong = [played.place_of(note.start, bars.length) for note in bars.notes]
-        bars = fitted(bars, loop.bar_beats, bar_beats, belong)
-    locked = bars_to_json(_of_spans(bars, spans, played))
-    found = {"bars": locked, "spans": [list(span) for span in spans], **quantising_to_json(played)}
-    return found | {"groove_seed": loop.groove_seed, "feel": feel_to_json(loop.feel)}
+    return lock_to_json(lock) | {"groove_seed": loop.groove_seed, "feel": feel_to_json(loop.feel)}
 
 
-def _of_spans(bars: Bars, spans: Sequence[Sequence[float]], played: GrooveSettings) -> Bars:
-    return Bars(tuple(n for n in bars.notes if played.is_inside(n.start, spans, bars.length)), bars.length)
+def lock_of(voice: Voice, loop: Loop, bar_beats: float) -> Lock | None:
+    """The locked bars of a loop, fitted to bars of `bar_beats`, with no other notes than theirs: those that were heard
+    to belong there when they were locked. None where none is.
+    """
+    length = fitted_length(loop.bars.length, loop.bar_beats, bar_beats)
+    bars = [bar for bar in voice.knobs.locked if (bar + 1) * bar_beats <= length + 1e-6]
+    if not bars or voice.is_foreign(loop):
+        return None
+    lock = _with_its_notes(loop.locked(bars, voice.knobs.groove()))
+    if length == loop.bars.length:
+        return lock
+    placed = []  # which bar a note is of is known before they are cut, and heard so
+    for note in lock.bars.notes:
+        owner = lock.owner(note.start, loop.bars.length)
+        place = note.start if owner is None else owner[1].place_of(note.start, loop.bars.length)
+        is_on_grid = owner is not None and owner[1].quantize == 1.0
+        placed.append((replace(note, start=place) if is_on_grid else note, place))
+    placed.sort(key=lambda each: each[0].start)
+    own = Bars(tuple(note for note, _ in placed), loop.bars.length)
+    fit = fitted(own, loop.bar_beats, bar_beats, [place for _, place in placed])
+    return _with_its_notes(replace(lock.in_bars_of(bar_beats, loop.bar_beats), bars=fit))
+
+
+def _with_its_notes(lock: Lock) -> Lock:
+    length = lock.bars.length
+    return replace(lock, bars=Bars(tuple(n for n in lock.bars.notes if lock.owner(n.start, length)), length))
 
 
 def with_lock(loop: Loop, locked: dict[str, Any], kind: str) -> Loop:
     """A loop with what `locked_now` gave, played as that is. `kind`: drums, or with parts as a trio has them."""
-    spans = tuple((start, end) for start, end in locked["spans"])
-    lock = Lock(bars_from_json(locked["bars"]), spans, quantising_from_json(locked))
-    kept = {round(start / loop.bar_beats) for start, end in spans if end <= loop.bars.length + 1e-6}
-    return replace(
+    lock = lock_from_json(locked)
+    there = [(round(span[0] / loop.bar_beats), played) for span, played in lock if span[1] <= loop.bars.length + 1e-6]
+    made = replace(
         loop, bars=with_locked(loop.bars, lock, kind), groove_seed=locked["groove_seed"],
         unmoved=None if loop.unmoved is None else with_locked(loop.unmoved, lock, kind),
-        feel=feel_from_json(locked["feel"]), kept=tuple(sorted(kept.union(loop.kept))),
+        feel=feel_from_json(locked["feel"]),
     )  # fmt: skip
+    return made.keeping([*there, *(own for own in loop.keeps if own[0] not in dict(there))])
 
 
 def with_locks_of(voice: Voice, loop: Loop) -> Loop:
@@ -180,15 +187,17 @@ def _locks_joined(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> di
     """What was locked when bars were made, under what is locked now."""
     if kept is None or now is None:
         return now or kept
-    spans = [span for span in kept["spans"] if span not in now["spans"]]
-    played, length = quantising_from_json(now), max(kept["bars"][0], now["bars"][0])
-    rows: list[NoteRow] = []
-    for own, own_spans in ((kept["bars"], spans), (now["bars"], now["spans"])):
-        longer = length - own[0]  # what leads into the first bar is at the loop's end, wherever that is
-        for pitch, start, *rest in own[1]:
-            if played.is_inside(start, own_spans, own[0]):
-                rows.append((pitch, start + longer if played.leads_round(start, own[0]) else start, *rest))
-    return {**now, "bars": [length, sorted(rows, key=lambda row: row[1])], "spans": spans + now["spans"]}
+    newer, older = lock_from_json(now), lock_from_json(kept)
+    rest = [own for own in older if own[0] not in newer.spans]
+    older = Lock(older.bars, tuple(span for span, _ in rest), tuple(played for _, played in rest))
+    length = max(older.bars.length, newer.bars.length)
+    notes = []
+    for own in (older, newer):
+        longer = length - own.bars.length  # what leads into the first bar is at the loop's end, wherever that is
+        mine = _with_its_notes(own).bars.notes
+        notes += [replace(note, start=note.start + longer) if own.leads_round(note) else note for note in mine]
+    joined = Lock(Bars(in_order(notes), length), newer.spans + older.spans, newer.played + older.played)
+    return {**now, **lock_to_json(joined)}
 
 
 # -- the voice that is followed --------------------------------------------------------------------------------------

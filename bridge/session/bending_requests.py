@@ -68,8 +68,10 @@ class BendingRequests:
         locked = set(voice.knobs.locked)
         if not on:
             voice.knobs.locked = sorted(locked - {bar})
-            if voice.knobs.scale == "hard" and bar in locked:
-                self._performer.regroove(voice)  # what it was spared
+            loop, now = voice.present, voice.knobs.groove().quantising
+            is_apart = loop is not None and (bar, now) not in loop.keeps
+            if bar in locked and (voice.knobs.scale == "hard" or is_apart):
+                self._performer.regroove(voice)  # what it was spared, and what was kept out of it
             return
         if voice.present is None:
             raise RefusedError(NOT_NOW, f"{voice.name} has no loop to lock a bar of: ask for next or sample first")
@@ -77,7 +79,7 @@ class BendingRequests:
         if bar >= bars:
             raise RefusedError(RANGE, f"bar {bar}: the loop of {voice.name} has bars 0 to {bars - 1}")
         voice.knobs.locked = sorted(locked | {bar})
-        self._performer.freeze(voice)
+        self._performer.freeze(voice, -1 if bar in locked else bar)
         self.on_lock(voice)
         self._put_into_pending(voice)
         if voice.sounding is not None and voice.model_ready:

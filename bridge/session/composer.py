@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from bridge import limits
 from bridge.engine_messages import Begun, Generate, Generated, JobFailed
 from bridge.music.corners import BETWEEN, are_stored
+from bridge.music.locking import lock_from_json
 from bridge.music.notes import Bars, bars_of
 from bridge.session.bending import NEW_BARS, bend_of, giver_of, locked_now
 from bridge.session.loops import Loop, Material, Recipe, feel_from_json, material_to_json
@@ -239,11 +240,11 @@ class Composer:
         groove_seed = lock.get("groove_seed", job.recipe.seed)
         feel = feel_from_json(lock.get("feel", job.recipe.bend.get("feel")))
         bar_beats = Material.of(bars, job.recipe.beats_per_bar).bar_beats
-        kept = tuple(round(start / bar_beats) for start, _ in lock.get("spans", ()))
+        kept = [(round(span[0] / bar_beats), played) for span, played in lock_from_json(lock)] if lock else []
         return Loop(
             job.loop_id, bars, groove_seed, job.recipe, feel, bar_beats=bar_beats, bound_to=job.bound_to,
-            verbatim=job.at_a_corner, unmoved=unmoved, kept=kept, made_in=job.made_in,
-        )  # fmt: skip
+            verbatim=job.at_a_corner, unmoved=unmoved, made_in=job.made_in,
+        ).keeping(kept)  # fmt: skip
 
     def _key_came(self, job: _Job) -> bool:
         """Whether, while bars were made that no key bound, other bars gave the session one (another voice's, or those

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from bridge.music.locking import with_locked
 from bridge.music.metre import fitted
-from bridge.music.notes import Bars, in_order, repeated_to
+from bridge.music.notes import Bars, repeated_to
 from bridge.music.splice import with_bar
 from bridge.player.voice import KEEPS_START
+from bridge.session.bending import lock_of
 from bridge.session.composer import Composer
 from bridge.session.loops import Loop, Material, Recipe
 from bridge.session.outside import NOT_NOW, RefusedError, Request, asked_by_nobody
@@ -219,17 +221,6 @@ class Fills:
         into = (start_beats - max(0.0, loop_start)) % self._stage.length_of(loop)
         return round(into / self._stage.clock.bar_beats) in voice.knobs.locked
 
-    def _with_locked(self, voice: Voice, loop: Loop, filled: Bars, plain: Bars) -> Bars:
-        """A fill with what is heard in the locked bars of its loop, `plain`: on a coarse grid that is not what is
-        struck between their lines.
-        """
-        bar_beats, played = self._stage.clock.bar_beats, voice.knobs.groove()
-        bars = [bar for bar in voice.knobs.locked if bar < self._stage.bars_in(loop)]
-        spans = [(bar * bar_beats, (bar + 1) * bar_beats) for bar in bars]
-        locked = [note for note in plain.notes if played.is_inside(note.start, spans, plain.length)]
-        free = [note for note in filled.notes if not played.is_inside(note.start, spans, filled.length)]
-        return Bars(in_order(locked + free), filled.length)
-
     def _play(self, voice: Voice, request: Request, made: Fill, filled: Bars) -> None:
         loop = next((known for known in (voice.sounding, voice.pending) if known and known.id == made.loop_id), None)
         clock, now_ns = self._stage.clock, self._stage.timers.now_ns()
@@ -245,7 +236,8 @@ class Fills:
                 gone = f"{voice.name}: the bar of the fill was over or locked, or its loop gone, before it was made"
                 self._stage.refuse(request.origin, request.address, RefusedError(NOT_NOW, gone))
             return
-        filled = self._with_locked(voice, loop, filled, made.bars)
+        lock = lock_of(voice, loop, clock.bar_beats)
+        filled = filled if lock is None else with_locked(filled, lock, "drums")
         before = voice.fill
         sounds = before is not None and before.from_beats < made.from_beats and beat < before.until_beats
         if before is not None and sounds and (before.loop_id, before.bars.length) == (loop.id, filled.length):

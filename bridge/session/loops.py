@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.music.feel import STRAIGHT, Feel
+from bridge.music.groove_settings import GrooveSettings, quantising_from_json, quantising_to_json
+from bridge.music.locking import Lock
 from bridge.music.metre import is_whole
 from bridge.music.notes import BEATS_PER_BAR, Bars, bars_from_json, bars_to_json
 
@@ -68,6 +70,8 @@ class Loop:
     """Whether they are of drums, where no recipe says what made them (a jam's answers); None: nobody knows."""
     kept: tuple[int, ...] = ()
     """The bars (from 0) that were locked as they were made, or since: while they are, no key binds them."""
+    kept_as: tuple[GrooveSettings, ...] = ()
+    """How each of those was quantised when it was locked, which says what is of it."""
     made_in: tuple[int, ...] | None = None
     """The pitch classes of the key that they were made in, none of them where that was no key; None: nobody knows."""
 
@@ -79,6 +83,24 @@ class Loop:
     def spans_of(self, bars: Iterable[int]) -> tuple[tuple[float, float], ...]:
         """From where to where, in beats, some of its bars last."""
         return tuple((bar * self.bar_beats, (bar + 1) * self.bar_beats) for bar in bars)
+
+    @property
+    def keeps(self) -> list[tuple[int, GrooveSettings]]:
+        """The bars that are kept, each with how it was quantised, in the order in which they were locked."""
+        return list(zip(self.kept, self.kept_as, strict=True))
+
+    def keeping(self, bars: Iterable[tuple[int, GrooveSettings]]) -> Loop:
+        """The same with other bars kept."""
+        kept = list(bars)
+        return replace(self, kept=tuple(bar for bar, _ in kept), kept_as=tuple(played.quantising for _, played in kept))
+
+    def locked(self, bars: Collection[int], now: GrooveSettings) -> Lock:
+        """Some of its bars, locked as they were, or as they are quantised `now`; what was locked earlier has what is
+        heard in two of them.
+        """
+        own = [(bar, played) for bar, played in self.keeps if bar in bars]
+        own += [(bar, now) for bar in sorted(bars) if bar not in self.kept]
+        return Lock(self.bars, self.spans_of(bar for bar, _ in own), tuple(played for _, played in own))
 
     def renamed(self, loop_id: int) -> Loop:
         """The same bars under another id."""
@@ -145,6 +167,7 @@ def loop_to_json(loop: Loop | None) -> dict[str, Any] | None:
         "unmoved": None if loop.unmoved is None else bars_to_json(loop.unmoved),
         "drums": loop.drums,
         "kept": list(loop.kept),
+        "kept_as": [quantising_to_json(played) for played in loop.kept_as],
         "made_in": None if loop.made_in is None else list(loop.made_in),
     }
 
@@ -160,6 +183,7 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
     before = None if unmoved is None else bars_from_json(unmoved)
     bound_to, verbatim = tuple(value.get("bound_to", ())), value.get("verbatim", False)
     bars, drums, kept = bars_from_json(value["bars"]), value.get("drums"), tuple(value.get("kept", ()))
+    kept_as = tuple(map(quantising_from_json, value.get("kept_as", [{}] * len(kept))))
     made_in = None if value.get("made_in") is None else tuple(value["made_in"])
     return Loop(
         value["id"],
@@ -173,5 +197,6 @@ def loop_from_json(value: dict[str, Any] | None) -> Loop | None:
         before,
         drums,
         kept,
+        kept_as,
         made_in,
     )

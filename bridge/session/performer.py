@@ -265,14 +265,17 @@ class Performer:
         if voice.newest == loop.source:
             voice.seeded = None
 
-    def freeze(self, voice: Voice) -> None:
-        """The locked bars of the present loop, as they are heard, are its own from now on, whatever key binds."""
+    def freeze(self, voice: Voice, anew: int = -1) -> None:
+        """The locked bars of the present loop, as they are heard, are its own from now on, whatever key binds and
+        however it is quantised; one that was free is locked `anew`.
+        """
         loop = voice.present
-        fresh = [] if loop is None else [bar for bar in voice.knobs.locked if bar not in loop.kept]
+        fresh = [] if loop is None else [bar for bar in voice.knobs.locked if bar == anew or bar not in loop.kept]
         if loop is None or not fresh:
             return
-        heard = self._stage.as_bound(voice, loop, loop.spans_of(fresh))
-        kept = replace(loop, bars=heard, kept=(*loop.kept, *fresh))
+        now = voice.knobs.groove()
+        rest = [own for own in loop.keeps if own[0] not in fresh]
+        kept = replace(loop, bars=self._stage.as_bound(voice, loop, fresh)).keeping([*rest, *((b, now) for b in fresh)])
         if voice.newest == loop.source:
             voice.newest = kept.source
         if loop is voice.sounding:

@@ -12,6 +12,7 @@ from bridge.messages import ClockState
 from bridge.music.feel import felt, with_feel
 from bridge.music.groove import apply_groove, bound_as_played, played_notes
 from bridge.music.groove_settings import GrooveSettings
+from bridge.music.locking import kept_apart
 from bridge.music.metre import fitted, fitted_length
 from bridge.music.notes import Bars, in_order
 from bridge.session.archive import Archive
@@ -178,10 +179,11 @@ class Stage:
         if not groove.swings:  # a knob that was turned goes before the swing of whom the bars answer
             groove = replace(groove, swing=loop.feel.swing, swing_eighths=loop.feel.eighths)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
-        drums = voice.has_drums(loop)
+        drums, lock = voice.has_drums(loop), loop.locked(voice.knobs.locked, groove)
         if fill is not None:
-            return with_feel(apply_groove(fill.bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
-        bars = _of_parts(loop.bars, voice.parts)
+            bars = kept_apart(fill.bars, lock.in_bars_of(self.clock.bar_beats, loop.bar_beats), groove)
+            return with_feel(apply_groove(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
+        bars = kept_apart(_of_parts(loop.bars, voice.parts), lock, groove)
         notes = felt(played_notes(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats, bars.length)
         if self.length_of(loop) == bars.length:
             return Bars(in_order(notes), bars.length)
@@ -190,26 +192,33 @@ class Stage:
         played = Bars(tuple(note for note, _ in pairs), bars.length)
         return fitted(played, loop.bar_beats, self.clock.bar_beats, [place for _, place in pairs])
 
-    def _binding(self, voice: Voice, loop: Loop, groove: GrooveSettings) -> GrooveSettings:
-        """A groove that binds what is not bound yet where the session's key binds hard, but no locked bars."""
+    def _binding(self, voice: Voice, loop: Loop, groove: GrooveSettings, free: Sequence[int] = ()) -> GrooveSettings:
+        """A groove that binds what is not bound yet where the session's key binds hard, but no locked bars, of which
+        some may have been `free` until now.
+        """
         if voice.knobs.scale != "hard" or self.harmony.classes is None:
             return groove
-        scale, locked = frozenset(self.harmony.classes), set(loop.kept) & set(voice.knobs.locked)
+        scale, locked = frozenset(self.harmony.classes), set(loop.kept) & set(voice.knobs.locked) - set(free)
         is_bound = loop.verbatim or (frozenset(loop.bound_to) == scale and locked == set(loop.kept))
         return replace(groove, scale=scale, binds_all=not is_bound, spared=loop.spans_of(locked))
 
-    def as_bound(self, voice: Voice, loop: Loop, spans: Sequence[tuple[float, float]] | None = None) -> Bars:
+    def as_bound(self, voice: Voice, loop: Loop, locking: Sequence[int] | None = None) -> Bars:
         """The plain bars of a loop with the pitches that are heard where a key binds them as they are played, less the
-        transposition; only those of notes that belong inside some `spans` (start, end in beats).
+        transposition; only in bars that are being locked, where any are told.
         """
-        groove = self._binding(voice, loop, voice.knobs.groove())
+        groove = self._binding(voice, loop, voice.knobs.groove(), locking or ())
         if voice.has_drums(loop) or groove.scale is None:
             return loop.bars
-        length = loop.bars.length
-        notes = [
-            bound_as_played(n, groove, length) if spans is None or groove.is_inside(n.start, spans, length) else n
-            for n in loop.bars.notes
-        ]
+        length, notes = loop.bars.length, []
+        lock = loop.keeping(own for own in loop.keeps if own[0] not in (locking or ())).locked(
+            voice.knobs.locked, groove
+        )
+        for note in loop.bars.notes:
+            owner = lock.owner(note.start, length)
+            stays = owner is not None and owner[0] in groove.spared
+            if locking is not None:
+                stays = owner is None or owner[0] not in loop.spans_of(locking)
+            notes.append(note if stays else bound_as_played(note, replace(groove, spared=()), length))
         return Bars(in_order(notes), length)
 
     def length_of(self, loop: Loop) -> float:

@@ -298,7 +298,7 @@ class VoiceRequests:
         recipe, in_no_key = loop.recipe, loop.made_in == ()
         giver = giver_of(voice, recipe) if recipe is not None and in_no_key else None
         self._stage.heard(voice, loop.bars, giver=giver, made_in=loop.made_in)
-        loop = replace(loop, verbatim=False, bound_to=(), kept=())  # a key that binds hard does so as they are played
+        loop = replace(loop.keeping(()), verbatim=False, bound_to=())  # a hard key binds them as they are played
         if self.jam.keeps(voice, loop):
             self._performer.tell(voice, loop, request.origin, request.arrival_ns)
         else:

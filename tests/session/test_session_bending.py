@@ -514,7 +514,80 @@ def test_what_is_struck_just_before_a_line_is_locked_with_the_bar_in_which_it_is
     room.ask("vary", "drums", amount=0.5)
     lock = answer(room).bend["lock"]
     assert [row[1] for row in lock["bars"][1]] == of_bars[bar]
-    assert (lock["quantize"], lock["grid"]) == (quantize, grid)
+    assert lock["played"] == [{"quantize": quantize, "grid": grid}]
+
+
+NEAR_LINES = [(35, 3.75, 0.1, 90, 0), (36, 4.0, 0.1, 91, 0), (38, 7.75, 0.1, 92, 0)]
+
+
+@pytest.mark.parametrize(
+    ("bar", "locked_on", "then", "heard"),
+    [
+        (1, "1/16", "1/4", [(36, 4.0), (38, 7.0)]),
+        (0, "1/16", "1/4", [(35, 3.0), (36, 4.0)]),
+        (1, "1/4", "1/16", [(35, 4.0), (36, 4.0)]),
+        (0, "1/4", "1/16", [(38, 0.0), (36, 4.0)]),
+    ],
+)
+def test_a_grid_that_is_turned_takes_nothing_out_of_a_locked_bar_and_brings_nothing_into_it(
+    room: Room, bar: int, locked_on: str, then: str, heard: list[tuple[int, float]]
+) -> None:
+    """Its notes stay in it, on the nearest step that the grid has there; others are not heard in it. What is free again
+    is played as it always was.
+    """
+    loop_of(room, "drums", NEAR_LINES)
+    room.ask("quantize", "drums", strength=1.0)
+    room.ask("grid", "drums", grid=then)
+    room.time.run(0.2)
+    free = room.player.take(messages.Reshape)[-1].notes
+    room.ask("grid", "drums", grid=locked_on)
+    room.ask("lock", "drums", bar=bar, on=True)
+    room.ask("grid", "drums", grid=then)
+    room.time.run(0.2)
+    notes = room.player.take(messages.Reshape)[-1].notes
+    assert [(row[0], row[1]) for row in notes] == heard
+    room.ask("vary", "drums", amount=0.5)
+    lock = answer(room, NEAR_LINES).bend["lock"]
+    assert lock["played"] == [{"quantize": 1.0, "grid": locked_on}]
+    assert {row[0] for row in lock["bars"][1]} == {pitch for pitch, start in heard if start // 4 == bar}
+    assert [(row[0], row[1]) for row in room.player.take(messages.Launch)[-1].notes] == heard
+    room.ask("lock", "drums", bar=bar, on=False)
+    room.time.run(0.2)
+    assert room.player.take(messages.Reshape)[-1].notes == free
+
+
+def test_a_bar_is_locked_as_it_is_heard_beside_one_that_was_locked_on_another_grid(tmp_path: Path) -> None:
+    """What the first one has is not heard in the second, and is not of it; so it is after a restart."""
+    room = band(tmp_path)
+    room.ask("scale", how="off")
+    loop_of(room, "melody", [(61, 3.75, 0.25, 90, 0), (62, 4.5, 0.5, 90, 0)])
+    room.ask("lock", bar=0, on=True)
+    room.ask("grid", grid="1/4")
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    room.ask("lock", bar=1, on=True)
+    room.time.run(1.0)
+    for one in (room, Room(tmp_path, voices=VOICES, fresh=False)):
+        heard = one.session.stage.performed(one.voice, one.voice.sounding)
+        assert [(note.pitch, note.start) for note in heard.notes] == [(61, 3.0), (62, 5.0)]
+
+
+def test_a_bar_that_is_locked_once_more_is_locked_as_it_is_heard_then(room: Room) -> None:
+    room.ask("scale", how="off")
+    rows = [(61, 0.0, 1.0, 90, 0), (63, 3.75, 0.25, 90, 0), (62, 5.0, 1.0, 90, 0)]
+    loop_of(room, "melody", rows)
+    room.ask("lock", bar=0, on=True)
+    bridge(room, "key", tonic=0, mode="major")
+    room.ask("scale", how="hard")
+    room.ask("lock", bar=0, on=False)
+    room.ask("grid", grid="1/4")
+    room.time.run(0.2)
+    free = room.player.take(messages.Reshape)[-1].notes
+    assert [(row[0], row[1]) for row in free] == [(60, 0.0), (62, 4.0), (62, 5.0)]
+    room.ask("lock", bar=0, on=True)
+    room.ask("transpose", semitones=0)
+    room.time.run(0.2)
+    assert room.player.take(messages.Reshape)[-1].notes == free
 
 
 def test_what_leads_into_a_locked_first_bar_is_at_the_end_of_a_longer_loop(room: Room) -> None:
@@ -570,6 +643,19 @@ def test_a_fill_takes_nothing_from_a_locked_bar_and_brings_nothing_into_it(room:
     first_bar = [(row[0], row[3]) for row in heard if row[1] < 3.9]
     assert sorted(first_bar) == [(36, 90), (36, 94), (38, 93)]
     assert (50, 5.0) in [(row[0], row[1]) for row in heard]
+
+
+def test_a_fill_leaves_a_bar_as_it_was_locked_on_another_grid(room: Room) -> None:
+    loop_of(room, "drums", NEAR_LINES)
+    room.ask("quantize", "drums", strength=1.0)
+    room.ask("lock", "drums", bar=0, on=True)
+    room.ask("grid", "drums", grid="1/4")
+    room.session.from_player(clock_state(room.time.ns, anchor_beats=6.0))
+    room.time.run(0.5)
+    room.ask("fill", "drums")
+    answer(room, [NEAR_LINES[0], (50, 5.0, 0.1, 90, 0), (50, 7.7, 0.1, 80, 0)])
+    heard = room.player.take(messages.Reshape)[-1].notes
+    assert [(row[0], row[1]) for row in heard] == [(35, 3.0), (50, 5.0)]
 
 
 def test_bars_of_somebody_s_feel_keep_it_beside_a_locked_one_and_at_a_turn_of_a_knob(room: Room) -> None:

@@ -152,7 +152,9 @@ def test_a_locked_bar_is_heard_as_it_was_with_any_groove(
     spans = tuple((bar * 4.0, bar * 4.0 + 4.0) for bar in data.draw(st.sets(st.integers(0, 1), min_size=1)))
     groove = GrooveSettings(quantize=quantize, grid=grid)
     as_played = replace(groove, quantize=0.0)
-    out = kept_exactly(made, Steering(binding="off", lock=Lock(present, spans, groove)), kind, verbatim=False)
+    out = kept_exactly(
+        made, Steering(binding="off", lock=Lock(present, spans, (groove,) * len(spans))), kind, verbatim=False
+    )
 
     def heard(loop: Bars, span: tuple[float, float]) -> list[tuple[int, int, float]]:
         bars = apply_groove(loop, groove, 1, kind == "drums")
@@ -176,7 +178,7 @@ def test_a_new_hit_before_the_line_after_a_locked_bar_is_the_next_bar_s() -> Non
 def test_what_is_locked_stays_inside_a_shorter_loop(kind: str) -> None:
     """Bars of 13/16 on a grid of quarters, which bring a note from behind the line into the bar before it."""
     locked = Bars((Note(48, 1.0, 3.0, 90), Note(50, 3.3, 0.5, 80), Note(52, 6.4, 0.1, 70)), 6.5)
-    lock = Lock(locked, ((0.0, 3.25),), GrooveSettings(grid="1/4"))
+    lock = Lock(locked, ((0.0, 3.25),), (GrooveSettings(grid="1/4"),))
     out = kept_exactly(Bars((), 3.25), Steering(binding="off", lock=lock), kind, verbatim=False)
     assert [note.pitch for note in out.notes] == [48, 50]
     assert bars_fault(out) is None
