@@ -17,8 +17,11 @@ from bridge.music.groove import place_played
 from bridge.music.groove_settings import STRAIGHT_SWING, GrooveSettings
 from bridge.music.notes import Bars, Note, in_order
 
-_SWINGS: Final = range(50, 71, 2)  # per cent; a triplet is 67, and a dotted pair (75) is written as one
+_SWINGS: Final = (*range(50, 74, 2), 75)  # per cent, as far as the knob goes; a triplet is 67
 _LEAST_OF_EIGHTHS: Final = 56  # hands that are uneven on straight eighths come to less
+_MOST_OF_EIGHTHS: Final = (
+    70  # on a finer grid a dotted pair (75) has steps of its own, and no onset tells it from swing
+)
 _FINER_THAN_EIGHTHS: Final = (4, 8)  # steps to a beat of the straight grids on which pairs of eighths can swing too
 _SWING_COST_STEPS: Final = 0.002  # per per cent: straight unless the onsets say otherwise
 _MIN_OFFBEATS: Final = 2  # fewer notes between the beats of the grid say nothing about swing
@@ -99,7 +102,7 @@ def _feels(steps_per_beat: int) -> list[Feel]:
         return [STRAIGHT]
     feels = [Feel(float(swing)) for swing in _SWINGS]
     if steps_per_beat in _FINER_THAN_EIGHTHS:
-        feels += [replace(feel, eighths=True) for feel in feels if feel.swing >= _LEAST_OF_EIGHTHS]
+        feels += [replace(feel, eighths=True) for feel in feels if _LEAST_OF_EIGHTHS <= feel.swing <= _MOST_OF_EIGHTHS]
     return feels
 
 

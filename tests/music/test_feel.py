@@ -62,6 +62,19 @@ def test_swung_eighths_are_found_on_a_grid_of_sixteenths_and_taken_to_their_own_
         assert [straight_step(onset, SIXTEENTHS, feel) for onset in played.values()] == list(played)
 
 
+@pytest.mark.parametrize("swing", [72.0, 75.0])
+@pytest.mark.parametrize("grid", ["1/8", "1/16", "1/32"])
+def test_a_hard_shuffle_of_the_grid_s_own_steps_is_found_as_hard_as_it_is(swing, grid):
+    """Where the second of a pair lies the grid has nothing else, so it is not dotted."""
+    settings = GrooveSettings(grid=grid)
+    per_sixteenth = 4 / settings.steps_per_beat
+    for seed in range(5):
+        played = [beat * per_sixteenth for beat in onsets(swing, 0.0, 0.01, seed)]
+        feel = feel_of(played, settings)
+        assert (feel.swing, feel.eighths) == (pytest.approx(swing, abs=3.0), False)
+        assert len({straight_step(onset, settings, feel) for onset in played}) == len(played)
+
+
 def test_straight_eighths_and_dotted_ones_and_swung_sixteenths_are_no_swung_eighths():
     for seed in range(20):
         dice = random.Random(seed)
