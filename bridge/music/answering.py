@@ -180,6 +180,11 @@ def put_right(answer: Bars, phrase: Bars, classes: frozenset[int], *, drums: boo
     return Bars(in_order(_at_loudness(notes, fmean(n.velocity for n in phrase.notes))), answer.length)
 
 
+def in_key(bars: Bars, classes: frozenset[int]) -> Bars:
+    """The same bars with every pitched note in a key: those outside it on the nearest note of it."""
+    return Bars(in_order(_in_key(note, classes) for note in bars.notes), bars.length)
+
+
 def softer(bars: Bars, factor: float) -> Bars:
     """The same notes, their velocities times `factor`."""
     return Bars(tuple(replace(note, velocity=_loud(note.velocity * factor)) for note in bars.notes), bars.length)

@@ -14,10 +14,11 @@ was being listened to: the voice is ready from the next bar line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from bridge import messages
-from bridge.music.answering import KeySense, Played, softer
+from bridge.music.answering import KeySense, Played, in_key, softer
 from bridge.music.notes import Bars
 from bridge.session.bending import start_expected, with_locks_of
 from bridge.session.listening import PICK_UP_BEATS, Phrase, Phrases, hears
@@ -203,7 +204,7 @@ class Responder:
         return [
             (self._to_beats - self._beats(min(early_ms, 2.0 * most_ms)), lambda: self._ask(most_ms)),
             (self._to_beats - self._beats(choice_ms), lambda: self._ask(most_ms)),
-            (self._to_beats - self._beats(last_ms), lambda: self._ask(0.0)),
+            (self._to_beats - self._beats(last_ms), self._ask_last),
             (self._to_beats - self._beats(_GUARD_MS), self._make_sure),
             (self._to_beats, self._answer),
         ]
@@ -291,6 +292,10 @@ class Responder:
 
         self._turns.ask(wish, loop_id, most_ms, take)
 
+    def _ask_last(self) -> None:
+        self._ask(0.0)
+        self._bind()
+
     def _take(self, loop: Loop) -> None:
         """An answer is made: the player gets it, or it takes the place of the one that the player has. Where that was
         called off, by `undo` or for other bars, there is none in this round.
@@ -324,13 +329,35 @@ class Responder:
         """Whether an answer that the player was given neither waits nor sounds."""
         return all(known is None or known.id != loop.id for known in (self._voice.pending, self._voice.sounding))
 
+    def _bind(self) -> None:
+        """What the player has may have been made before the last notes were played, and they tell the key too, however
+        late the engine is.
+        """
+        voice, waits = self._voice, self._voice.pending
+        if self._given is None or waits is None or waits.id != self._loop_id or self._brought is not None:
+            return
+        loop = with_locks_of(voice, replace(waits, bars=self._in_key_of_all(waits.bars)))
+        if loop.bars != waits.bars:
+            self._take(loop)
+
+    def _in_key_of_all(self, bars: Bars) -> Bars:
+        """Bars in the key of all that was played up to now."""
+        phrase = self._phrases.heard(self._from_beats, self._to_beats)
+        if self._voice.is_drums or not phrase.bars.notes:
+            return bars
+        return in_key(bars, self._turns.classes_of(self._key.classes_with(phrase.bars)))
+
     def _make_sure(self) -> None:
-        """Nothing has come, and the line is near: the last answer goes round once more rather than nothing."""
-        if self._given is None and self._asked is not None and self._last is not None:
-            now_ns, self._waiting_id = self._stage.timers.now_ns(), self._last.id
-            self._band.performer.launch(
-                self._voice, self._last, self._request.origin, now_ns, "bar", for_this_place=True
-            )
+        """The line is near. Where nothing has come the last answer goes round once more rather than nothing: under
+        another id where another key is played in now.
+        """
+        self._bind()
+        last = self._last
+        if self._given is None and self._asked is not None and last is not None:
+            bars = self._in_key_of_all(last.bars)
+            again = last if bars == last.bars else replace(last, id=self._stage.archive.new_id(), bars=bars)
+            now_ns, self._waiting_id = self._stage.timers.now_ns(), again.id
+            self._band.performer.launch(self._voice, again, self._request.origin, now_ns, "bar", for_this_place=True)
 
     def _too_late(self, loop: Loop, ms: float) -> None:
         """The line was before it: that is told once, where the round has had no answer."""

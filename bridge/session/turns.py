@@ -108,6 +108,10 @@ class Turns:
         """What is still being made is no longer wanted."""
         self._taken = self._ticket
 
+    def classes_of(self, played: frozenset[int]) -> frozenset[int]:
+        """The pitch classes of an answer to somebody who plays in those."""
+        return self._key(played)[0]
+
     def _key(self, played: frozenset[int]) -> tuple[frozenset[int], dict[str, Any]]:
         """The pitch classes of the answer, and what the engine is told of them: those of who plays, unless the session
         was given a key of its own and it binds this voice.

@@ -152,6 +152,44 @@ def test_an_engine_that_is_late_leaves_the_last_answer_and_says_so(room):
     assert room.strokes(32, 33) == [(32.0, 72)]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_answer_is_in_the_key_of_all_that_was_played_however_late_the_engine_is(room, late):
+    """Its first version knows the first notes alone, which could be of the key that was played in before."""
+    room.make = lambda _job: [(pitch, float(beat), 0.5, 64, 0) for beat, pitch in enumerate((66, 61, 62, 69))]
+    room.jam("respond")
+    room.play(*at(1, (0.0, 62), (0.5, 66), (1.0, 61), (1.5, 69), (2.0, 64), (2.5, 67), (3.0, 71)))
+    room.play(*at(3, (0.0, 62), (0.5, 69)))
+    room.to(15.06)
+    assert {note.pitch % 12 for note in room.room.voice.pending.bars.notes} == {1, 2, 6}, "of D major"
+    if late:
+        room.latency_ms = 5000.0
+    room.play(*at(3, (3.1, 70), (3.25, 63), (3.5, 65), (3.75, 70)), length=0.12)
+    room.to(20.0)
+    answer = [pitch % 12 for _, pitch in room.strokes(16.0, 20.0)]
+    assert len(answer) == (3 if late else 4)
+    assert set(answer) <= {10, 0, 2, 3, 5, 7, 9}, "of B flat major"
+
+
+def test_where_there_is_no_answer_in_time_the_last_one_comes_in_the_key_of_who_plays(room):
+    room.make = lambda _job: [(pitch, float(beat), 0.5, 64, 0) for beat, pitch in enumerate((66, 61, 62, 69))]
+    room.jam("respond")
+    room.play(*at(1, (0.0, 62), (0.5, 66), (1.0, 61), (1.5, 69), (2.0, 64), (2.5, 67), (3.0, 71)))
+    room.to(10.0)
+    room.latency_ms = 5000.0
+    room.play(*at(3, (0.0, 70), (0.5, 63), (1.0, 65), (2.0, 62), (3.0, 70)))
+    room.to(17.0)
+    room.play(*at(5, (0.0, 70), (0.5, 63), (1.0, 65), (2.0, 62), (3.0, 70)))
+    room.to(28.0)
+    for line in (16.0, 24.0):
+        heard = room.strokes(line, line + 4.0)
+        assert [beat - line for beat, _ in heard] == [0.0, 1.0, 2.0, 3.0]
+        assert {pitch % 12 for _, pitch in heard} <= {10, 0, 2, 3, 5, 7, 9}, "of B flat major"
+    ids = [loop_id for loop_id, _ in room.said("/melody/launched")]
+    assert len(set(ids)) == 3
+    assert {told[0] for told in room.said("/melody/bars/begin")} >= set(ids)
+    assert room.said("/melody/late")
+
+
 def test_a_first_answer_that_is_late_comes_in_where_it_would_be(room):
     room.latency_ms = 1900.0
     room.jam("respond")
