@@ -116,7 +116,9 @@ def means_played(model: CompiledModel, points: Tensor, seed: int, temperature: f
     seeds = [noise.derived(seed, 1, row) for row in range(len(points))]
     rows = WindowDecode(model, points, seeds, temperature).run()
     look_about()
-    return means_of(model, [row.window for row in rows])
+    means = means_of(model, [row.window for row in rows])
+    look_about()  # of sixteen bars of drums the reading takes as long as what comes before the next beat is decoded
+    return means
 
 
 def played_again(model: CompiledModel, count: int, seed: int, temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hi
 
 from bridge.model.nets import registry
 from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
-from bridge.model.playing.decoding import WindowDecode
+from bridge.model.playing.decoding import WindowDecode, between_beats
 from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import (
@@ -308,3 +308,23 @@ def test_what_follows_sixteen_bars_is_more_like_them_than_like_others(name, clos
     own = like.diagonal().mean()
     others = (like.sum() - like.trace()) / (like.size - len(rows))
     assert own > others + closer
+
+
+def test_what_waits_is_looked_for_before_and_after_the_candidates_are_read(monkeypatch):
+    model, happened = long_model(SMALL_LONG_DRUMS), []
+    encode, begin = model.encode, WindowDecode.__init__
+
+    def reads(*tokens):
+        happened.append("read")
+        return encode(*tokens)
+
+    def begins(*args, **others):
+        happened.append("decode")
+        begin(*args, **others)
+
+    monkeypatch.setattr(model, "encode", reads)
+    monkeypatch.setattr(WindowDecode, "__init__", begins)
+    with between_beats(lambda: happened.append("look")):
+        sample_bars(model, 16, 3, 1.0, Steering(surprise=0.4))
+    at = happened.index("read")
+    assert happened[at - 1 : at + 3] == ["look", "read", "look", "decode"]
