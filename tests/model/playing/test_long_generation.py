@@ -310,21 +310,33 @@ def test_what_follows_sixteen_bars_is_more_like_them_than_like_others(name, clos
     assert own > others + closer
 
 
-def test_what_waits_is_looked_for_before_and_after_the_candidates_are_read(monkeypatch):
-    model, happened = long_model(SMALL_LONG_DRUMS), []
+@pytest.fixture
+def happened(monkeypatch):
+    """When the long drums' model reads and begins to decode, and when somebody looks about."""
+    model, found = long_model(SMALL_LONG_DRUMS), []
     encode, begin = model.encode, WindowDecode.__init__
 
     def reads(*tokens):
-        happened.append("read")
+        found.append("read")
         return encode(*tokens)
 
     def begins(*args, **others):
-        happened.append("decode")
+        found.append("decode")
         begin(*args, **others)
 
     monkeypatch.setattr(model, "encode", reads)
     monkeypatch.setattr(WindowDecode, "__init__", begins)
-    with between_beats(lambda: happened.append("look")):
-        sample_bars(model, 16, 3, 1.0, Steering(surprise=0.4))
+    with between_beats(lambda: found.append("look")):
+        yield found
+
+
+def test_what_waits_is_looked_for_before_and_after_the_candidates_are_read(happened):
+    sample_bars(long_model(SMALL_LONG_DRUMS), 16, 3, 1.0, Steering(surprise=0.4))
     at = happened.index("read")
     assert happened[at - 1 : at + 3] == ["look", "read", "look", "decode"]
+
+
+def test_what_waits_is_looked_for_before_and_after_bars_are_read_to_go_on_from_them(happened):
+    heard = Bars(tuple(Note(36, float(beat), 0.1, 90) for beat in range(63)), 64.0)
+    continue_bars(long_model(SMALL_LONG_DRUMS), heard, 2, 3, 1.0)
+    assert happened[:4] == ["look", "read", "look", "decode"]
