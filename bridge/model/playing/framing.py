@@ -197,7 +197,9 @@ def to_windows(bars: Bars, frame: Frame, config: ModelConfig) -> list[WindowToke
 
 
 def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, length_beats: float) -> Bars:
-    """The bars of decoded windows, cut to `length_beats`: notes that reach over the end are closed there."""
+    """The bars of decoded windows, cut to `length_beats`: notes that reach over the end are closed there, and of drums
+    those are left out that are early for a step after it.
+    """
     if config.part == "trio":
         apart = [unstreamed(window, config) for window in windows]
         notes: list[Note] = []
@@ -216,7 +218,8 @@ def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, 
             pieces.append(decode_line(window.tokens, frame_velocity(frame)))
     whole = cut(join(pieces), 0.0, length_beats)
     if config.part == "drums":  # a window's last hits may come as late as the first of the next
-        return Bars(in_order(struck_apart(whole.notes)), length_beats)
+        inside = [note for note in whole.notes if step_of(note.start) * STEP_BEATS < length_beats - 1e-9]
+        return Bars(in_order(struck_apart(inside)), length_beats)
     return transposed(whole, -frame.shift)
 
 

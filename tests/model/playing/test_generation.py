@@ -7,7 +7,7 @@ from small_songs import beat_of, tune
 from bridge.model.nets.config import CONFIGS
 from bridge.model.playing import generation
 from bridge.model.playing.encoding import encode_bars
-from bridge.model.playing.framing import Frame, to_windows, transposed
+from bridge.model.playing.framing import Frame, to_bars, to_windows, transposed
 from bridge.model.playing.steering import Steering
 from bridge.music.grids import DRUM_CLASS_OF_PITCH
 from bridge.music.notes import Bars, Note, bars_fault, in_order
@@ -45,6 +45,19 @@ def test_what_is_played_a_little_early_or_late_is_read_on_its_step_between_windo
     on_time = tuple(Note(80 - beat, float(beat), 1.0, 90) for beat in range(16))
     late, exact = (to_windows(Bars(notes, 16.0), Frame(), line) for notes in (falling, on_time))
     assert [w.tokens.tolist() for w in late] == [w.tokens.tolist() for w in exact]
+
+
+@pytest.mark.parametrize("name", ["drums-2bar", "trio-16bar"])
+def test_of_a_window_that_is_cut_no_drum_is_played_that_is_early_for_what_is_cut_off(name):
+    """At the loop's end it would be a second stroke just before its first."""
+    config = CONFIGS[name]
+    part = config.parts.index("drums") if len(config.parts) > 1 else 0
+    length = 4.0 * config.bars
+    notes = (Note(36, 0.0, 0.125, 90, part), Note(42, 3.8, 0.125, 90, part), Note(36, 3.98, 0.125, 90, part))
+    loop = Bars((*notes, Note(38, 7.75, 0.125, 90, part)), length)
+    windows = to_windows(loop, Frame(), config)
+    assert [note.pitch for note in to_bars(windows, Frame(), config, length).notes] == [36, 42, 36, 38]
+    assert [note.pitch for note in to_bars(windows, Frame(), config, 4.0).notes] == [36, 42]
 
 
 def test_the_same_seed_gives_the_same_bars_and_others_do_not(shipped):
