@@ -137,24 +137,18 @@ def lock_of(voice: Voice, loop: Loop, bar_beats: float) -> Lock | None:
     bars = [bar for bar in voice.knobs.locked if (bar + 1) * bar_beats <= length + 1e-6]
     if not bars or voice.is_foreign(loop):
         return None
-    lock = _with_its_notes(loop.locked(bars, voice.knobs.groove()))
+    lock = loop.locked(bars, voice.knobs.groove()).with_its_notes()
     if length == loop.bars.length:
         return lock
     placed = []  # which bar a note is of is known before they are cut, and heard so
-    for note in lock.bars.notes:
-        owner = lock.owner(note.start, loop.bars.length)
-        place = note.start if owner is None else owner[1].place_of(note.start, loop.bars.length)
-        is_on_grid = owner is not None and owner[1].quantize == 1.0
+    for note, own in zip(lock.bars.notes, lock.owners(lock.bars), strict=True):
+        place = note.start if own is None else own[1].place_of(note.start, loop.bars.length)
+        is_on_grid = own is not None and own[1].quantize == 1.0
         placed.append((replace(note, start=place) if is_on_grid else note, place))
     placed.sort(key=lambda each: each[0].start)
-    own = Bars(tuple(note for note, _ in placed), loop.bars.length)
-    fit = fitted(own, loop.bar_beats, bar_beats, [place for _, place in placed])
-    return _with_its_notes(replace(lock.in_bars_of(bar_beats, loop.bar_beats), bars=fit))
-
-
-def _with_its_notes(lock: Lock) -> Lock:
-    length = lock.bars.length
-    return replace(lock, bars=Bars(tuple(n for n in lock.bars.notes if lock.owner(n.start, length)), length))
+    own_bars = Bars(tuple(note for note, _ in placed), loop.bars.length)
+    fit = fitted(own_bars, loop.bar_beats, bar_beats, [place for _, place in placed])
+    return replace(lock.in_bars_of(bar_beats, loop.bar_beats), bars=fit).with_its_notes()
 
 
 def with_lock(loop: Loop, locked: dict[str, Any], kind: str) -> Loop:
@@ -192,10 +186,12 @@ def _locks_joined(kept: dict[str, Any] | None, now: dict[str, Any] | None) -> di
     older = Lock(older.bars, tuple(span for span, _ in rest), tuple(played for _, played in rest))
     length = max(older.bars.length, newer.bars.length)
     notes = []
-    for own in (older, newer):
-        longer = length - own.bars.length  # what leads into the first bar is at the loop's end, wherever that is
-        mine = _with_its_notes(own).bars.notes
-        notes += [replace(note, start=note.start + longer) if own.leads_round(note) else note for note in mine]
+    for lock in (older, newer):
+        longer = length - lock.bars.length  # what leads into the first bar is at the loop's end, wherever that is
+        for note, own in zip(lock.bars.notes, lock.owners(lock.bars), strict=True):
+            if own is not None:
+                leads = own[1].leads_round(note.start, lock.bars.length)
+                notes.append(replace(note, start=note.start + longer) if leads else note)
     joined = Lock(Bars(in_order(notes), length), newer.spans + older.spans, newer.played + older.played)
     return {**now, **lock_to_json(joined)}
 

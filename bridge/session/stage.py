@@ -213,8 +213,7 @@ class Stage:
         lock = loop.keeping(own for own in loop.keeps if own[0] not in (locking or ())).locked(
             voice.knobs.locked, groove
         )
-        for note in loop.bars.notes:
-            owner = lock.owner(note.start, length)
+        for note, owner in zip(loop.bars.notes, lock.owners(loop.bars), strict=True):
             stays = owner is not None and owner[0] in groove.spared
             if locking is not None:
                 stays = owner is None or owner[0] not in loop.spans_of(locking)

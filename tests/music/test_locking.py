@@ -64,7 +64,7 @@ def test_new_bars_have_of_each_locked_bar_what_it_had_and_no_other_note_there(
     out = with_locked(made, lock, "drums")
 
     def of(loop: Bars, span: tuple[float, float] | None) -> list[Note]:
-        owners = [(note, lock.owner(note.start, LENGTH)) for note in loop.notes]
+        owners = zip(loop.notes, lock.owners(loop), strict=True)
         return [note for note, owner in owners if (None if owner is None else owner[0]) == span]
 
     for span, _ in lock:
