@@ -156,6 +156,12 @@ def join(pieces: Iterable[Bars]) -> Bars:
 
 
 def repeated_to(bars: Bars, length_beats: float) -> Bars:
-    """`bars` played round and round until `length_beats` are filled; the last round is cut there."""
+    """`bars` played round and round until `length_beats` are filled. The last round is cut there, and goes without what
+    is struck a little early for a step after that: round the loop it would be the first step's.
+    """
     rounds = max(1, math.ceil(length_beats / bars.length - 1e-9))
-    return cut(join([bars] * rounds), 0.0, length_beats)
+    filled = cut(join([bars] * rounds), 0.0, length_beats)
+    if math.isclose(rounds * bars.length, length_beats, abs_tol=1e-9):
+        return filled
+    inside = (note for note in filled.notes if step_of(note.start) * STEP_BEATS < length_beats - 1e-9)
+    return Bars(tuple(inside), length_beats)

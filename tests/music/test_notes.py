@@ -93,6 +93,13 @@ def test_repeating_fills_a_length(loop, rounds):
     assert set(onsets) <= {(n.start, n.pitch) for n in loop.notes}
 
 
+def test_what_is_early_for_a_step_that_is_cut_off_goes_with_it_and_what_is_early_for_the_first_stays():
+    early = Bars((Note(36, 0.0, 0.1, 90), Note(50, 3.875, 0.1, 90), Note(42, 7.9375, 0.03, 90)), 8.0)
+    assert [n.start for n in repeated_to(early, 12.0).notes] == [0.0, 3.875, 7.9375, 8.0]
+    assert [n.start for n in repeated_to(early, 4.0).notes] == [0.0]
+    assert [n.start for n in repeated_to(early, 16.0).notes] == [0.0, 3.875, 7.9375, 8.0, 11.875, 15.9375]
+
+
 @given(loops)
 def test_bars_survive_json(bars):
     assert bars_from_json(json.loads(json.dumps(bars_to_json(bars)))) == Bars(in_order(bars.notes), bars.length)

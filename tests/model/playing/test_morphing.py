@@ -122,13 +122,13 @@ def test_loops_of_different_lengths_meet_at_a_common_one(shipped):
 
 def test_beats_in_between_do_not_change_the_result(shipped):
     corners = corners_of(shipped, 2)
+    plain = prepare_morph(shipped, corners, 1, 0.6)
     pauses = []
     with between_beats(lambda: pauses.append(1)):
         paused = prepare_morph(shipped, corners, 1, 0.6)
-    plain = prepare_morph(shipped, corners, 1, 0.6)
     assert morph_at(shipped, paused, 0.3) == morph_at(shipped, plain, 0.3)
     reads_the_middle = shipped.config.part == "drums"
-    assert len(pauses) == (7 + 1 + 7 if reads_the_middle else 7), "one also before what is played there is read"
+    assert len(pauses) == (7 + 2 + 7 if reads_the_middle else 7), "two also around the reading of what is played there"
 
 
 def test_a_hard_key_holds_between_the_corners(melody):

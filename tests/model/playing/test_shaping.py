@@ -134,6 +134,16 @@ def test_loops_of_other_lengths_keep_them(shipped):
             assert all(note.start < made.length for note in made.notes)
 
 
+@pytest.mark.parametrize("amount", [-0.2, 0.1, 0.5])
+def test_a_drum_that_is_early_for_the_second_bar_of_three_does_not_come_on_the_loop_s_first_step_too(drums, amount):
+    """Three bars fill two windows once and a third, and that is cut where it leads into the second bar."""
+    hats = [Note(42, beat / 2, 0.125, 80) for beat in range(24)]
+    loop = Bars(in_order([*hats, Note(38, 0.0, 0.125, 100), Note(50, 3.97, 0.03, 90)]), 12.0)
+    made = shaped(drums, loop, shape_of({"density": amount}, {}), 0.7)
+    assert 3.97 in [note.start for note in made.notes if note.pitch == 50]
+    assert not [note for note in made.notes if note.pitch == 50 and note.start < 0.1]
+
+
 def test_a_hard_key_holds(melody):
     c_major = frozenset({0, 2, 4, 5, 7, 9, 11})
     steering = Steering(pitch_classes=c_major, binding="hard")
