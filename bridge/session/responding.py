@@ -333,19 +333,20 @@ class Responder:
         """What the player has may have been made before the last notes were played, and they tell the key too, however
         late the engine is.
         """
-        voice, waits = self._voice, self._voice.pending
+        waits = self._voice.pending
         if self._given is None or waits is None or waits.id != self._loop_id or self._brought is not None:
             return
-        loop = with_locks_of(voice, replace(waits, bars=self._in_key_of_all(waits.bars)))
+        loop = self._in_key_of_all(waits)
         if loop.bars != waits.bars:
             self._take(loop)
 
-    def _in_key_of_all(self, bars: Bars) -> Bars:
-        """Bars in the key of all that was played up to now."""
+    def _in_key_of_all(self, loop: Loop) -> Loop:
+        """An answer in the key of all that was played up to now, but for its locked bars."""
         phrase = self._phrases.heard(self._from_beats, self._to_beats)
         if self._voice.is_drums or not phrase.bars.notes:
-            return bars
-        return in_key(bars, self._turns.classes_of(self._key.classes_with(phrase.bars)))
+            return loop
+        classes = self._turns.classes_of(self._key.classes_with(phrase.bars))
+        return with_locks_of(self._voice, replace(loop, bars=in_key(loop.bars, classes)))
 
     def _make_sure(self) -> None:
         """The line is near. Where nothing has come the last answer goes round once more rather than nothing: under
@@ -354,8 +355,8 @@ class Responder:
         self._bind()
         last = self._last
         if self._given is None and self._asked is not None and last is not None:
-            bars = self._in_key_of_all(last.bars)
-            again = last if bars == last.bars else replace(last, id=self._stage.archive.new_id(), bars=bars)
+            bound = self._in_key_of_all(last)
+            again = last if bound.bars == last.bars else bound.renamed(self._stage.archive.new_id())
             now_ns, self._waiting_id = self._stage.timers.now_ns(), again.id
             self._band.performer.launch(self._voice, again, self._request.origin, now_ns, "bar", for_this_place=True)
 
