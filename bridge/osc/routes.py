@@ -239,8 +239,9 @@ _VOICE_KNOBS: Final = (
           (_choice("what", "rhythm", "pitch", "none"),), example="/melody/hold rhythm"),
     Route(VOICE, "lock",
           "A bar of the loop (from 0) stays as it is heard, whatever is generated or waits and whatever key binds, "
-          "with what leads into it: struck just before its line, it belongs on it. `clear` unlocks, and so does a loop "
-          "that has no such bar.",
+          "with what leads into it: struck just before its line, it belongs on it. Groove is still applied; on another "
+          "grid its notes stay in it, on the nearest step there, and no others come into it. `clear` unlocks, and so "
+          "does a loop that has no such bar.",
           (_int("bar", 0, MAX_BARS - 1), _truth("on")), example="/melody/lock 0 1"),
     Route(VOICE, "follow",
           "Lean on another voice's loop, heard or muted: on its harmony; on the drums' kick, and drums with their kick "
