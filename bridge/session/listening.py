@@ -12,7 +12,7 @@ from bridge import limits
 from bridge.messages import HeardRow
 from bridge.music.answering import Played, drum_phrase_of, phrase_of
 from bridge.music.feel import STRAIGHT, Feel, feel_of
-from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, Bars, in_order
+from bridge.music.notes import DRUM_CHANNEL, DRUM_PART, STEP_BEATS, Bars, in_order
 from bridge.session.voice import Voice
 
 PICK_UP_BEATS: Final = 0.25
@@ -47,9 +47,12 @@ class Listening:
         self._notes.clear()
 
     def between(self, voice: Voice, from_beats: float, to_beats: float) -> list[Played]:
-        """The notes for a voice that began there, a pick-up included; not what was meant for the bar after."""
-        half_step = 0.5 / voice.knobs.groove().steps_per_beat
-        first, last = from_beats - PICK_UP_BEATS, to_beats - half_step
+        """The notes for a voice that began there, a pick-up included; not what was meant for the bar after: what lies
+        nearer to it than to the last step of the voice's grid, or, of drums, which keep their timing, of sixteenths. No
+        grid makes that more than the pick-up that is heard there.
+        """
+        step_beats = STEP_BEATS if voice.is_drums else 1.0 / voice.knobs.groove().steps_per_beat
+        first, last = from_beats - PICK_UP_BEATS, to_beats - min(0.5 * step_beats, PICK_UP_BEATS)
         notes = [n for n in self._notes.values() if first <= n.start_beats < last and hears(voice, n)]
         if voice.is_drums and any(note.channel == DRUM_CHANNEL for note in notes):
             return [note for note in notes if note.channel == DRUM_CHANNEL]

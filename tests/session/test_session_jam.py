@@ -504,6 +504,28 @@ def test_a_bar_that_is_locked_when_a_step_is_made_and_waits_for_its_beat_stays(r
     assert [note.pitch for note in room.room.voice.sounding.bars.notes] == [72] * 4 + [48] * 4
 
 
+@pytest.mark.parametrize(
+    ("settings", "last", "heard_at"),
+    [
+        ({"grid": "1/4"}, 3.6, 3.0),
+        ({"grid": "1/8"}, 3.7, 3.5),
+        ({"model": "drums-2bar", "grid": "1/8", "quantize": 0.0}, 3.76, 3.76),
+        ({"model": "drums-2bar", "grid": "1/4", "quantize": 0.0}, 3.76, 3.76),
+    ],
+)
+def test_on_a_coarse_grid_too_the_last_note_of_a_bar_is_heard_in_it(tmp_path, settings, last, heard_at):
+    """On quarters those of the last half step but for the pick-up were in no phrase, and drums' last sixteenth was not
+    in its bar's.
+    """
+    room = JamRoom(tmp_path, **settings)
+    room.start()
+    room.jam("respond")
+    room.play(*at(1, (0.0, 36), (2.0, 38), (last, 42)), length=0.1)
+    room.to(9.0)
+    heard = [(row[0], row[1]) for row in room.jobs[-1].material[0][1]]
+    assert heard == [(36, 0.0), (38, 2.0), (42, pytest.approx(heard_at, abs=0.011))]
+
+
 # -- follow -----------------------------------------------------------------------------------------------------------
 
 
