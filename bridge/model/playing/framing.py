@@ -32,7 +32,6 @@ from bridge.music.grids import (
     line_tokens,
     metric_velocity,
     note_arrays,
-    struck_apart,
 )
 from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to, step_of
 
@@ -208,19 +207,19 @@ def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, 
             made = to_bars(mine, frame.of_part(part, config), config.of_part(part), length_beats)
             notes += [note.in_part(part) for note in made.notes]
         return Bars(in_order(notes), length_beats)
-    pieces = []
-    for window in windows:
-        if config.part == "drums":
-            assert window.velocities is not None
-            assert window.offsets is not None
-            pieces.append(decode_drums(DrumGrid(window.tokens, window.velocities, window.offsets)))
-        else:
-            pieces.append(decode_line(window.tokens, frame_velocity(frame)))
-    whole = cut(join(pieces), 0.0, length_beats)
-    if config.part == "drums":  # a window's last hits may come as late as the first of the next
-        inside = [note for note in whole.notes if step_of(note.start) * STEP_BEATS < length_beats - 1e-9]
-        return Bars(in_order(struck_apart(inside)), length_beats)
-    return transposed(whole, -frame.shift)
+    if config.part == "drums":  # all of it off the grid at once: a window's first hits may come before its line
+        whole = cut(decode_drums(_whole_grid(windows)), 0.0, length_beats)
+        inside = (note for note in whole.notes if step_of(note.start) * STEP_BEATS < length_beats - 1e-9)
+        return Bars(tuple(inside), length_beats)
+    pieces = (decode_line(window.tokens, frame_velocity(frame)) for window in windows)
+    return transposed(cut(join(pieces), 0.0, length_beats), -frame.shift)
+
+
+def _whole_grid(windows: Sequence[WindowTokens]) -> DrumGrid:
+    velocities = [window.velocities for window in windows if window.velocities is not None]
+    offsets = [window.offsets for window in windows if window.offsets is not None]
+    tokens = np.concatenate([window.tokens for window in windows])
+    return DrumGrid(tokens, np.concatenate(velocities), np.concatenate(offsets))
 
 
 def frame_velocity(frame: Frame) -> Velocity:

@@ -47,6 +47,14 @@ def test_what_is_played_a_little_early_or_late_is_read_on_its_step_between_windo
     assert [w.tokens.tolist() for w in late] == [w.tokens.tolist() for w in exact]
 
 
+def test_drums_that_are_early_at_the_beginning_of_a_window_stay_so():
+    """But for the first one's: the loop begins there."""
+    config = CONFIGS["drums-2bar"]
+    notes = [Note(36, 4.0 * bar - 0.025 * (bar > 0), 0.1, 90) for bar in range(6)]
+    made = to_bars(to_windows(Bars(tuple(notes), 24.0), Frame(), config), Frame(), config, 24.0)
+    assert [round(note.start, 6) for note in made.notes] == [round(note.start, 6) for note in notes]
+
+
 @pytest.mark.parametrize("name", ["drums-2bar", "trio-16bar"])
 def test_of_a_window_that_is_cut_no_drum_is_played_that_is_early_for_what_is_cut_off(name):
     """At the loop's end it would be a second stroke just before its first."""
