@@ -27,17 +27,31 @@ def in_place_of(path: Path) -> Iterator[Path]:
     symbolic link stays one: the place is where it leads.
 
     Raises:
-        OSError: it cannot take that place.
+        OSError: it cannot take that place; which one, it says.
     """
     path = _place_of(path)
     beside = path.with_name(f".{path.name[:_NAME_CHARS]}.{os.getpid()}.part")
     try:
-        yield beside
-        beside.replace(path)
+        with named(path):
+            yield beside
+            beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):  # it may never have come to be; the fault to tell is the first
             beside.unlink()
         raise
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A system's fault from within says which file it is about: that of opening one does, that of writing does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or type(error).__module__ != "builtins":
+            raise
+        if error.errno is None:  # numpy's, of fewer bytes written than there are
+            raise OSError(f"{path}: not all of it could be written ({error})") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextlib.contextmanager
@@ -65,14 +79,14 @@ def _place_of(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def write(path: Path, content: bytes | str) -> None:
+def write(path: Path, content: bytes | memoryview | str) -> None:
     """Make `content`, text as UTF-8 with its line ends as they are, the whole of a file.
 
     Raises:
         OSError: it cannot be written.
     """
     with in_place_of(path) as beside:
-        beside.write_bytes(content if isinstance(content, bytes) else content.encode())
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def refuse_unwritable(out: Path, paths: Sequence[Path], option: str = "--out") -> None:

@@ -47,6 +47,18 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_the_disk(monkeypatch)
+    with pytest.raises(OSError, match=r"No space left on device: '.*card\.json'") as told:
+        whole_file.write(tmp_path / "card.json", b"the new one")
+    assert told.value.errno == errno.ENOSPC
+    with (
+        pytest.raises(OSError, match=r"tokens\.npy: not all .*\(96 requested and 0 written\)"),
+        whole_file.named(tmp_path / "tokens.npy"),
+    ):
+        raise OSError("96 requested and 0 written")  # as numpy has it
+
+
 @pytest.mark.parametrize("fault", [FULL, ValueError("no such array"), KeyboardInterrupt()])
 def test_whatever_ends_the_writing_leaves_the_old_file(tmp_path: Path, fault: BaseException) -> None:
     path = tmp_path / "take.wav"

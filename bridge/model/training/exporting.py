@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bridge.model.data.chains import SHORT_BARS, Chains, Posteriors, chains_of
@@ -186,12 +186,15 @@ def export(
     """
     config = config_of(name)
     path = run_dir / "best.safetensors"
-    if not path.is_file():
-        raise ModelFileError(f"{path}: expected the best weights of a training run")
-    with safe_open(path, framework="pt") as file:
-        facts = file.metadata() or {}
-        found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
-    model, weights = _as_shipped(config, found)
+    expected = f"{path}: expected the best weights of a training run of {name}"
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+        model, weights = _as_shipped(config, found)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as fault:  # none, damaged, or another model's
+        reason = "there are none" if isinstance(fault, FileNotFoundError) else " ".join(str(fault).split())[:120]
+        raise ModelFileError(f"{expected} ({reason})") from fault
     dataset = load(data_paths, config, cache or run_dir / "index")
     flow, maps, worth = fit_latent(model, dataset, seed)
     full = {

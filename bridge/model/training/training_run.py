@@ -8,7 +8,7 @@ rest is not installed.
 from __future__ import annotations
 
 import copy
-import csv
+import io
 import logging
 import math
 import time
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as weights_as_bytes
 from torch import Tensor, nn
 
 from bridge import whole_file
@@ -30,7 +30,7 @@ from bridge.model.data.training_data import Array
 from bridge.model.evaluation.scoring import ACTIVE_NATS, Readings, macro_note_f1, step_accuracy
 from bridge.model.nets.config import ModelConfig
 from bridge.model.training import ranks
-from bridge.whole_file import in_place_of
+from bridge.model.training.curves import CURVES, forget_rows_after, note_row
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _CHECKPOINT_EVERY_S = 120.0
 _NEARLY = 1e-9
 CHECKPOINT: Final = "checkpoint.pt"
 #: What a run leaves in its folder.
-_LEAVES: Final = (CHECKPOINT, "best.safetensors", "curves.csv")
+_LEAVES: Final = (CHECKPOINT, "best.safetensors", CURVES)
 #: A step that took longer was not training: the machine slept, or the process was stopped.
 _LONGEST_STEP_S = 60.0
 
@@ -273,24 +273,13 @@ class Run(ABC):
         progress.active = int((read[0].rate.mean(0) > ACTIVE_NATS).sum())
         log.info("%s", progress)
         if not math.isnan(progress.token_nats):
-            self._note_curve(progress)
+            note_row(self.out_dir, asdict(progress))
         if progress.note_f1 > self.best_f1:
             self.best_f1 = progress.note_f1
             meta = {"note_f1": f"{self.best_f1:.6f}", "steps": str(self.steps), "windows": str(self.windows)}
             meta.update(minutes=f"{self.elapsed_s / 60:.1f}", device=self.device.type)
             weights = {name: value.detach().cpu().contiguous() for name, value in self.optimiser.averaged().items()}
-            with in_place_of(self.out_dir / "best.safetensors") as beside:
-                save_file(weights, beside, metadata=meta)
-
-    def _note_curve(self, progress: Progress) -> None:
-        path = self.out_dir / "curves.csv"
-        row = asdict(progress)
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+            whole_file.write(self.out_dir / "best.safetensors", weights_as_bytes(weights, meta))
 
     def save(self) -> None:
         """Write the checkpoint, atomically."""
@@ -300,8 +289,9 @@ class Run(ABC):
             "name": self.config.name, "steps": self.steps, "windows": self.windows, "elapsed_s": self.elapsed_s,
             "best_f1": self.best_f1, "data": self.data, "optimiser": self.optimiser.state(),
         }  # fmt: skip
-        with in_place_of(self.out_dir / CHECKPOINT) as beside:
-            torch.save(state, beside)
+        content = io.BytesIO()  # onto a full disk torch writes with a RuntimeError about its own archive
+        torch.save(state, content)
+        whole_file.write(self.out_dir / CHECKPOINT, content.getbuffer())
 
     def restore(self) -> bool:
         """Go on from the checkpoint in the folder, if there is one.
@@ -341,15 +331,12 @@ class Run(ABC):
         """A run that was killed has left more than its checkpoint knows of: better weights, which stay the best, and
         rows of steps that are now done again.
         """
-        best, curves = self.out_dir / "best.safetensors", self.out_dir / "curves.csv"
+        best = self.out_dir / "best.safetensors"
         if best.is_file():
             with suppress(SafetensorError, ValueError), safe_open(best, framework="pt") as file:
                 self.best_f1 = max(self.best_f1, float((file.metadata() or {}).get("note_f1", self.best_f1)))
-        if curves.is_file() and ranks.is_first():
-            head, *rows = curves.read_text(encoding="utf-8").splitlines()
-            place, whole = head.split(",").index("steps"), head.count(",")
-            kept = [row for row in rows if row.count(",") == whole and int(row.split(",")[place]) <= self.steps]
-            whole_file.write(curves, "\n".join([head, *kept, ""]))
+        if ranks.is_first():
+            forget_rows_after(self.out_dir, self.steps)
 
     def begin_anew(self) -> None:
         """Put a former run of the folder aside, in place of one put aside before."""

@@ -20,7 +20,7 @@ from bridge.model.data.dataset import SPLITS, build, load, split_of
 from bridge.model.data.training_data import BatchSource, evaluation_rows, group_chances, plain_batch
 from bridge.model.evaluation.scoring import read_windows
 from bridge.model.nets.config import CONFIGS
-from bridge.model.nets.registry import load_compiled
+from bridge.model.nets.registry import ModelFileError, load_compiled
 from bridge.model.nets.vae import MusicVae, decode_eagerly, training_losses
 from bridge.model.playing.generation import sample_bars
 from bridge.model.training import ranks, training_run
@@ -144,6 +144,16 @@ def test_what_a_killed_run_did_after_its_checkpoint_is_not_told_twice(small_run,
     assert steps[-1] == 6
 
 
+@pytest.mark.parametrize("left", [b"", b"fraction,st", b"\0" * 40, b"a,b\n1,2\n", None])
+def test_a_run_goes_on_whatever_is_left_of_its_curves(small_run, tmp_path, left):
+    """Those rows are lost, and those to come are noted; of a row that was cut short, that row alone."""
+    small_run(3)
+    path = tmp_path / "run" / "curves.csv"
+    path.write_bytes(path.read_bytes()[:-30] if left is None else left)
+    small_run(5, resume=True)
+    assert [row["steps"] for row in curves_of(tmp_path / "run")] == [*([1, 2] if left is None else []), 4, 5]
+
+
 def test_a_run_that_was_stopped_before_it_was_ever_validated_can_be_ended(small_run, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         interrupt_at(2, patched)
@@ -180,6 +190,47 @@ def test_a_request_to_end_keeps_the_checkpoint_too(small_run, tmp_path, monkeypa
     finally:
         signal.signal(signal.SIGTERM, before)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["steps"] == 2
+
+
+@pytest.mark.parametrize("left", [None, b"", b"weights?" * 40, 5000])
+def test_weights_that_are_none_are_named(small_run, tmp_path, monkeypatch, left):
+    monkeypatch.setattr("bridge.model.training.exporting.config_of", lambda name: SMALL_LINE)
+    small_run(2)
+    path = tmp_path / "run" / "best.safetensors"
+    whole = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(whole[:left] if isinstance(left, int) else left)
+    with pytest.raises(ModelFileError, match=r"best\.safetensors: expected the best weights of a") as told:
+        export("melody-2bar", tmp_path / "run", [tmp_path / "songs"], models_dir=tmp_path / "models")
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its files cannot be kept from growing")
+@pytest.mark.parametrize("lacking", ["best.safetensors", "checkpoint.pt"])
+def test_a_disk_that_is_full_is_told_and_costs_no_checkpoint(small_run, tmp_path, monkeypatch, lacking):
+    """Told as such, not as whatever torch and safetensors say of it, and the run goes on from where it was."""
+    import resource
+
+    small_run(3)
+    run = tmp_path / "run"
+    kept = {name: (run / name).read_bytes() for name in ("best.safetensors", "checkpoint.pt")}
+    if lacking == "checkpoint.pt":
+        monkeypatch.setattr(training_run.Run, "validate", lambda *_: None)
+    else:
+        monkeypatch.setattr(training_run, "macro_note_f1", lambda *_, **__: 1.0)  # better than what is there
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept[lacking]) // 2, before[1]))
+    try:
+        with pytest.raises(OSError, match=lacking):
+            small_run(5, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+    assert not [path for path in run.iterdir() if path.name.endswith(".part")]
+    monkeypatch.undo()
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["steps"] == 3
 
 
 def test_a_run_that_begins_anew_never_ends_with_a_former_one_s_weights(small_run, tmp_path, monkeypatch, caplog):
