@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -94,10 +95,22 @@ class Collection:
     def _opened(self) -> Iterator[Callable[[str], IO[bytes]]]:
         """What opens a file by its name."""
         if self.path.is_dir():
-            yield lambda name: (self.path / name).open("rb")
+            yield lambda name: open_in(self.path, name)
         else:
             with zipfile.ZipFile(self.path) as archive:
                 yield archive.open
+
+
+def open_in(folder: Path, name: str) -> IO[bytes]:
+    """Open a file of a folder to read.
+
+    Raises:
+        OSError: it cannot be read, or is no file: whoever opens a pipe waits until somebody writes into it.
+    """
+    path = folder / name
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+    return path.open("rb")
 
 
 def _bytes_of(open_file: Callable[[str], IO[bytes]], name: str) -> bytes:

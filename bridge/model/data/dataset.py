@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import zipfile
@@ -24,6 +25,7 @@ from bridge.model.data.corpus import (
     Windows,
     longest_rest_steps,
     open_collections,
+    open_in,
     windows_of,
 )
 from bridge.model.data.passed_over import PassedOver
@@ -32,7 +34,9 @@ from bridge.model.nets.config import ModelConfig
 from bridge.music.grids import PITCHES
 from bridge.music.midi_files import MAX_FILE_BYTES
 from bridge.music.notes import STEP_BEATS
+from bridge.whole_file import named
 
+log = logging.getLogger(__name__)
 #: Raised whenever what is indexed changes, so that old caches are not taken for new ones.
 _INDEX_VERSION = 3
 #: Songs are told apart, and split, by their windows of this many bars, whatever the model's own windows are: a song
@@ -290,10 +294,28 @@ def load(paths: Sequence[Path], config: ModelConfig, cache: Path) -> Dataset:
     rest = [longest_rest_steps(config)] if config.bars > _SPLIT_BARS and config.part != "drums" else []
     text = json.dumps([_INDEX_VERSION, config.part, config.bars, *rest, stamp])
     folder = cache / f"{config.part}-{config.bars}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if not (folder / "groups.json").is_file():
+    kept = _kept(folder)
+    if kept is None:
         _save(build(collections, config), folder)
-    else:
-        PassedOver([fault for collection in collections for fault in collection.beside]).tell()
+        return _opened(folder)
+    PassedOver([fault for collection in collections for fault in collection.beside]).tell()
+    return kept
+
+
+def _kept(folder: Path) -> Dataset | None:
+    """The index that is in a folder; None where there is none, or one that has lost something (on a disk whose power
+    was cut, or on its way to another machine) and is to be made anew.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        return _opened(folder)
+    except (OSError, ValueError, EOFError) as fault:
+        log.warning("%s: expected a whole index of the music (%s): it is made anew", folder, fault)
+        return None
+
+
+def _opened(folder: Path) -> Dataset:
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _FIELDS}
     return Dataset(groups=tuple(json.loads((folder / "groups.json").read_text())), **arrays)
 
@@ -310,9 +332,9 @@ def _signs_of(collection: Collection) -> list[tuple[str, int, int] | None]:
 
 
 def _sign_of(folder: Path, name: str) -> tuple[str, int, int] | None:
-    """None where there is no such file: a link to nowhere, no manifest."""
+    """None where there is no such file: a link to nowhere, a pipe, no manifest."""
     try:
-        with (folder / name).open("rb") as file:
+        with open_in(folder, name) as file:
             data = file.read(MAX_FILE_BYTES + 1)  # no more of a file is ever read
     except OSError:
         return None
@@ -324,7 +346,8 @@ def _save(dataset: Dataset, folder: Path) -> None:
     try:
         beside.mkdir(parents=True, exist_ok=True)
         for name in _FIELDS:
-            np.save(beside / f"{name}.npy", getattr(dataset, name))
+            with named(beside / f"{name}.npy"):
+                np.save(beside / f"{name}.npy", getattr(dataset, name))
         (beside / "groups.json").write_text(json.dumps(dataset.groups))
         shutil.rmtree(folder, ignore_errors=True)
         beside.replace(folder)

@@ -118,6 +118,31 @@ def test_the_index_is_kept_and_made_again_when_the_files_change(tmp_path):
     assert len(load([folder], MELODY, tmp_path / "cache").tokens) > len(first.tokens)
 
 
+@pytest.mark.parametrize(
+    ("name", "left"), [("tokens.npy", None), ("follows.npy", 0), ("song.npy", 100), ("groups.json", 3)]
+)
+def test_an_index_that_has_lost_something_is_made_anew(tmp_path, caplog, name, left):
+    folder, cache = write_songs(tmp_path / "data", count=2), tmp_path / "cache"
+    whole = np.array(load([folder], MELODY, cache).tokens)
+    (path,) = cache.rglob(name)
+    data = path.read_bytes()
+    path.unlink()  # the old one may be mapped
+    if left is not None:
+        path.write_bytes(data[:left])
+    again = load([folder], MELODY, cache)
+    assert np.array_equal(again.tokens, whole)
+    assert path.read_bytes() == data
+    assert f"{path.parent}: expected a whole index" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing here")
+def test_what_is_no_file_in_a_folder_is_not_waited_for(tmp_path, caplog):
+    folder = write_songs(tmp_path / "data", count=2)
+    os.mkfifo(folder / "z.mid")  # whoever opens it waits until somebody writes
+    assert len(load([folder], MELODY, tmp_path / "cache").tokens)
+    assert "z.mid: expected a readable MIDI file (no ordinary file)" in caplog.text
+
+
 def test_an_index_is_carried_to_where_the_same_files_lie_elsewhere(tmp_path, monkeypatch):
     folder, cache = write_songs(tmp_path / "data", count=3), tmp_path / "cache"
     with zipfile.ZipFile(tmp_path / "songs.zip", "w") as archive:
