@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # else where it is used: it is 100 ms of import, and training
     import mido
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
-_MOST_TRACKS: Final = 0xFFFF  # that a header can name
+_MOST_TRACKS: Final = 0x7FFF  # that mido reads of a header: to it, more are fewer than none
 #: The tempo of a file as long as it says none, by the standard: beats a minute.
 _TEMPO_WITHOUT = 120.0
 
@@ -135,9 +135,10 @@ def _header_and_tracks(data: bytes) -> bytes:
         if data[place : place + 4] == b"MTrk":
             kept.append(data[place:end])
         place = end
-    found = len(kept) - 1
-    if int.from_bytes(head[10:12], "big") < found <= _MOST_TRACKS:
-        kept[0] = head[:10] + found.to_bytes(2, "big") + head[12:]
+    named = int.from_bytes(head[10:12], "big")
+    count = min(max(named, len(kept) - 1), _MOST_TRACKS)
+    if count != named and len(head) >= 12:
+        kept[0] = head[:10] + count.to_bytes(2, "big") + head[12:]
     return b"".join(kept)
 
 

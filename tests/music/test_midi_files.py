@@ -198,9 +198,15 @@ def test_all_tracks_are_read_though_the_header_names_fewer(named):
         parse_midi(miscounted[:-9], "x")
 
 
-def test_a_header_that_names_more_tracks_than_there_are_is_of_a_file_that_was_cut_off():
+@pytest.mark.parametrize("named", [7, 0x7FFF, 0x8000, 0xFFFF])
+def test_a_header_that_names_more_tracks_than_there_are_is_of_a_file_that_was_cut_off(named):
     with pytest.raises(MidiFileError, match=r"^x: expected a whole Standard MIDI File \(it ends too early\)$"):
-        parse_midi(GOOD[:10] + b"\0\7" + GOOD[12:], "x")
+        parse_midi(GOOD[:10] + named.to_bytes(2, "big") + GOOD[12:], "x")
+
+
+def test_of_more_tracks_than_can_be_read_the_first_are():
+    track = b"MTrk\0\0\0\4\0\xff\x2f\0"
+    assert parse_midi(GOOD[:10] + b"\xff\xff" + GOOD[12:] + track * 0xFFFE, "x").tracks
 
 
 def test_a_file_may_be_so_large_and_no_larger(tmp_path):
