@@ -13,7 +13,9 @@ import json
 import logging
 import os
 import secrets
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from bridge.model.file_options import FileOptions
 
 TAKEN: Final = 3
-INTERRUPTED: Final = 130  # what a shell reports of a program ended by Ctrl-C
+_BY_SIGNAL: Final = 128  # and its number is what a shell reports of a program that a signal has ended
 _MOST_TEST_WORKERS: Final = 4  # more would only wait for one another: whole bridges and MIDI servers run in them
 
 
@@ -35,6 +37,38 @@ class _OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The record without its traceback."""
         return in_one_line(super().formatMessage(record))
+
+
+class _EndedError(KeyboardInterrupt):
+    """A signal has come that is to end this process."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """Within, whoever ends this process, or closes its terminal, interrupts it as Ctrl-C does: a bridge that it has
+    started for itself ends with it, and of what it writes nothing half-written is left.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no handler can be set elsewhere
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise _EndedError(number)
+
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # not one that nohup has told to be ignored
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,9 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logged.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[logged])
     try:
-        return _run(given)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        with _ended_as_interrupted():
+            return _run(given)
+    except KeyboardInterrupt as end:
+        return _BY_SIGNAL + (end.number if isinstance(end, _EndedError) else signal.SIGINT)
     except BrokenPipeError:  # whoever read our output has enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the flush at exit
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -102,6 +103,33 @@ def test_without_a_command_the_bridge_runs(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Supervisor, "run", lambda self: seen.append(True))
     assert run() == 0
     assert seen
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_whoever_ends_a_command_interrupts_it_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    tidied: list[int] = []
+
+    def at_work(self: Supervisor) -> None:
+        try:
+            signal.raise_signal(numbers[-1])
+        finally:
+            tidied.append(numbers[-1])
+
+    monkeypatch.setattr(Supervisor, "run", at_work)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = []
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+            numbers.append(number)
+            assert run("start") == 128 + number
+            assert signal.getsignal(number) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        assert run("start") == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert tidied == [signal.SIGTERM, signal.SIGHUP, signal.SIGHUP]
 
 
 def test_a_taken_port_is_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
