@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -59,6 +60,13 @@ def _number(kind: type[int | float], low: float, high: float) -> Callable[[str],
         return value
 
     return convert
+
+
+def _file(text: str) -> Path:
+    """A path that is to become a file: a `Path` has forgotten a separator at its end."""
+    if text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"{text}: expected a file, not a folder: {text}OUT.mid")
+    return Path(text)
 
 
 _SEED: Final = _number(int, 0, 2**31 - 1)
@@ -171,5 +179,5 @@ def _add_model_commands(command: Callable[..., Parser]) -> None:
     for made in (sample, interpolate):
         made.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
     for made in (go_on, reconstruct):
-        made.add_argument("--out", type=Path, required=True, metavar="OUT.mid", help="the file to write")
+        made.add_argument("--out", type=_file, required=True, metavar="OUT.mid", help="the file to write")
     evaluate.add_argument("--json", action="store_true", help="one JSON document on stdout")

@@ -56,6 +56,8 @@ def run(*arguments: str) -> int:
         (["continue", "melody-2bar", "none.mid", "--out", "x.mid"], "none.mid"),
         (["continue", "melody-2bar", "none.mid"], "--out"),
         (["reconstruct", "melody-2bar", "text.mid", "--out", "x.mid"], "text.mid"),
+        (["reconstruct", "melody-2bar", "text.mid", "--out", "folder/"], "folder/: expected a file, not a folder"),
+        (["continue", "melody-2bar", "text.mid", "--out", "text.mid/"], "text.mid/: expected a file"),
         (["interpolate", "melody-2bar", "text.mid", "none.mid", "--steps", "1"], "--steps"),
         (["evaluate", "melody-2bar", "nowhere"], "nowhere"),
         (["train", "melody-2bar"], "--data"),
