@@ -10,7 +10,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from bridge.model.playing.morphing import interpolated
 from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.playing.steering import Steering
 from bridge.model.training import flat_baseline, left_out, ranks
+from bridge.model.training.curves import draw_run
 from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
@@ -47,6 +48,7 @@ DEFAULT_FINE_MINUTES: Final = 5.0
 #: What a training run's folder is called where it cannot be written to.
 _RUN: Final = "the folder of the run"
 _TRAINING: Final = "training"
+_CURVES: Final = "curves.png"
 _HEARD_BARS = 8
 
 
@@ -137,8 +139,8 @@ def train_model(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> Path:
-    """Train a model for so many minutes, or `steps`; returns the folder with what came of it: weights.safetensors and
-    card.json.
+    """Train a model for so many minutes, or `steps`; returns the folder with what came of it: weights.safetensors,
+    card.json, and its curves, which the card has as a table, as a picture.
 
     That folder is models/.training/own/NAME/trained/NAME, or models/NAME where there is no such model yet: a short run
     on a few files never takes the place of the weights that came with Barline by itself. With `fine_tune` it goes on
@@ -162,7 +164,10 @@ def train_model(
         )  # fmt: skip
         if not ranks.is_first():
             return target / model
-        export(model, run_dir, data_paths, models_dir=target, seed=seed, tuned_from=None if base is None else base.card)
+        tuned_from = None if base is None else base.card
+        card = export(model, run_dir, data_paths, models_dir=target, seed=seed, tuned_from=tuned_from)
+        with suppress(ModuleNotFoundError):  # a machine that only trains need not have what draws
+            draw_run(target / model / _CURVES, model, card["curves"])
     log.info("trained: %s (to play it: --set engine.own_models=%s)", target / model, target)
     return target / model
 

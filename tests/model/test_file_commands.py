@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -398,15 +399,20 @@ def test_a_trained_model_never_replaces_the_shipped_one(tmp_path, monkeypatch):
     calls = {}
     monkeypatch.setattr(file_commands, "models_folder", lambda: tmp_path / "models")
     monkeypatch.setattr(file_commands, "train", lambda *a, **k: calls.setdefault("train", (a, k)))
-    monkeypatch.setattr(file_commands, "export", lambda *a, **k: calls.update(export=k))
+    curves = [
+        {"elapsed_s": 6.0 * k, "token_nats": 90.0 - k, "rate_nats": 2.0 * k, "note_f1": 0.1 * k} for k in range(5)
+    ]
+    monkeypatch.setattr(file_commands, "export", lambda *a, **k: calls.update(export=k) or {"curves": curves})
     target = file_commands.train_model("melody-2bar", [tmp_path], None, resume=False)
     assert target == tmp_path / "models" / "melody-2bar"
+    assert (target / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert calls["train"][0][2] == Length(60.0 * file_commands.DEFAULT_MINUTES)
-    card = tmp_path / "models" / "melody-2bar" / "card.json"
-    card.parent.mkdir(parents=True)
-    card.write_text("{}")
+    (target / "curves.png").unlink()
+    (target / "card.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "PIL", None)  # a machine that only trains
     target = file_commands.train_model("melody-2bar", [tmp_path], 1.0, resume=False)
     assert target == tmp_path / "models" / ".training" / "own" / "melody-2bar" / "trained" / "melody-2bar"
+    assert list((tmp_path / "models").rglob("*.png")) == []
 
 
 def test_models_that_are_not_there_are_told(tmp_path, monkeypatch):
