@@ -181,7 +181,8 @@ def _go(run: Run, length: Length, batch_size: int, *, resume: bool, progress: bo
             training_loop(run, length, batch_size, bar)
     except KeyboardInterrupt:
         run.save()
-        log.info("stopped after %d steps: --resume goes on from %s", run.steps, run.out_dir / CHECKPOINT)
+        if first:
+            log.info("stopped after %d steps: --resume goes on from %s", run.steps, run.out_dir / CHECKPOINT)
         raise
     finally:
         if bar is not None:

@@ -128,6 +128,16 @@ def test_an_interrupt_keeps_the_checkpoint_and_ends_the_command(small_run, tmp_p
     assert small_run(5, resume=True).steps == 5
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_that_are_interrupted_one_tells(small_run, monkeypatch, caplog, first):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(ranks, "is_first", lambda: first)
+    interrupt_at(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        small_run(50)
+    assert ("stopped after 2 steps: --resume goes on" in caplog.text) == first
+
+
 def test_what_a_killed_run_did_after_its_checkpoint_is_not_told_twice(small_run, tmp_path):
     """Its curve does not go back in time, and weights that were better stay."""
     small_run(3)
