@@ -44,3 +44,18 @@ def write_songs(folder, count=6, *, manifest=False, part="melody"):
     if manifest:
         (folder / "manifest.json").write_text(json.dumps({"source": "made-up", "files": files}))
     return folder
+
+
+def write_trios(folder, count=3, bars=20):
+    """Files with melody, bass and drums."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for seed in range(count):
+        low = [Note(n.pitch - 24, n.start, n.duration, 80, 1) for n in tune(seed + 50, bars).notes]
+        drums = [Note(n.pitch, n.start, n.duration, n.velocity, 2) for n in beat_of(seed, bars).notes]
+        whole = Bars(in_order([*tune(seed, bars).notes, *low, *drums]), 4.0 * bars)
+        name = f"trio-{seed}.mid"
+        (folder / name).write_bytes(midi_bytes(whole, channels={0: 0, 1: 1, 2: 9}, track_name="trio"))
+        files[name] = {"song": f"song {seed}", "roles": {"melody": [0], "bass": [1], "drums": "all"}}
+    (folder / "manifest.json").write_text(json.dumps({"source": "made-up", "files": files}))
+    return folder

@@ -14,7 +14,7 @@ from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.data.training_data import BatchSource, plain_batch
 from bridge.model.data.trio_corpus import PAIRS
-from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.nets.vae import Batch
 from bridge.music.grids import NO_EVENT, DrumGrid, Ints
 
@@ -26,6 +26,9 @@ _SILENCED_CHANCE = 0.06
 _MADE_UP, _UNRELATED = 0.9, 0.85
 #: Of the lines of the others, the share that is from real ones.
 _LINES_OF_REAL_TRIOS = 0.4
+
+
+_SHORT_BARS = 2
 
 
 class LongSource(Protocol):
@@ -131,6 +134,22 @@ def plain_parts(dataset: Dataset, rows: Ints, config: ModelConfig, moved: Ints |
             shift = moved + octave_shift(moved_lines(tokens, moved), own_config)
         found.append(plain_batch(own, rows, own_config, shift))
     return found
+
+
+def plain_tokens(dataset: Dataset, rows: Ints, config: ModelConfig) -> dict[Part, Ints]:
+    """The tokens (n, T) of windows as they are, by part, lines in the model's range."""
+    batches = plain_parts(dataset, rows, config)
+    return {part: batch.tokens.numpy() for part, batch in zip(config.parts, batches, strict=True)}
+
+
+def music_of(dataset: Dataset, split: str, config: ModelConfig) -> Ints:
+    """Windows with all the music of a split: those of a song begin a bar apart, so of long ones not every one."""
+    rows = dataset.indices(split)
+    by_song = rows[np.argsort(np.asarray(dataset.song)[rows], kind="stable")]
+    songs = np.asarray(dataset.song)[by_song]
+    place = np.arange(len(rows)) - np.searchsorted(songs, songs)
+    chosen: Ints = by_song[place % max(1, config.bars // _SHORT_BARS) == 0]
+    return chosen
 
 
 def lines_of(dataset: Dataset, config: ModelConfig) -> list[Ints]:

@@ -65,9 +65,9 @@ class Scripted(nn.Module):
         return z
 
     @exported
-    def between(self, first: Tensor, second: Tensor) -> Tensor:
+    def between(self, first: Tensor, second: Tensor, towards: float) -> Tensor:
         """Points (B, Z) by exemplars (B,): see `Flow.between`."""
-        z: Tensor = self.flow.between(first, second)
+        z: Tensor = self.flow.between(first, second, towards)
         return z
 
     @exported
@@ -242,9 +242,11 @@ class CompiledModel:
         return z
 
     @torch.inference_mode()
-    def between(self, first: Tensor, second: Tensor) -> Tensor:
-        """Points (B, Z) near one and on the way to the other of two of its `exemplars`, by their numbers (B,)."""
-        z: Tensor = self._module.between(first.to(self.device), second.to(self.device))
+    def between(self, first: Tensor, second: Tensor, towards: float) -> Tensor:
+        """Points (B, Z) near one and a share of the way `towards` the other of two of its `exemplars`, by their
+        numbers (B,).
+        """
+        z: Tensor = self._module.between(first.to(self.device), second.to(self.device), towards)
         return z
 
     @torch.inference_mode()

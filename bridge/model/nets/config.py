@@ -109,7 +109,7 @@ CONFIGS: dict[str, ModelConfig] = {
         ModelConfig("bass-2bar", "bass", 2, 96, 256, 384, free_nats=66.0, lowest=28, highest=55),
         ModelConfig("drums-2bar", "drums", 2, 128, 384, 512, free_nats=150.0),
         ModelConfig("melody-16bar", "melody", 16, 512, 256, 320, 500.0, 48, 88, bar_models=(_MELODY_BAR,)),
-        ModelConfig("drums-16bar", "drums", 16, 512, 224, 320, 520.0, bar_models=(_DRUMS_BAR,)),
+        ModelConfig("drums-16bar", "drums", 16, 512, 128, 320, 700.0, bar_models=(_DRUMS_BAR,), narrow_size=64),
         ModelConfig("trio-16bar", "trio", 16, 1536, 96, 192, 2000.0, bar_models=_TRIO_BARS, narrow_size=56),
     )
 }

@@ -13,10 +13,10 @@ music than to be such a draw; of many draws one is taken by those odds (importan
 arXiv 1906.09531). What is played at such a point can still go wrong, and that does not show in the point: a second
 critic, the judge, says it of bars that were played and read again.
 
-Of long lines there are too few songs for a flow to know where they lie, and what it draws for them is what songs have
+Of long windows there are too few songs for a flow to know where they lie, and what it draws for them is what songs have
 in common. For those the flow says what comes next, and a window with nothing before it lies near an exemplar, which is
-the point of a window of some song, on the way to another (Norouzi et al. 2020, arXiv 2004.04795, whose prior is spread
-about its exemplars).
+the point of a window of some song, on the way to another, or one made of two such (Norouzi et al. 2020, arXiv
+2004.04795, whose prior is spread about its exemplars).
 """
 
 from __future__ import annotations
@@ -43,10 +43,6 @@ _CRITIC_HIDDEN = 256
 _STRETCH_BOUND = 1.5
 #: How likely a return to a window before is held before anything is learnt, as a logarithm beside "new" at 0.
 _RETURN_LOGIT = -2.0
-#: So much of the way from one exemplar to another a draw lies. Nearer (.15) it shares longer runs of notes with songs
-#: trained on than other songs do (in the median: 8, not 7), farther (.25) it is told from songs more easily
-#: (melody-16bar: with .73, not .70; draws of the flow were with .83, and cost 1.14 times what songs do, not 1.08).
-_TOWARDS_SECOND = 0.2
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -258,11 +254,14 @@ class Flow(nn.Module):
         y = kinds.gather(1, taken.view(-1, 1, 1).expand(-1, 1, self.ways)).squeeze(1)
         return self.centre + torch.mm(y, self.unwhitening[:, : self.ways].t())
 
-    def between(self, first: Tensor, second: Tensor, towards: float = _TOWARDS_SECOND) -> Tensor:
+    def between(self, first: Tensor, second: Tensor, towards: float) -> Tensor:
         """Points (B, Z) near the exemplars with numbers `first` (B,), a share of the way `towards` those with
         numbers `second` (B,), and as far out as they are.
         """
-        near, far = self.exemplars[first], self.exemplars[second]
+        return self.on_the_way(self.exemplars[first], self.exemplars[second], towards)
+
+    def on_the_way(self, near: Tensor, far: Tensor, towards: float) -> Tensor:
+        """As `between`, of points (B, N) in the flow's coordinates."""
         y = torch.lerp(near, far, towards)
         y = y * torch.lerp(_norms(near), _norms(far), towards) / _norms(y).clamp_min(1e-6)
         return self.centre + torch.mm(y, self.unwhitening[:, : self.ways].t())

@@ -52,8 +52,9 @@ _ANCHOR_NATS = 4.0
 _WANDER, _MIDDLE_WANDER, _LONG_MIDDLE_WANDER = 2.5, 2.0, 0.3
 #: Half way between two loops a decoder that is sure of itself is surely wrong: the points there are drawn towards the
 #: prior's middle, so much of their way from it is kept; and drums' go to where what is played there is read (the middle
-#: cost .43 of what mixing would add, of melodies .39; now .30 each). The others have no need of it.
-_MIDDLE_KEPT = {"melody-2bar": 0.55, "drums-2bar": 0.35, "melody-16bar": 0.75}
+#: cost .43 of what mixing would add, of melodies .39; now .30 each; of sixteen bars of drums .36, .27). The others have
+#: no need of it.
+_MIDDLE_KEPT = {"melody-2bar": 0.55, "drums-2bar": 0.35, "melody-16bar": 0.75, "drums-16bar": 0.9}
 #: At low temperatures the model leaves notes out; windows are decoded with as many nats more for striking one, in turn.
 _STRIKE_NATS = (0.0, 0.3, 0.6)
 #: How many windows are decoded on the way between two corners, and besides in its middle; fewer for

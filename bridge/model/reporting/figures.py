@@ -18,6 +18,7 @@ import torch
 from bridge import whole_file
 from bridge.model.data.chains import SHORT_BARS
 from bridge.model.data.dataset import Dataset, load
+from bridge.model.data.long_windows import music_of, plain_tokens
 from bridge.model.evaluation.realism import NGram, fit_ngram, longest_shared_runs
 from bridge.model.evaluation.telling_apart import classifier_auc
 from bridge.model.nets import registry
@@ -28,7 +29,7 @@ from bridge.model.playing.generation import sample_bars
 from bridge.model.playing.shaping import shape_of, shaped
 from bridge.model.reporting.attribute_matrix import attribute_matrix
 from bridge.model.reporting.continuation import continuation_figures
-from bridge.model.reporting.held_out import drawn_rows, tokens_of_loops, unrelated_pairs, window_tokens
+from bridge.model.reporting.held_out import drawn_rows, tokens_of_loops, unrelated_pairs
 from bridge.model.reporting.smoothness import interpolation, small_moves
 from bridge.music.form import returning
 from bridge.music.grids import Ints
@@ -134,7 +135,7 @@ def ngrams_of(dataset: Dataset, config: ModelConfig, seed: int) -> dict[Part, NG
     most = _NGRAM_STEPS // config.steps
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    tokens = window_tokens(dataset, rows, config)
+    tokens = plain_tokens(dataset, rows, config)
     return {part: fit_ngram(of_part, drums=part == "drums") for part, of_part in tokens.items()}
 
 
@@ -153,9 +154,9 @@ def realism(
     config = model.config
     rows = drawn_rows(dataset, "test", count, config.part, seed)
     songs = np.asarray(dataset.song)[rows]
-    real = window_tokens(dataset, rows, config)
-    train = window_tokens(dataset, _all_music(dataset, max(1, config.bars // _WINDOW_BARS)), config)
-    learnt = window_tokens(dataset, drawn_rows(dataset, "train", count, config.part, seed), config)
+    real = plain_tokens(dataset, rows, config)
+    train = plain_tokens(dataset, music_of(dataset, "train", config), config)
+    learnt = plain_tokens(dataset, drawn_rows(dataset, "train", count, config.part, seed), config)
     runs = {part: longest_shared_runs(real[part], train[part], drums=part == "drums") for part in config.parts}
     beside: dict[str, dict[Part, Ints]] = {}
     for heat in temperatures:
@@ -163,7 +164,7 @@ def realism(
         beside[f"{heat:g}"] = tokens_of_loops(loops, config)
     if len(dataset.indices("validation")):
         others = drawn_rows(dataset, "validation", count, config.part, seed)
-        beside[OTHER_SONGS] = window_tokens(dataset, others, config)
+        beside[OTHER_SONGS] = plain_tokens(dataset, others, config)
     return {
         whose: {
             part: _beside(real[part], of_part, songs, ngrams[part], seed)
@@ -173,16 +174,6 @@ def realism(
         }
         for whose, tokens in beside.items()
     }
-
-
-def _all_music(dataset: Dataset, overlap: int) -> Ints:
-    """Windows of every training song, of each one in `overlap`: those of a song begin a bar apart."""
-    rows = dataset.indices("train")
-    by_song = rows[np.argsort(np.asarray(dataset.song)[rows], kind="stable")]
-    songs = np.asarray(dataset.song)[by_song]
-    place = np.arange(len(rows)) - np.searchsorted(songs, songs)
-    chosen: Ints = by_song[place % overlap == 0]
-    return chosen
 
 
 def _copied(runs: Ints, real: Ints) -> dict[str, Any]:
@@ -218,7 +209,7 @@ def _attributes(model: CompiledModel, dataset: Dataset, loops: int, seed: int, t
     """The attribute knobs on samples of the prior."""
     config = model.config
     made = [sample_bars(model, config.bars, derived(seed, 1, index), temperature) for index in range(loops)]
-    held_out = window_tokens(dataset, drawn_rows(dataset, "test", 2000, config.part, seed), config)[config.part]
+    held_out = plain_tokens(dataset, drawn_rows(dataset, "test", 2000, config.part, seed), config)[config.part]
 
     def turned(index: int, name: str, amount: float) -> Bars:
         return shaped(model, made[index], shape_of({name: amount}, {}), temperature)

@@ -22,12 +22,6 @@ def drawn_rows(dataset: Dataset, split: str, count: int, part: Part, seed: int) 
     return drawn_by_diet(dataset, rows, count, part, seed) if len(rows) else rows
 
 
-def window_tokens(dataset: Dataset, rows: Ints, config: ModelConfig) -> dict[Part, Ints]:
-    """The tokens (n, T) of windows by part, lines in the model's range."""
-    batches = plain_parts(dataset, rows, config)
-    return {part: batch.tokens.numpy() for part, batch in zip(config.parts, batches, strict=True)}
-
-
 def loops_of(dataset: Dataset, rows: Ints, config: ModelConfig) -> list[Bars]:
     """Windows as loops, lines in the model's range."""
     batches = plain_parts(dataset, rows, config)

@@ -30,6 +30,7 @@ from bridge.model.playing.drawing import played_again
 from bridge.model.training.adversarial import sharpen
 from bridge.model.training.critic_training import fit_critic, fit_judge
 from bridge.model.training.curves import curves_of
+from bridge.model.training.exemplars import exemplars_made, exemplars_taken
 from bridge.model.training.flow_training import context_gains, fit_flow
 from bridge.model.training.train import warn_of_too_little
 from bridge.music.form import forms_of
@@ -43,8 +44,9 @@ _RESAMPLED = "; of its draws with nothing before them one is taken by the odds t
 _JUDGED = "; of what is played at four of them one is taken by the odds that a judge gives it"
 _FORMED = "; new windows have one of the forms of {} training windows: which of their bars come back"
 _BETWEEN = "; windows with nothing before them lie between two of {} exemplars, points of training windows"
-#: So many windows are the exemplars of a model that has any (twice as many were no better).
-_EXEMPLARS = 2_000
+_AT = "; windows with nothing before them lie at one of {} exemplars, points made of training windows"
+#: So many exemplars there are at most.
+_EXEMPLARS = {"melody": 2_000, "drums": 1_200, "trio": 1_000}
 #: So many training windows have their forms kept.
 _FORMS = 512
 #: How many windows played by the model the judge learns from, and how many more it is checked with.
@@ -54,14 +56,9 @@ _LONG_SCORED = 320
 
 
 def _is_sharpened(config: ModelConfig) -> bool:
-    """Whether a model's flow is: that of long drums, of which a critic makes thinner samples, and that of long
-    melodies, which then knows better what comes next (a mean reciprocal rank of .38, not .33). Trios are too few.
+    """Whether a model's flow is: that of long melodies, which then knows better what comes next (a mean reciprocal
+    rank of .38, not .33). That of long drums knew no better (.50, .51), and trios are too few.
     """
-    return config.bars > SHORT_BARS and config.part != "trio"
-
-
-def _has_exemplars(config: ModelConfig) -> bool:
-    """Whether a model draws between exemplars: long lines. Long drums then shared longer runs than songs do."""
     return config.bars > SHORT_BARS and config.part == "melody"
 
 
@@ -69,7 +66,8 @@ def _kind_of_prior(flow: Flow, config: ModelConfig) -> str:
     """What a card says about a prior."""
     sharpened = _SHARPENED if _is_sharpened(config) else ""
     resampled, judged = (_RESAMPLED if flow.critic.speaks else ""), (_JUDGED if flow.judge.speaks else "")
-    between = _BETWEEN.format(len(flow.exemplars)) if len(flow.exemplars) else ""
+    kind = _BETWEEN if config.part == "melody" else _AT
+    between = kind.format(len(flow.exemplars)) if len(flow.exemplars) else ""
     formed = _FORMED.format(len(flow.forms)) if len(flow.forms) else ""
     return _PRIOR_KIND + sharpened + resampled + judged + between + formed
 
@@ -119,9 +117,6 @@ def fit_latent(
         fit_critic(flow, train, held_out, seed)
     elif _is_sharpened(config):
         sharpen(flow, train, seed)
-    if _has_exemplars(config):
-        chosen = torch.from_numpy(np.unique(train.drawn_by_diet(_EXEMPLARS, derived(seed, 2))))
-        flow.set_exemplars(train.means[train.before[chosen, 0]])
     if train.long:
         flow.set_forms(forms_drawn(dataset, config, derived(seed, 3)))
     own = train.drawn_by_diet(_POINTS, seed)
@@ -130,8 +125,14 @@ def fit_latent(
         plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
         measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
     maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured, config.latent_ways)
-    if not train.long and config.part != "drums":  # the others it made no better
-        resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
+    resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
+    if train.long:
+        count, own_seed = _EXEMPLARS[config.part], derived(seed, 2)
+        if config.part == "melody":
+            flow.set_exemplars(exemplars_taken(train, count, own_seed))
+        else:
+            flow.set_exemplars(exemplars_made(resident, flow, train, dataset, count, own_seed))
+    elif config.part != "drums":  # those it made no better
         heat, windows = TEMPERATURES[config.part], len(train.rows)
         played = played_again(resident, min(_PLAYED, windows), derived(seed, 0), heat)
         besides = played_again(resident, min(_CHECKED, windows), derived(seed, 1), heat)

@@ -115,7 +115,7 @@ def test_draws_between_exemplars_are_near_the_first_and_as_far_out(flow):
     held.set_exemplars(points)
     first, second = torch.arange(50), torch.arange(50).roll(1)
     with torch.inference_mode():
-        same, drawn = (held.white(held.between(first, other))[:, : held.ways] for other in (first, second))
+        same, drawn = (held.white(held.between(first, other, 0.2))[:, : held.ways] for other in (first, second))
         songs = held.white(points)[:, : held.ways]
     assert torch.allclose(same, songs, atol=1e-4)
     to_first, to_second = (drawn - songs).norm(dim=1), (drawn - songs.roll(1, 0)).norm(dim=1)

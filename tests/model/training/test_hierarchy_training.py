@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small_models import SMALL_BARS, SMALL_LONG_LINE, SMALL_TRIO, small_hierarchy
-from small_songs import beat_of, tune, write_songs
+from small_songs import tune, write_songs, write_trios
 
 from bridge.model.data.corpus import open_collections
 from bridge.model.data.dataset import build
@@ -24,7 +24,7 @@ from bridge.model.training import exporting, flat_baseline, hierarchy_training, 
 from bridge.model.training.training_run import CheckpointError, Length
 from bridge.music.grids import PITCHES
 from bridge.music.midi_files import midi_bytes
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import Bars, Note
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -38,21 +38,6 @@ def small_family(monkeypatch):
     configs = {config.name: config for config in (SMALL_LONG_LINE, SMALL_TRIO)}
     for module in (train, exporting, registry, flat_baseline):
         monkeypatch.setattr(module, "config_of", configs.__getitem__)
-
-
-def write_trios(folder, count=3, bars=20):
-    """Files with melody, bass and drums."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for seed in range(count):
-        low = [Note(n.pitch - 24, n.start, n.duration, 80, 1) for n in tune(seed + 50, bars).notes]
-        drums = [Note(n.pitch, n.start, n.duration, n.velocity, 2) for n in beat_of(seed, bars).notes]
-        whole = Bars(in_order([*tune(seed, bars).notes, *low, *drums]), 4.0 * bars)
-        name = f"trio-{seed}.mid"
-        (folder / name).write_bytes(midi_bytes(whole, channels={0: 0, 1: 1, 2: 9}, track_name="trio"))
-        files[name] = {"song": f"song {seed}", "roles": {"melody": [0], "bass": [1], "drums": "all"}}
-    (folder / "manifest.json").write_text(json.dumps({"source": "made-up", "files": files}))
-    return folder
 
 
 def test_a_long_line_is_trained_resumed_exported_and_plays(small_family, tmp_path):
