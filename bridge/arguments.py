@@ -63,8 +63,10 @@ def _number(kind: type[int | float], low: float, high: float) -> Callable[[str],
 
 
 def _file(text: str) -> Path:
-    """A path that is to become a file: a `Path` has forgotten a separator at its end."""
-    if text.endswith(("/", os.sep)):
+    """A path that is to become a file: a `Path` has forgotten a separator at its end. A folder that is there is refused
+    later, as without one.
+    """
+    if text.endswith(("/", os.sep)) and not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text}: expected a file, not a folder: {text}OUT.mid")
     return Path(text)
 
