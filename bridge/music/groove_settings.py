@@ -102,6 +102,10 @@ class GrooveSettings:
         return self.swing != STRAIGHT_SWING and self.steps_per_beat % 3 != 0
 
 
+#: The models' own grid.
+SIXTEENTHS: Final = GrooveSettings()
+
+
 def quantising_to_json(settings: GrooveSettings) -> dict[str, Any]:
     """Where notes are heard to belong, as plain JSON values."""
     return {"quantize": settings.quantize, "grid": settings.grid}

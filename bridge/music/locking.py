@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.limits import MIN_NOTE_BEATS
-from bridge.music.groove_settings import GrooveSettings, quantising_from_json, quantising_to_json
+from bridge.music.groove_settings import SIXTEENTHS, GrooveSettings, quantising_from_json, quantising_to_json
 from bridge.music.notes import DRUM_PART, STEP_BEATS, Bars, Note, bars_from_json, bars_to_json, in_order
 
 _Span = tuple[float, float]
 _Own = tuple[_Span, GrooveSettings]
-
-_SIXTEENTHS = GrooveSettings()  # the models' own grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Lock:
 
     def __iter__(self) -> Iterator[_Own]:
         """The spans, each with how it was played."""
-        return zip(self.spans, self.played or (_SIXTEENTHS,) * len(self.spans), strict=True)
+        return zip(self.spans, self.played or (SIXTEENTHS,) * len(self.spans), strict=True)
 
     def owners(self, bars: Bars) -> list[_Own | None]:
         """For each note of a loop the span that it belongs to, and how that was played; None where it is free."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bridge.music.groove_settings import GrooveSettings
+from bridge.music.groove_settings import SIXTEENTHS
 from bridge.music.notes import Bars, Note, in_order
 
 _NEARLY = 1e-6
-_SIXTEENTHS = GrooveSettings()  # the models' own grid
 
 
 def fitted(bars: Bars, bar_beats: float, to_bar_beats: float, places: Sequence[float] | None = None) -> Bars:
@@ -24,7 +23,7 @@ def fitted(bars: Bars, bar_beats: float, to_bar_beats: float, places: Sequence[f
         return bars
     count = round(bars.length / bar_beats)
     if places is None:
-        places = [_SIXTEENTHS.place_of(note.start, bars.length) for note in bars.notes]
+        places = [SIXTEENTHS.place_of(note.start, bars.length) for note in bars.notes]
     placed = [_led(note, place, bars.length) for note, place in zip(bars.notes, places, strict=True)]
     rounds = max(1, math.ceil(to_bar_beats / bar_beats - 1e-9))
     notes: list[Note] = []

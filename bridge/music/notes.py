@@ -163,5 +163,10 @@ def repeated_to(bars: Bars, length_beats: float) -> Bars:
     filled = cut(join([bars] * rounds), 0.0, length_beats)
     if math.isclose(rounds * bars.length, length_beats, abs_tol=1e-9):
         return filled
-    inside = (note for note in filled.notes if step_of(note.start) * STEP_BEATS < length_beats - 1e-9)
-    return Bars(tuple(inside), length_beats)
+    return without_early(filled)
+
+
+def without_early(bars: Bars) -> Bars:
+    """`bars` that were cut, without what is struck a little early for a step after their end."""
+    inside = (note for note in bars.notes if step_of(note.start) * STEP_BEATS < bars.length - 1e-9)
+    return Bars(tuple(inside), bars.length)

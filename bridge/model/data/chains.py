@@ -14,13 +14,12 @@ from bridge.model.data.augment import moved_lines, octave_shift
 from bridge.model.data.dataset import Dataset
 from bridge.model.data.long_windows import lines_of
 from bridge.model.data.training_data import group_chances
-from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.config import SHORT_BARS, ModelConfig
 from bridge.model.nets.flow import MEMORY
 from bridge.model.nets.keys import held_steps, shifts_to_c
 from bridge.music.grids import NO_EVENT, Ints
 
 _CHUNK = 512
-SHORT_BARS = 2
 #: Of the posterior's spread so much is kept. With all of it the points of different windows run into one another, and
 #: what is drawn lies between them (melody, 600 samples: 1.15 times the n-gram cost of held-out windows, not 1.08).
 SPREAD_KEPT = 0.4

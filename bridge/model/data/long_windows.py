@@ -14,7 +14,7 @@ from bridge.model.data.corpus import CorpusError
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.data.training_data import BatchSource, plain_batch
 from bridge.model.data.trio_corpus import PAIRS
-from bridge.model.nets.config import ModelConfig, Part
+from bridge.model.nets.config import SHORT_BARS, ModelConfig, Part
 from bridge.model.nets.vae import Batch
 from bridge.music.grids import NO_EVENT, DrumGrid, Ints
 
@@ -26,9 +26,6 @@ _SILENCED_CHANCE = 0.06
 _MADE_UP, _UNRELATED = 0.9, 0.85
 #: Of the lines of the others, the share that is from real ones.
 _LINES_OF_REAL_TRIOS = 0.4
-
-
-_SHORT_BARS = 2
 
 
 class LongSource(Protocol):
@@ -148,7 +145,7 @@ def music_of(dataset: Dataset, split: str, config: ModelConfig) -> Ints:
     by_song = rows[np.argsort(np.asarray(dataset.song)[rows], kind="stable")]
     songs = np.asarray(dataset.song)[by_song]
     place = np.arange(len(rows)) - np.searchsorted(songs, songs)
-    chosen: Ints = by_song[place % max(1, config.bars // _SHORT_BARS) == 0]
+    chosen: Ints = by_song[place % max(1, config.bars // SHORT_BARS) == 0]
     return chosen
 
 

@@ -16,6 +16,8 @@ TRIO_PARTS: tuple[Part, ...] = PART_NAMES
 TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
+#: Windows of more bars are long: written bar by bar, and begun at every bar of a song.
+SHORT_BARS = 2
 
 
 @dataclass(frozen=True, slots=True)

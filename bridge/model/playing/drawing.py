@@ -85,9 +85,9 @@ def _drawn(model: CompiledModel, seeds: Sequence[int], before: Tensor) -> Tensor
 
 
 def _alone(model: CompiledModel, seed: int, wide: float | None = None) -> Tensor:
-    """Draws (n, Z) for a window with nothing before it: where there are exemplars, between those; else of the flow, so
-    `wide` or as its model's are, put in order by chance and by their odds to be music, so that the first few are a
-    sample without replacement.
+    """Draws (n, Z) for a window with nothing before it: at exemplars or between them, where there are any; else of the
+    flow, so `wide` or as its model's are, put in order by chance and by their odds to be music, so that the first few
+    are a sample without replacement.
     """
     if model.exemplars:
         count, words = model.exemplars, [noise.derived(seed, draw) for draw in range(len(ANEW))]

@@ -33,7 +33,18 @@ from bridge.music.grids import (
     metric_velocity,
     note_arrays,
 )
-from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, Bars, Note, cut, in_order, join, repeated_to, step_of
+from bridge.music.notes import (
+    STEP_BEATS,
+    STEPS_PER_BAR,
+    Bars,
+    Note,
+    cut,
+    in_order,
+    join,
+    repeated_to,
+    step_of,
+    without_early,
+)
 
 #: So long the lines of trios hold a note.
 _LONGEST_HELD_STEPS = 2 * STEPS_PER_BAR
@@ -208,9 +219,7 @@ def to_bars(windows: Sequence[WindowTokens], frame: Frame, config: ModelConfig, 
             notes += [note.in_part(part) for note in made.notes]
         return Bars(in_order(notes), length_beats)
     if config.part == "drums":  # all of it off the grid at once: a window's first hits may come before its line
-        whole = cut(decode_drums(_whole_grid(windows)), 0.0, length_beats)
-        inside = (note for note in whole.notes if step_of(note.start) * STEP_BEATS < length_beats - 1e-9)
-        return Bars(tuple(inside), length_beats)
+        return without_early(cut(decode_drums(_whole_grid(windows)), 0.0, length_beats))
     pieces = (decode_line(window.tokens, frame_velocity(frame)) for window in windows)
     return transposed(cut(join(pieces), 0.0, length_beats), -frame.shift)
 

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 
 from bridge import whole_file
-from bridge.model.data.chains import SHORT_BARS
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.data.long_windows import music_of, plain_tokens
 from bridge.model.evaluation.realism import NGram, fit_ngram, longest_shared_runs
 from bridge.model.evaluation.telling_apart import classifier_auc
 from bridge.model.nets import registry
 from bridge.model.nets.compiled import CompiledModel
-from bridge.model.nets.config import TEMPERATURES, ModelConfig, Part, config_of
+from bridge.model.nets.config import SHORT_BARS, TEMPERATURES, ModelConfig, Part, config_of
 from bridge.model.nets.noise import derived
 from bridge.model.playing.generation import sample_bars
 from bridge.model.playing.shaping import shape_of, shaped
@@ -44,7 +43,6 @@ OTHER_SONGS = "songs"
 _VERSION, _OLDEST = 9, 8
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
-_WINDOW_BARS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ def measured(
     """Everything, measured: test songs against what the model makes."""
     torch.set_num_threads(1)
     config = config_of(name)
-    sizes = sizes or (TRIO if config.part == "trio" else LONG if config.bars > _WINDOW_BARS else SHORT)
+    sizes = sizes or (TRIO if config.part == "trio" else LONG if config.bars > SHORT_BARS else SHORT)
     dataset = load(data_paths, config, models_dir / ".cache")
     model = registry.load_compiled(name, "cpu", models_dir)
     ngrams = ngrams_of(dataset, config, seed)

@@ -11,13 +11,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bridge.model.data.chains import SHORT_BARS, Chains, Posteriors, chains_of
+from bridge.model.data.chains import Chains, Posteriors, chains_of
 from bridge.model.data.corpus import open_collections
 from bridge.model.data.dataset import Dataset, load
 from bridge.model.data.long_windows import plain_parts, whole_rows
 from bridge.model.data.training_data import drawn_by_diet, evaluation_rows
 from bridge.model.evaluation.evaluate import evaluate_split
-from bridge.model.nets.config import TEMPERATURES, ModelConfig, config_of
+from bridge.model.nets.config import SHORT_BARS, TEMPERATURES, ModelConfig, config_of
 from bridge.model.nets.flow import Flow
 from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.latent_maps import LatentMaps, fit_maps
@@ -125,14 +125,14 @@ def fit_latent(
         plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
         measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
     maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured, config.latent_ways)
-    resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
-    if train.long:
-        count, own_seed = _EXEMPLARS[config.part], derived(seed, 2)
-        if config.part == "melody":
-            flow.set_exemplars(exemplars_taken(train, count, own_seed))
-        else:
-            flow.set_exemplars(exemplars_made(resident, flow, train, dataset, count, own_seed))
+    if train.long and config.part == "melody":
+        flow.set_exemplars(exemplars_taken(train, _EXEMPLARS[config.part], derived(seed, 2)))
+    elif train.long:
+        resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
+        count = _EXEMPLARS[config.part]
+        flow.set_exemplars(exemplars_made(resident, flow, train, dataset, count, derived(seed, 2)))
     elif config.part != "drums":  # those it made no better
+        resident = compiled_from(Loaded(model, flow, maps, {}), torch.device("cpu"))
         heat, windows = TEMPERATURES[config.part], len(train.rows)
         played = played_again(resident, min(_PLAYED, windows), derived(seed, 0), heat)
         besides = played_again(resident, min(_CHECKED, windows), derived(seed, 1), heat)
