@@ -16,6 +16,8 @@ TRIO_PARTS: tuple[Part, ...] = PART_NAMES
 TEMPERATURES: dict[Part, float] = {"melody": 0.6, "bass": 0.6, "drums": 0.7, "trio": 0.6}
 #: The contract's: while morphing and varying, a voice's temperature is scaled by this.
 MORPH_TEMPERATURE = 0.4
+_LINE_ATTRIBUTES = ("density", "syncopation", "interval", "diatonic", "register")
+_DRUM_ATTRIBUTES = ("density", "syncopation", "fill")
 #: Windows of more bars are long: written bar by bar, and begun at every bar of a song.
 SHORT_BARS = 2
 
@@ -80,12 +82,16 @@ class ModelConfig:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The attribute knobs that the contract gives this part."""
-        if self.part == "trio":
-            return ()
-        if self.part == "drums":
-            return ("density", "syncopation", "fill")
-        return ("density", "syncopation", "interval", "diatonic", "register")
+        """The attribute knobs that the contract gives its parts: a trio those that any of them has."""
+        own = [_DRUM_ATTRIBUTES if part == "drums" else _LINE_ATTRIBUTES for part in self.parts]
+        return tuple(dict.fromkeys(name for names in own for name in names))
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """The attributes that have a direction in the latent space (see `nets.latent_maps`). A trio has none: what its
+        knobs ask of one part would move the others, which stay as they are.
+        """
+        return () if self.part == "trio" else self.attributes
 
 
 def _bar(part: Part, encoder: int, decoder: int, free_nats: float, lowest: int = 0, highest: int = 0) -> ModelConfig:

@@ -32,8 +32,9 @@ _pause: ContextVar[Callable[[], None] | None] = ContextVar("pause", default=None
 
 @contextmanager
 def between_beats(pause: Callable[[], None] | None) -> Iterator[None]:
-    """Whatever is decoded in here is decoded a beat at a time, with a call of `pause` after each but the last; what
-    that decodes itself, and with None everything, in one go. What it raises ends the decode.
+    """Whatever is decoded in here is decoded a beat at a time (of a trio, whose stream is three times as long, a bar of
+    one of its parts), with a call of `pause` after each but the last; what that decodes itself, and with None
+    everything, in one go. What it raises ends the decode.
     """
     token = _pause.set(pause)
     try:
@@ -108,7 +109,8 @@ class WindowDecode:
 
     `z` (B, Z); `seeds` one a row; `temperature` of all rows; `bias` (T, C) or (B, T, C) is added to the logits.
     Some bars of long windows come back: of `new` ones by a form that songs have, where the model knows any, else by
-    `forms` (B, U, P), where they are given.
+    `forms` (B, U, P), where they are given. Of a long window what comes before the bar that begins at step `first` can
+    be left out, and is not among what comes of it.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class WindowDecode:
         *,
         new: bool = False,
         forms: Ints | None = None,
+        first: int = 0,
     ) -> None:
         config = model.config
         rows = len(seeds)
@@ -136,7 +139,9 @@ class WindowDecode:
             self._state: DecodeState = model.begin(formed(told, self._forms))  # type: ignore[assignment]
         else:
             self._state = model.start(z)
-        self.step = 0
+        self.step = first
+        if first:
+            self._state = self._state._replace(step=first)  # type: ignore[arg-type]
         self._tokens: list[Tensor] = []
         self._chances: list[Tensor] = []
         self._struck: list[_Struck] = []
@@ -187,12 +192,23 @@ class WindowDecode:
         """Work out how hard and how early what was struck is struck, where that is not known yet."""
         for first, tokens, hidden, after in self._struck:
             steps = tokens.shape[1]
+            if not self._is_of_drums(first, steps):
+                nothing = torch.zeros(*tokens.shape, DRUM_CLASSES, dtype=torch.long)
+                self._velocities.append(nothing)
+                self._offsets.append(nothing)
+                continue
             grain = self._noise(noise.DYNAMICS, first, steps, DRUM_CLASSES * DYNAMICS)
             grain = grain.view(-1, steps, DRUM_CLASSES, DYNAMICS)
             velocities, offsets = self._model.dynamics(hidden, after, tokens, grain, self._temperature)
             self._velocities.append(velocities.cpu())
             self._offsets.append(offsets.cpu())
         self._struck.clear()
+
+    def _is_of_drums(self, first: int, steps: int) -> bool:
+        """Whether any of so many steps from `first` on are the drums'; in a trio's stream two bars of three are not."""
+        parts = self._model.config.parts
+        bars = range(first // STEPS_PER_BAR, -(-(first + steps) // STEPS_PER_BAR))
+        return any(parts[bar % len(parts)] == "drums" for bar in bars)
 
     def run(self, steps: int | None = None) -> list[Decoded]:
         """Decode what is left, or on to the end of the bar in which the window's first `steps` end, and return every
@@ -212,8 +228,9 @@ class WindowDecode:
         config = self._model.config
         bars = config.bars if steps is None else min(config.bars, max(1, math.ceil(steps / STEPS_PER_BAR)))
         end = bars * STEPS_PER_BAR * len(config.parts)
-        while _pause.get() is not None and self.step + STEPS_PER_BEAT < end:
-            self.advance(STEPS_PER_BEAT)
+        chunk = STEPS_PER_BEAT if len(config.parts) == 1 else STEPS_PER_BAR
+        while _pause.get() is not None and self.step + chunk < end:
+            self.advance(chunk)
             after_each()
             look_about()
         self.advance(end - self.step)

@@ -1,10 +1,13 @@
-"""A fill: one bar of a drum loop played otherwise, the bars round it as they are.
+"""A fill: one bar of a drum loop, or of a trio's drums, played otherwise, everything round it as it is.
 
 The bar is decoded as the last of its window, after the bars that sound before it: from the loop's own point, moved
 along the model's `fill` direction, with a growing lean on snare and toms. Of several candidates the fullest is taken.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +19,10 @@ from bridge.model.nets.config import ModelConfig
 from bridge.model.playing.candidates import CANDIDATES
 from bridge.model.playing.decoding import Decoded, WindowDecode
 from bridge.model.playing.encoding import encode_bars
-from bridge.model.playing.framing import Frame, WindowTokens, to_bars, to_windows, window_beats
+from bridge.model.playing.framing import Frame, WindowTokens, in_stream, part_of, to_bars, to_windows, window_beats
 from bridge.model.playing.keeping import FORBIDDEN
 from bridge.music.grids import Ints, drums_in
-from bridge.music.notes import STEP_BEATS, STEPS_PER_BEAT, Bars, cut, repeated_to
+from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, cut, in_order, repeated_to
 from bridge.music.splice import with_bar
 
 _FILL_CLASSES = (1, 4, 5, 6)  # snare and toms
@@ -30,36 +33,81 @@ _FILL_NATS = 5.0
 _TIME_NATS = -3.0
 _REST_NATS = -2.5
 _NATS_WORTH_A_HIT = 12.0
+_ALONE = 3.0  # so many times as hard where no direction goes beside the push
 _PUSHES = (1.0, 2.0, 4.0)  # how hard, until something is played otherwise: a bare bar likes to stay as it is
 
 
 def with_fill(
     model: CompiledModel, loop: Bars, start_beats: float, bar_beats: float, seed: int, temperature: float
 ) -> Bars:
-    """The loop with a fill in the bar that begins at `start_beats`.
+    """The loop with a fill in the bar that begins at `start_beats`; of a trio's in the drums alone.
 
     Raises:
-        ValueError: not a model of drums.
+        ValueError: a model without drums.
     """
     config = model.config
-    if config.part != "drums":
+    if "drums" not in config.parts:
         raise ValueError(f"{config.name} plays no drums")
-    beats = window_beats(config)
+    part = config.parts.index("drums")
+    mine, beats = config.of_part(part), window_beats(config)
     from_beats = (start_beats + bar_beats - beats) % loop.length
     window = _turned(loop, from_beats, beats)
-    tokens = to_windows(window, Frame(), config)[0]
+    tokens = to_windows(_drums_in(window, config), Frame(), mine)[0]
     first = max(0, config.steps - round(bar_beats / STEP_BEATS))
-    direction = model.maps.offset(config.attributes, {"fill": _AMOUNT})
-    point = encode_bars(model, window, Frame()).means[0] + direction
+    point, hardness = encode_bars(model, window).means[0], _ALONE
+    if "fill" in config.mapped:
+        point, hardness = point + model.maps.offset(config.mapped, {"fill": _AMOUNT}), 1.0
     seeds = [noise.derived(seed, row) for row in range(CANDIDATES)]
     for push in _PUSHES:
-        bias = _fill_bias(tokens, first, config, push)
-        rows = WindowDecode(model, point.expand(CANDIDATES, -1), seeds, temperature, bias).run()
+        bias = _fill_bias(tokens, first, mine, hardness * push)
+        rows = _decoded(model, point, seeds, temperature, tokens, first, bias)
         best = max(rows, key=lambda row: _fullness(row, first))
         if (best.window.tokens[first:] != tokens.tokens[first:]).any():
             break
-    played = to_bars([best.window], Frame(), config, beats)
-    return with_bar(loop, played, start_beats, bar_beats, first * STEP_BEATS - start_beats)
+    played = to_bars([best.window], Frame(), mine, beats)
+    filled = with_bar(_drums_in(loop, config), played, start_beats, bar_beats, first * STEP_BEATS - start_beats)
+    if len(config.parts) == 1:
+        return filled
+    others = (note for note in loop.notes if note.part != part)
+    return Bars(in_order([*others, *(note.in_part(part) for note in filled.notes)]), loop.length)
+
+
+def _drums_in(bars: Bars, config: ModelConfig) -> Bars:
+    """The drums of bars, as a loop of their own."""
+    return bars if len(config.parts) == 1 else part_of(bars, config.parts.index("drums"))
+
+
+def _decoded(
+    model: CompiledModel,
+    point: Tensor,
+    seeds: Sequence[int],
+    temperature: float,
+    tokens: WindowTokens,
+    first: int,
+    bias: Tensor,
+) -> list[Decoded]:
+    """Candidates for drums like `tokens` but from step `first` on, with a bias (T, C). Of bars that are decoded each
+    from its own point, whatever comes before, those are not that come before.
+    """
+    config, parts = model.config, len(model.config.parts)
+    begin = first - first % STEPS_PER_BAR if config.bar_models else 0
+    at = begin * parts + STEPS_PER_BAR * (parts - 1)  # in the stream the drums' bar is the last of its parts'
+    pulls = in_stream([torch.zeros_like(bias)] * (parts - 1) + [bias], config)
+    rows = WindowDecode(model, point.expand(len(seeds), -1), seeds, temperature, pulls, first=at).run()
+
+    def drums(column: Any) -> Any:
+        return column.reshape(-1, STEPS_PER_BAR, *column.shape[1:])[::parts].reshape(-1, *column.shape[1:])
+
+    def whole(before: Ints | None, made: Ints | None) -> Ints | None:
+        return None if before is None or made is None else np.concatenate([before[:begin], drums(made)])
+
+    found = []
+    for row in rows:
+        made = row.window
+        columns = whole(tokens.velocities, made.velocities), whole(tokens.offsets, made.offsets)
+        window = WindowTokens(np.concatenate([tokens.tokens[:begin], drums(made.tokens)]), *columns)
+        found.append(Decoded(window, drums(row.log_probabilities)))
+    return found
 
 
 def _turned(loop: Bars, from_beats: float, length_beats: float) -> Bars:

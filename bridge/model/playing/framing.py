@@ -280,6 +280,16 @@ def streamed(parts: Sequence[WindowTokens]) -> WindowTokens:
     return WindowTokens(joined([part.tokens for part in parts]), velocities, offsets)
 
 
+def in_stream(biases: Sequence[Tensor], config: ModelConfig) -> Tensor:
+    """Biases (T, C) on the parts of a trio as one on its stream (3T, C); of a model with one part, that part's."""
+    if len(biases) == 1:
+        return biases[0]
+    stream = torch.zeros(config.bars, len(biases), STEPS_PER_BAR, config.classes)
+    for part, bias in enumerate(biases):
+        stream[:, part, :, : bias.shape[1]] = bias.reshape(config.bars, STEPS_PER_BAR, -1)
+    return stream.reshape(config.stream_steps, config.classes)
+
+
 def unstreamed(window: WindowTokens, config: ModelConfig) -> list[WindowTokens]:
     """A window part by part: the inverse of `streamed`, also of one whose drums do not know how hard they are struck
     yet; of a model with one part, the window.

@@ -13,7 +13,6 @@ import hashlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,11 +21,21 @@ from torch import Tensor
 
 from bridge.model.nets import noise
 from bridge.model.nets.compiled import CompiledModel
-from bridge.model.nets.config import MORPH_TEMPERATURE
-from bridge.model.playing.decoding import WindowDecode, filled_row
+from bridge.model.nets.config import MORPH_TEMPERATURE, ModelConfig
+from bridge.model.playing.decoding import WindowDecode, filled_row, look_about
 from bridge.model.playing.encoding import Encoded, encode_bars
 from bridge.model.playing.forms import own_forms
-from bridge.model.playing.framing import WindowTokens, as_tensors, is_silent, to_bars
+from bridge.model.playing.framing import (
+    WindowTokens,
+    as_tensors,
+    in_stream,
+    is_heard,
+    part_of,
+    rested,
+    streamed,
+    to_bars,
+    unstreamed,
+)
 from bridge.model.playing.levels import LEVELS, chosen_levels
 from bridge.model.playing.patterns import AnyField, field_of
 from bridge.model.playing.pulling import pull
@@ -102,8 +111,8 @@ def shaped(
         windows = room.moved(shape)
         if not _same(windows, room.own.windows):
             made = to_bars(windows, room.own.frame, config, bars.length)
-            moved = _with_own_notes(made, bars, lines="drums" not in config.parts)
-    return in_register(moved, wanted.get("register", 0.0))
+            moved = _with_own_notes(made, bars, config, room.stays(windows))
+    return _in_register(moved, wanted.get("register", 0.0), config)
 
 
 class _Room:
@@ -132,6 +141,15 @@ class _Room:
                 windows = self._along_attribute(windows, name, amount)
         return windows
 
+    def stays(self, windows: Sequence[WindowTokens]) -> list[bool]:
+        """For each part whether windows have it as these bars have."""
+        config = self._model.config
+        pairs = [
+            zip(unstreamed(a, config), unstreamed(b, config), strict=True)
+            for a, b in zip(windows, self.own.windows, strict=True)
+        ]
+        return [all(_digest([a]) == _digest([b]) for a, b in of_part) for of_part in zip(*pairs, strict=True)]
+
     def _along_latent(self, windows: list[WindowTokens], index: int, value: float) -> list[WindowTokens]:
         """The windows so many standard deviations along a latent direction."""
         sign = 1 if value > 0 else -1
@@ -149,15 +167,30 @@ class _Room:
 
     def _first_struck(self, ways: Iterable[list[WindowTokens]], windows: list[WindowTokens]) -> list[WindowTokens]:
         """The first of what a knob makes of windows, from where it stands back to its rest, in which anything is
-        struck: it leaves no loop silent. A window that rests goes on resting.
+        struck: it leaves no loop silent, and no part of one. A window in which a part rests goes on resting in it.
         """
         own, config = self.own, self._model.config
-        rests = [is_silent(window, config) for window in windows]
+        was = [unstreamed(window, config) for window in windows]
+        found: dict[int, list[WindowTokens]] = {}
         for way in ways:
-            kept = [was if rest else made for made, was, rest in zip(way, windows, rests, strict=True)]
-            if to_bars(kept, own.frame, config, own.bars.length).notes:
-                return kept
-        return windows
+            made = [
+                parts if window is before else unstreamed(window, config)
+                for window, before, parts in zip(way, windows, was, strict=True)
+            ]
+            for part in set(range(len(config.parts))) - found.keys():
+                mine = config.of_part(part)
+                kept = [
+                    new[part] if is_heard(old[part], mine, config.steps) else old[part]
+                    for new, old in zip(made, was, strict=True)
+                ]
+                if to_bars(kept, own.frame.of_part(part, config), mine, own.bars.length).notes:
+                    found[part] = kept
+            if len(found) == len(config.parts):
+                break
+        return [
+            _whole(window, parts, [found[part][w] if part in found else old for part, old in enumerate(parts)])
+            for w, (window, parts) in enumerate(zip(windows, was, strict=True))
+        ]
 
     def _kept(self, windows: list[WindowTokens], what: tuple[object, ...], make: Callable[[], _Stage]) -> _Stage:
         """What was worked out lately for these windows and this side of a knob, else what `make` works out now."""
@@ -189,22 +222,48 @@ class _Room:
         column = config.attributes.index(name)
         count = max(_FEWEST, _CANDIDATES // (len(windows) * config.stream_steps // _TWO_BARS))
         strengths = [sign * (number + 1) / count for number in range(count)]
-        direction = self._model.maps.attributes[column]
-        offsets = torch.stack([_FURTHEST * strength * direction for strength in strengths])
-        biases, key = [], None if config.part == "drums" else diatonic_set(windows)
-        for w, window in enumerate(windows):
-            rows = []
-            for strength in strengths:
-                stay = token_bonus(window.tokens, _STAY_NATS * (1.0 - abs(strength)), config)
-                rows.append(self._plain[w] + pull(name, strength, window, key, config) + stay)
-            biases.append(torch.stack(rows))
+        step = torch.zeros(config.latent_size)
+        if name in config.mapped:
+            step = self._model.maps.attributes[config.mapped.index(name)]
+        offsets = torch.stack([_FURTHEST * strength * step for strength in strengths])
+        by_strength = (self._pulled(windows, name, strength) for strength in strengths)
+        biases = [torch.stack(rows) for rows in zip(*by_strength, strict=True)]
         seeds = [number % _NOISES for number in range(count)]
         forms = None if name == "fill" else own_forms(windows, config)  # a fill is what does not come back
         made = self._decoded(windows, offsets, biases, seeds, forms)
-        return [
-            chosen_levels(window, made[w], name, sign, config, noise.derived(column, w))
-            for w, window in enumerate(windows)
+        found = []
+        for w, window in enumerate(windows):
+            was, rows = unstreamed(window, config), [unstreamed(row, config) for row in made[w]]
+            by_part = []
+            for part, base in enumerate(was):
+                mine = config.of_part(part)
+                levels = [base] * (LEVELS + 1)
+                if name in mine.attributes:
+                    own = [row[part] for row in rows]
+                    levels = chosen_levels(base, own, name, sign, mine, noise.derived(column, w))
+                    look_about()
+                by_part.append(levels)
+            found.append([_whole(window, was, level) for level in zip(*by_part, strict=True)])
+        return found
+
+    def _pulled(self, windows: list[WindowTokens], name: str, strength: float) -> Iterable[Tensor]:
+        """The whole bias of each window: the parts that have the attribute are pulled, all like to stay."""
+        config = self._model.config
+        apart = [unstreamed(window, config) for window in windows]
+        parts = [config.of_part(part) for part in range(len(config.parts))]
+        keys = [
+            None if mine.part == "drums" else diatonic_set([own[part] for own in apart])
+            for part, mine in enumerate(parts)
         ]
+        for w, window in enumerate(windows):
+            pulls = [
+                pull(name, strength, base, key, mine, alone=name not in config.mapped)
+                if name in mine.attributes
+                else torch.zeros(mine.steps, mine.classes)
+                for base, key, mine in zip(apart[w], keys, parts, strict=True)
+            ]
+            stay = token_bonus(window.tokens, _STAY_NATS * (1.0 - abs(strength)), config)
+            yield self._plain[w] + in_stream(pulls, config) + stay
 
     def _decoded(
         self,
@@ -224,7 +283,8 @@ class _Room:
         of_rows = None if forms is None else forms.repeat(each, 0)
         bias, heat = torch.cat(biases), self._temperature
         rows = WindowDecode(self._model, z, all_seeds, heat, bias, forms=of_rows).run(self._heard)
-        made = [filled_row(row, self._model.config).window for row in rows]
+        config, own = self._model.config, self.own.windows
+        made = [rested(filled_row(row, config).window, config, own) for row in rows]
         return [made[w * each : (w + 1) * each] for w in range(len(windows))]
 
     def _means(self, windows: list[WindowTokens]) -> Tensor:
@@ -250,11 +310,29 @@ def _digest(windows: list[WindowTokens]) -> bytes:
     return digest.digest()
 
 
-def _with_own_notes(made: Bars, own: Bars, *, lines: bool) -> Bars:
-    """Notes of `own` that are still there sound as they did: at their moment, as loud and, where they may, as long. A
-    line has one note at a time: with one that stays stays the chord that `own` has there. None rings into the next
-    of its pitch: what stays may lie nearer to what is new than the grid would have it.
+def _whole(window: WindowTokens, parts: Sequence[WindowTokens], others: Sequence[WindowTokens]) -> WindowTokens:
+    """A window of `parts` with `others` in their places; itself where those are its own."""
+    if _same(parts, others):
+        return window
+    return streamed(others) if len(others) > 1 else others[0]
+
+
+def _with_own_notes(made: Bars, own: Bars, config: ModelConfig, stays: Sequence[bool]) -> Bars:
+    """Notes of `own` that are still there sound as they did: at their moment, as loud and, where they may, as long; of
+    a part that `stays` all of them. A line has one note at a time: with one that stays stays the chord that `own` has
+    there. None rings into the next of its pitch: what stays may lie nearer to what is new than the grid would have it.
     """
+    if len(config.parts) == 1:
+        return Bars(in_order(_taken_over(made, own, lines=config.part != "drums")), made.length)
+    notes: list[Note] = []
+    for part, name in enumerate(config.parts):
+        mine = part_of(own, part)
+        kept = mine.notes if stays[part] else _taken_over(part_of(made, part), mine, lines=name != "drums")
+        notes += [note.in_part(part) for note in kept]
+    return Bars(in_order(notes), made.length)
+
+
+def _taken_over(made: Bars, own: Bars, *, lines: bool) -> list[Note]:
     there = {(step_of(note.start), note.pitch, note.part): note for note in own.notes}
     notes: list[Note] = []
     for note in made.notes:
@@ -268,37 +346,46 @@ def _with_own_notes(made: Bars, own: Bars, *, lines: bool) -> Bars:
         if lines:
             step = step_of(was.start)
             notes += [other for other in own.notes if other is not was and step_of(other.start) == step]
-    return Bars(in_order(struck_apart(notes)), made.length)
+    return struck_apart(notes)
+
+
+def _in_register(bars: Bars, amount: float, config: ModelConfig) -> Bars:
+    """`bars` with the lines of a trio each moved by itself (see `in_register`), and its drums as they are."""
+    if len(config.parts) == 1 or not amount:
+        return in_register(bars, amount)
+    notes: list[Note] = []
+    for part, name in enumerate(config.parts):
+        mine = part_of(bars, part)
+        moved = mine if name == "drums" else in_register(mine, amount)
+        notes += [note.in_part(part) for note in moved.notes]
+    return Bars(in_order(notes), bars.length)
 
 
 def in_register(bars: Bars, amount: float) -> Bars:
     """`bars` with a share |amount| of the notes an octave higher (or, below 0, lower): from the end of the loop on, or
     up to a place in it, whichever makes the smaller leaps. Notes that would leave the piano stay.
     """
-    moving = round(abs(amount) * len(bars.notes))
+    count = len(bars.notes)
+    moving = round(abs(amount) * count)
     if not moving:
         return bars
     shift = _OCTAVE if amount > 0 else -_OCTAVE
-
-    def higher(first: int, last: int) -> list[Note]:
-        return [
-            replace(note, pitch=note.pitch + shift)
-            if first <= number < last and LOWEST_PITCH <= note.pitch + shift <= TOP_PITCH
-            else note
-            for number, note in enumerate(bars.notes)
-        ]
-
-    count = len(bars.notes)
-    leaps_up_to, leaps_from = (
-        sum(_leap(notes) for notes in side)
-        for side in (
-            [higher(0, number) for number in range(1, count)],
-            [higher(number, count) for number in range(1, count)],
-        )
-    )
-    chosen = higher(0, moving) if leaps_up_to < leaps_from else higher(count - moving, count)
+    pitches = np.array([note.pitch for note in bars.notes])
+    inside = (pitches + shift >= LOWEST_PITCH) & (pitches + shift <= TOP_PITCH)
+    moved = np.where(inside, pitches + shift, pitches)
+    first, last = (0, moving) if _leaps(moved, pitches) < _leaps(pitches, moved) else (count - moving, count)
+    chosen = [
+        replace(note, pitch=int(moved[number])) if first <= number < last else note
+        for number, note in enumerate(bars.notes)
+    ]
     return Bars(in_order(chosen), bars.length)
 
 
-def _leap(notes: Sequence[Note]) -> int:
-    return sum(abs(b.pitch - a.pitch) for a, b in pairwise(notes))
+def _leaps(before: Ints, after: Ints) -> int:
+    """The leaps, in semitones, of all lines that change over from pitches `before` (n,) to those `after` at one of the
+    notes but the first.
+    """
+    so_far = np.abs(np.diff(before)).cumsum()
+    to_come = np.abs(np.diff(after))[::-1].cumsum()[::-1]
+    joints = np.abs(after[1:] - before[:-1])
+    return int(joints.sum() + so_far[:-1].sum() + to_come[1:].sum())

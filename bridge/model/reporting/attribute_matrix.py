@@ -6,15 +6,15 @@ of held-out songs, from one end of the knob to the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bridge.model.evaluation.statistics import spearman
-from bridge.model.nets.config import ModelConfig
+from bridge.model.nets.config import ModelConfig, Part
 from bridge.model.playing.attributes import least_diatonic_share, measure
-from bridge.model.reporting.held_out import grid_tokens
+from bridge.model.reporting.held_out import tokens_of_loops
 from bridge.music.grids import PITCHES, Floats, Ints, drums_in
 from bridge.music.measures import Flags
 from bridge.music.notes import Bars
@@ -40,11 +40,33 @@ def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelCo
     attribute (column) from one end of the knob (row) to the other, in SD; `side_effect` by knob: the largest of the
     others' changes over its own.
     """
+    return attribute_matrices(turned, loops, {config.part: held_out}, config)[config.part]
+
+
+def attribute_matrices(
+    turned: Turned, loops: int, held_out: Mapping[Part, Ints], config: ModelConfig
+) -> dict[Part, dict[str, Any]]:
+    """The same of every part of a model by itself: what its notes do when the knobs of the attributes that it has are
+    turned.
+    """
+    tokens: dict[Part, list[Ints]] = {part: [] for part in config.parts}
+    for name in config.attributes:
+        places = [[turned(i, name, a) for a in AMOUNTS] for i in range(loops)]
+        for index, part in enumerate(config.parts):
+            if name in config.of_part(index).attributes:
+                tokens[part].append(np.stack([tokens_of_loops(of_loop, config)[part] for of_loop in places]))
+    return {
+        part: _figures(tokens[part], held_out[part], config.of_part(index)) for index, part in enumerate(config.parts)
+    }
+
+
+def _figures(turns: Sequence[Ints], held_out: Ints, config: ModelConfig) -> dict[str, Any]:
+    """The figures of one part from its tokens (n, 9, T) by attribute."""
     spread = measure(held_out, config).std(0)
     low, high = np.quantile(measure(held_out, config), [_EDGE, 1.0 - _EDGE], axis=0)
     knobs, matrix = {}, []
-    for column, name in enumerate(config.attributes):
-        tokens = np.stack([[grid_tokens(turned(i, name, a), config.part) for a in AMOUNTS] for i in range(loops)])
+    for column, (name, tokens) in enumerate(zip(config.attributes, turns, strict=True)):
+        loops = len(tokens)
         found = measure(tokens.reshape(loops * len(AMOUNTS), -1), config).reshape(loops, len(AMOUNTS), -1)
         matrix.append((found[:, _UP] - found[:, _DOWN]).mean(0) / spread)
         own = found[:, :, column]
@@ -55,7 +77,7 @@ def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelCo
         knobs[name] = _knob(own, bottom, top) | {"kept": round(_kept(tokens, config), 4)}
     changes = np.stack(matrix)
     return {
-        "loops": loops,
+        "loops": len(turns[0]),
         "amounts": list(AMOUNTS),
         "attributes": list(config.attributes),
         "knobs": knobs,
