@@ -39,7 +39,7 @@ def small_flow(size: int, ways: int) -> Flow:
 def _beside(config: ModelConfig) -> tuple[Flow, LatentMaps]:
     size = config.latent_size
     points = torch.randn(200, size)
-    measured = points[:, : len(config.attributes)] + torch.randn(200, len(config.attributes)) / 10
+    measured = points[:, : len(config.mapped)] + torch.randn(200, len(config.mapped)) / 10
     return small_flow(size, size - 2), fit_maps(points, measured, size)
 
 

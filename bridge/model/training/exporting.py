@@ -121,7 +121,7 @@ def fit_latent(
         flow.set_forms(forms_drawn(dataset, config, derived(seed, 3)))
     own = train.drawn_by_diet(_POINTS, seed)
     measured = torch.zeros(len(own), 0)
-    if config.attributes:
+    if config.mapped:
         plain = plain_parts(dataset, train.rows[own], config, train.moved[own, 0])[0]
         measured = torch.from_numpy(measure(plain.tokens.numpy(), config)).float()
     maps = fit_maps(train.means[train.before[torch.from_numpy(own), 0]], measured, config.latent_ways)
