@@ -18,6 +18,11 @@ MODEL_PARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+def takes_fills(model: str) -> bool:
+    """Whether a model has drums among its parts, alone or beside lines."""
+    return "drums" in MODEL_PARTS.get(model, ())
+
+
 def plays_drums(model: str) -> bool:
     """Whether a model plays drums and nothing else: its pitches are sounds, and mean nothing to one of lines."""
     return model.startswith("drums")

@@ -1,4 +1,4 @@
-"""Fills: one bar of the drums played otherwise, once; the loop is as it was before and after.
+"""Fills: one bar of the drums (of a trio's drums alone) played otherwise, once; the loop is as it was before and after.
 
 The bars keep their id: a fill is heard in them for its bar alone, as a groove knob is heard in them. It is made in the
 bar before at the latest, so that it is there when its bar begins.
@@ -98,7 +98,7 @@ class Fills:
             del self._wanted[voice.name]
 
     def _check_drums(self, voice: Voice) -> None:
-        if not voice.is_drums:
+        if not voice.takes_fills:
             raise RefusedError(NOT_NOW, f"fills are for drums; {voice.name} plays {voice.model}")
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Fills:
         loop, loop_start = _sounding_at(voice, start_beats)
         if (
             loop is None
-            or not voice.is_drums
+            or not voice.takes_fills
             or voice.is_foreign(loop)
             or not voice.model_ready
             or self._made.get(voice.name) == (start_beats, loop.id)
@@ -237,7 +237,7 @@ class Fills:
                 self._stage.refuse(request.origin, request.address, RefusedError(NOT_NOW, gone))
             return
         lock = lock_of(voice, loop, clock.bar_beats)
-        filled = filled if lock is None else with_locked(filled, lock, "drums")
+        filled = filled if lock is None else with_locked(filled, lock, "drums" if voice.is_drums else "trio")
         before = voice.fill
         sounds = before is not None and before.from_beats < made.from_beats and beat < before.until_beats
         if before is not None and sounds and (before.loop_id, before.bars.length) == (loop.id, filled.length):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge import limits
-from bridge.family import plays_drums
+from bridge.family import plays_drums, takes_fills
 from bridge.messages import Launched
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.notes import Bars
@@ -241,6 +241,11 @@ class Voice:
     def is_drums(self) -> bool:
         """Whether its model plays drums (never transposed, micro-timing kept)."""
         return plays_drums(self.model)
+
+    @property
+    def takes_fills(self) -> bool:
+        """Whether its model has drums that fills are played in, alone or beside lines."""
+        return takes_fills(self.model)
 
     @property
     def foreign_corners(self) -> list[str]:
