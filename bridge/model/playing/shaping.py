@@ -226,7 +226,10 @@ class _Room:
         if name in config.mapped:
             step = self._model.maps.attributes[config.mapped.index(name)]
         offsets = torch.stack([_FURTHEST * strength * step for strength in strengths])
-        by_strength = (self._pulled(windows, name, strength) for strength in strengths)
+        by_strength = []
+        for strength in strengths:
+            by_strength.append(self._pulled(windows, name, strength))
+            look_about()
         biases = [torch.stack(rows) for rows in zip(*by_strength, strict=True)]
         seeds = [number % _NOISES for number in range(count)]
         forms = None if name == "fill" else own_forms(windows, config)  # a fill is what does not come back
@@ -246,7 +249,7 @@ class _Room:
             found.append([_whole(window, was, level) for level in zip(*by_part, strict=True)])
         return found
 
-    def _pulled(self, windows: list[WindowTokens], name: str, strength: float) -> Iterable[Tensor]:
+    def _pulled(self, windows: list[WindowTokens], name: str, strength: float) -> list[Tensor]:
         """The whole bias of each window: the parts that have the attribute are pulled, all like to stay."""
         config = self._model.config
         apart = [unstreamed(window, config) for window in windows]
@@ -255,6 +258,7 @@ class _Room:
             None if mine.part == "drums" else diatonic_set([own[part] for own in apart])
             for part, mine in enumerate(parts)
         ]
+        found = []
         for w, window in enumerate(windows):
             pulls = [
                 pull(name, strength, base, key, mine, alone=name not in config.mapped)
@@ -263,7 +267,8 @@ class _Room:
                 for base, key, mine in zip(apart[w], keys, parts, strict=True)
             ]
             stay = token_bonus(window.tokens, _STAY_NATS * (1.0 - abs(strength)), config)
-            yield self._plain[w] + in_stream(pulls, config) + stay
+            found.append(self._plain[w] + in_stream(pulls, config) + stay)
+        return found
 
     def _decoded(
         self,
