@@ -185,16 +185,18 @@ _KNOBS = """\
 Each knob in nine places on samples of the prior. *Up*, *down*: of the loops that are not at that end of the range
 already, those in which the end of the knob moves the attribute so; *both ways*: of those at neither end. *Side effect*:
 the largest change of another attribute over the knob's own, in standard deviations of test songs. Below each table the
-whole matrix: what happens to every attribute from one end of the knob to the other, in SD.
+whole matrix: what happens to every attribute from one end of the knob to the other, in SD. A trio's knobs turn every
+part that has the attribute, and each part is measured by itself.
 """
 
 
 def _attributes(figures: Figures) -> str:
     text = [_KNOBS]
     for name, found in figures.items():
-        if "attributes" in found:
-            turned = found["attributes"]
-            text.append(f"**{name}**, {turned['loops']} loops\n\n{tables.knobs(turned)}\n\n{tables.matrix(turned)}\n")
+        turned = found.get("attributes", {})
+        for part, own in ({"": turned} if "knobs" in turned else turned).items():
+            whose = f"{name} {part}".strip()
+            text.append(f"**{whose}**, {own['loops']} loops\n\n{tables.knobs(own)}\n\n{tables.matrix(own)}\n")
     return "\n".join(text)
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from bridge.model.nets.config import CONFIGS
 from bridge.model.playing.attributes import least_diatonic_share
-from bridge.model.reporting.attribute_matrix import AMOUNTS, attribute_matrix
+from bridge.model.reporting.attribute_matrix import AMOUNTS, attribute_matrices, attribute_matrix
 from bridge.music.grids import NO_EVENT, decode_drums, decode_line, drum_grid_of, note_arrays
-from bridge.music.notes import Bars, Note
+from bridge.music.notes import Bars, Note, in_order
 
 LINE, DRUMS = CONFIGS["melody-2bar"], CONFIGS["drums-2bar"]
 
@@ -99,3 +99,30 @@ def test_drums_are_measured_too():
     assert found["knobs"]["density"]["both"] == 1.0
     assert found["knobs"]["density"]["spearman"] > 0.99
     assert 0.7 < found["knobs"]["density"]["kept"] <= 1.0
+
+
+def test_a_trio_s_knobs_are_measured_part_by_part():
+    """Density thins the bass and leaves the melody and the drums; the drums know nothing of intervals."""
+    config, rng = CONFIGS["trio-16bar"], np.random.default_rng(2)
+    lines = [np.concatenate([walk(seed) for seed in range(8)]) for _ in range(6)]
+    hits = np.tile([1, 0, 4, 0, 2, 0, 4, 0], 32)
+
+    def trio(index, name, amount):
+        line = decode_line(lines[index], lambda _: 80)
+        bass = moved(thinned(line, 0.65 + 0.35 * amount) if name == "density" else line, -24)
+        drums = decode_drums(drum_grid_of(note_arrays([Note(36, s / 4, 0.1, 90) for s in np.flatnonzero(hits)]), 256))
+        parts = enumerate((line, bass, drums))
+        return Bars(in_order([note.in_part(part) for part, bars in parts for note in bars.notes]), 64.0)
+
+    songs = np.where(rng.random((50, 256)) < rng.random((50, 1)), rng.integers(30, 60, (50, 256)), NO_EVENT)
+    held_out = {"melody": songs, "bass": songs, "drums": rng.choice([0, 1, 2, 4, 6, 16, 128], (50, 256))}
+    found = attribute_matrices(trio, len(lines), held_out, config)
+    assert [list(found[part]["knobs"]) for part in found] == [
+        ["density", "syncopation", "interval", "diatonic", "register"],
+        ["density", "syncopation", "interval", "diatonic", "register"],
+        ["density", "syncopation", "fill"],
+    ]
+    density = {part: own["knobs"]["density"] for part, own in found.items()}
+    assert [density[part]["both"] for part in ("melody", "bass")] == [0.0, 1.0]
+    assert (density["melody"]["kept"], density["drums"]["kept"]) == (1.0, 1.0)
+    assert density["bass"]["kept"] == pytest.approx((0.475 / 0.65 + 1.0) / 2, abs=0.03)

@@ -7,7 +7,7 @@ import pytest
 from small_songs import write_songs
 
 from bridge.model.nets.noise import derived
-from bridge.model.reporting import figures, report, showcase
+from bridge.model.reporting import figures, report, report_page, showcase
 from bridge.model.reporting.figures import Sizes
 from bridge.model.reporting.report_tables import markdown
 from bridge.model.training.curves import curves_of
@@ -59,6 +59,26 @@ def test_what_was_measured_is_kept_until_the_weights_change(measured, monkeypatc
     card.write_text(text.replace(found["sha256"], "0" * 64))
     assert report.known_figures(models) == {}
     card.write_text(text)
+
+
+def test_figures_of_before_the_knobs_were_measured_are_measured_again(measured, monkeypatch):
+    models, songs, found = measured
+    path = models / "melody-2bar" / figures.FIGURES_FILE
+    text = path.read_text()
+    path.write_text(json.dumps({key: value for key, value in found.items() if key != "attributes"}))
+    monkeypatch.setattr(figures, "measured", lambda *_: {"attributes": "anew"})
+    assert figures.figures_of("melody-2bar", [songs], models_dir=models)["attributes"] == "anew"
+    path.write_text(text)
+
+
+def test_the_knobs_of_a_trio_are_told_part_by_part(measured):
+    models, _, found = measured
+    cards = [json.loads((models / "melody-2bar" / "card.json").read_text())]
+    by_part = {"attributes": {"melody": found["attributes"], "bass": found["attributes"]}}
+    text = report_page.page(cards, {"trio-16bar": found | by_part}, {})
+    assert "**trio-16bar melody**, 2 loops" in text
+    assert "**trio-16bar bass**, 2 loops" in text
+    assert "**melody-2bar**, 2 loops" in report_page.page(cards, {"melody-2bar": found}, {})
 
 
 def test_the_page_and_its_pictures_are_written(measured, tmp_path, monkeypatch):
