@@ -57,9 +57,7 @@ class FileOptions:
             raise RequestError(f"--key: expected a model with pitches, {config.name} has none")
         for name, amount in self.attributes.items():
             if name not in config.attributes:
-                known = ", ".join(config.attributes)
-                expected = f"one of {known}" if known else f"none, {config.name} has no attributes"
-                raise RequestError(f"--attribute {name}: expected {expected}")
+                raise RequestError(f"--attribute {name}: expected one of {', '.join(config.attributes)}")
             within(f"--attribute {name}", amount, -1.0, 1.0)
         return self
 

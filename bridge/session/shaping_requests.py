@@ -24,8 +24,7 @@ class ShapingRequests:
         name, amount = request.args["name"], request.args["amount"]
         names = _config_of(voice).attributes
         if name not in names:
-            there = ", ".join(names) or "none"
-            raise RefusedError(NO_SUCH, f"{voice.model} has no attribute {name}: there are {there}")
+            raise RefusedError(NO_SUCH, f"{voice.model} has no attribute {name}: there are {', '.join(names)}")
         voice.knobs.attributes = _turned(voice.knobs.attributes, name, amount)
         self._gestures.remake(voice, request, moved=True)
 

@@ -28,6 +28,11 @@ def drums():
     return registry.load_compiled("drums-2bar", "cpu")
 
 
+@pytest.fixture(scope="session")
+def trio():
+    return registry.load_compiled("trio-16bar", "cpu")
+
+
 @pytest.fixture(scope="session", params=["melody-2bar", "drums-2bar"])
 def shipped(request):
     """A shipped model, compiled."""

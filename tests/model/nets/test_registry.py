@@ -7,7 +7,7 @@ import torch
 from small_models import SMALL_LINE, small_model
 
 from bridge.model.nets import registry
-from bridge.model.nets.config import UnknownModelError
+from bridge.model.nets.config import CONFIGS, UnknownModelError
 from bridge.model.nets.hierarchy import HierarchicalVae
 from bridge.model.nets.quantising import from_eight_bits, in_eight_bits
 from bridge.model.nets.registry import ModelFileError
@@ -20,6 +20,12 @@ def folder(tmp_path, monkeypatch):
     model, flow, maps = small_model(SMALL_LINE)
     registry.write_model("melody-2bar", model.state_dict(), flow, maps, {"steps": 7}, tmp_path)
     return tmp_path
+
+
+def test_the_cards_of_the_shipped_models_name_the_knobs_that_they_have():
+    assert [card["attributes"] for card in registry.list_models()] == [
+        list(config.attributes) for config in CONFIGS.values()
+    ]
 
 
 def test_what_is_written_is_loaded_as_coarse_as_the_file(folder):

@@ -64,6 +64,40 @@ def test_random_weights_keep_the_other_bar_as_well() -> None:
     assert of_bar(with_fill(model, loop, 4.0, 4.0, 1, 1.0), 0) == of_bar(loop, 0)
 
 
+def test_of_a_trio_one_bar_of_the_drums_is_played_otherwise_and_nothing_else(trio) -> None:
+    def drums(bars: Bars, bar: int) -> list[Note]:
+        return [n for n in bars.notes if n.part == 2 and round(n.start * 4) % 256 // 16 == bar]
+
+    more = 0
+    for seed in range(6):
+        loop = sample_bars(trio, 16, seed, 0.6)
+        for bar in (0, 7, 15):
+            made = with_fill(trio, loop, 4.0 * bar, 4.0, seed, 0.6)
+            assert made.length == loop.length
+            assert [n for n in made.notes if n.part != 2] == [n for n in loop.notes if n.part != 2]
+            for other in set(range(16)) - {bar}:
+                assert drums(made, other) == drums(loop, other)
+            assert drums(made, bar) != drums(loop, bar)
+            before, after = (sum(n.pitch in _FILLED for n in drums(bars, bar)) for bars in (loop, made))
+            more += after > before
+            assert made == with_fill(trio, loop, 4.0 * bar, 4.0, seed, 0.6), "a function of the seed"
+    assert more >= 14
+
+
+@pytest.mark.parametrize("bar_beats", [2.0, 3.0, 5.0])
+def test_of_a_trio_in_another_metre_and_length_the_rest_stays_too(trio, bar_beats: float) -> None:
+    whole = sample_bars(trio, 16, 2, 0.6)
+    loop = Bars(tuple(n for n in whole.notes if n.end <= 6 * bar_beats), 6 * bar_beats)
+    made = with_fill(trio, loop, 4 * bar_beats, bar_beats, 1, 0.6)
+    first, last = 4 * bar_beats - 0.125, 5 * bar_beats - 0.125
+
+    def rest(bars: Bars) -> list[Note]:
+        return [n for n in bars.notes if n.part != 2 or not first <= n.start < last]
+
+    assert rest(made) == rest(loop)
+    assert made != loop
+
+
 def test_a_line_has_no_fills() -> None:
     with pytest.raises(ValueError, match="plays no drums"):
         with_fill(compiled(SMALL_LINE), Bars((), 8.0), 0.0, 4.0, 1, 0.7)

@@ -258,6 +258,17 @@ def test_latent_directions_move_a_trio():
     assert {note.part for note in moved.notes} == {0, 1, 2}
 
 
+def test_the_last_bars_can_be_decoded_without_those_before(model):
+    parts = len(model.config.parts)
+    z = torch.randn(2, model.config.latent_size, generator=torch.Generator().manual_seed(1))
+    (whole, _), first = WindowDecode(model, z, [3, 4], 1.0).run(), (13 * parts + parts - 1) * STEPS_PER_BAR
+    last = WindowDecode(model, z, [3, 4], 1.0, first=first).run()[0]
+    assert np.array_equal(last.window.tokens, whole.window.tokens[first:])
+    if "drums" in model.config.parts:
+        assert np.array_equal(last.window.velocities, whole.window.velocities[first:])
+        assert np.array_equal(last.window.offsets, whole.window.offsets[first:])
+
+
 def test_the_first_bars_can_be_played_before_the_others_are_decoded(model):
     config = model.config
     z = torch.randn(1, config.latent_size, generator=torch.Generator().manual_seed(1))
