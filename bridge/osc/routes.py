@@ -224,7 +224,8 @@ _VOICE_KNOBS: Final = (
           example="/melody/temperature 0.6"),
     Route(VOICE, "attribute",
           "Along an attribute vector: density, syncopation, interval, diatonic, register (melody, bass); density, "
-          "syncopation, fill (drums). More density fills rests too, but no locked bar.",
+          "syncopation, fill (drums). A trio has all of them: each moves the parts that have it, and no note of the "
+          "others. More density fills rests too, but no locked bar.",
           (Argument("name", "name"), _float("amount", -1, 1)), _BARS_COMING, "/melody/attribute density 0.5"),
     Route(VOICE, "latent", "One latent direction, ordered by how much it matters.",
           (_int("index", 0, MAX_LATENT_WAYS - 1), _float("value", -3, 3, "standard deviations")), _BARS_COMING,
@@ -252,11 +253,12 @@ _VOICE_KNOBS: Final = (
     Route(VOICE, "gate",
           "Length of notes: at 0.9 as they are written (stored notes as they were stored), at 0.45 half of that; "
           "drums: no effect.", (_float("gate", 0.1, 1.1),), example="/melody/gate 0.9"),
-    Route(VOICE, "fill", "A fill in the bar to come (drums): that bar once, under the same id; the loop returns. "
-          "Error 4 where that bar is locked.",
+    Route(VOICE, "fill", "A fill in the bar to come (drums, those of a trio alone): that bar once, under the same id; "
+          "the loop returns. Error 4 where that bar is locked.",
           answers="bars/begin, bars/notes, bars/end with the fill in them, and again without it"),
     Route(VOICE, "fill_every",
-          "A fill in the last of so many bars of the song, again and again (drums), but in no locked bar; 0: off.",
+          "A fill in the last of so many bars of the song, again and again (drums, those of a trio alone), but in no "
+          "locked bar; 0: off.",
           (_int("bars", 0, 64),),
           example="/drums/fill_every 4"),
     Route(VOICE, "swing", "Where every second step of the grid starts in its pair; nothing on triplet grids.",
