@@ -256,6 +256,24 @@ def test_it_can_be_started_as_a_module(arguments: list[str], expected: str) -> N
     assert expected in told.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it is libgomp that has to be told, and torch has that on Linux")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "4000"), ({"GOMP_SPINCOUNT": "17"}, "17"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000")],
+)
+def test_threads_of_torch_leave_their_cores_to_others_unless_the_user_says_how_they_wait(
+    given: dict[str, str], expected: str
+) -> None:
+    """Else training stands still beside anything else that wants a core; told by libgomp itself, as it is loaded."""
+    own = {name: value for name, value in paths.child_environment().items() if "OMP_" not in name}
+    told = subprocess.run(
+        [sys.executable, "-m", "bridge", "evaluate", "melody-2bar", "nowhere"],
+        capture_output=True, text=True, env={**own, "OMP_DISPLAY_ENV": "VERBOSE", **given}, check=False,
+    )  # fmt: skip
+    assert told.returncode == 2, told.stderr
+    assert f"GOMP_SPINCOUNT = '{expected}'" in told.stderr
+
+
 def test_a_reader_that_has_enough_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Supervisor) -> None:
         raise BrokenPipeError
