@@ -16,7 +16,6 @@ from typing import Any, Final, NoReturn
 from bridge import __version__, limits
 from bridge.family import MODEL_PARTS
 
-BAD_INPUT: Final = 2
 _MODELS: Final = " or ".join(", ".join(MODEL_PARTS).rsplit(", ", 1))
 #: Characters that end a line somewhere, and all others that control a terminal.
 _BREAKS: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
@@ -31,12 +30,16 @@ def in_one_line(text: str) -> str:
     return _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+class UsageError(ValueError):
+    """Arguments that no command takes; the message is the whole line for the user."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose refusal is one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments: one line on stderr, exit code 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: {in_one_line(message)} (see {self.prog} --help)\n")
+        """Refuse the arguments with a `UsageError`."""
+        raise UsageError(f"{self.prog}: {in_one_line(message)} (see {self.prog} --help)")
 
 
 def shared_parser() -> Parser:

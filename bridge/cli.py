@@ -17,15 +17,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.arguments import BAD_INPUT, in_one_line, parser_of_commands, shared_parser
+from bridge.arguments import UsageError, in_one_line, parser_of_commands, shared_parser
 
 if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.model.file_options import FileOptions
 
+BAD_INPUT: Final = 2
 TAKEN: Final = 3
 _BY_SIGNAL: Final = 128  # and its number is what a shell reports of a program that a signal has ended
 #: How often a thread of torch's looks again for work before it sleeps: some 50 us of it. The 300,000 of libgomp (Linux)
@@ -95,12 +97,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the flush at exit
         return 1
     except (ValueError, RuntimeError, OSError) as fault:
-        # A type of our own says in its message what the user is to know; anything else is a fault of the program.
-        if not isinstance(fault, OSError) and not type(fault).__module__.startswith("bridge."):
-            raise
-        for line in getattr(fault, "faults", (str(fault),)):
-            print(f"barline: {in_one_line(line)}", file=sys.stderr)
-        return _exit_code_of(fault)
+        if "train" in given and {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+            from bridge.model.training import ranks  # as `torchrun` has started us
+
+            return ranks.failed_together(partial(_told, fault))
+        return _told(fault)
+
+
+def _told(fault: Exception) -> int:
+    """Say what was wrong; the exit code. Raises it where it is a fault of the program."""
+    # A type of our own says in its message what the user is to know.
+    if not isinstance(fault, OSError) and not type(fault).__module__.startswith("bridge."):
+        raise fault
+    if isinstance(fault, UsageError):
+        print(fault, file=sys.stderr)
+        return BAD_INPUT
+    for line in getattr(fault, "faults", (str(fault),)):
+        print(f"barline: {in_one_line(line)}", file=sys.stderr)
+    return _exit_code_of(fault)
 
 
 def _exit_code_of(fault: Exception) -> int:

@@ -1,21 +1,32 @@
 """Several processes that train one model together, as `torchrun` starts them; alone, all of it does nothing.
 
 Each rank draws batches of its own; gradients are averaged, so that all hold the same weights. Rank 0 alone validates,
-writes and tells, and its clock is everybody's.
+writes and tells, and its clock is everybody's. Where it comes to nothing the rank that failed first tells, whichever
+that is, and all end as it does.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 Result = TypeVar("Result")
+
+#: So long a rank that has failed waits for the others to come to their ends: they may be loading torch still.
+_END_TOGETHER_S: Final = 20.0
+_TOLD_WITHIN: Final = timedelta(seconds=5)
+_BY_ITSELF: Final = 1
 
 
 class DeviceError(ValueError):
@@ -71,6 +82,9 @@ def joined(device: str) -> Iterator[torch.device]:
     try:
         yield chosen
         distributed.barrier()  # nobody leaves while another still waits for a word from it
+    except BaseException:
+        _fails_first()  # noted before the others miss this one, and fail too
+        raise
     finally:
         distributed.destroy_process_group()
         gc.collect()  # a group that a cycle keeps alive is taken down with the interpreter, and its threads abort that
@@ -110,3 +124,47 @@ def first_has(tensor: Tensor) -> Tensor:
     if _together():
         distributed.broadcast(tensor, 0)
     return tensor
+
+
+@cache
+def _fails_first() -> bool:
+    """Note that this rank has failed; whether it is the first, or cannot know."""
+    with suppress(RuntimeError):
+        return bool(_common_store().add("failed", 1) == 1)
+    return True
+
+
+@cache
+def _common_store() -> Any:
+    """What all ranks can read and write (a `Store`), as long as `torchrun` lives, or else rank 0.
+
+    Raises:
+        RuntimeError: it is gone.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", timeout=_TOLD_WITHIN))
+    return PrefixStore("barline", store)
+
+
+def failed_together(tell: Callable[[], int]) -> int:
+    """The exit code of ranks of which one has failed: that which the first to fail `tell`s, and no other says a word.
+    It is given when all have come so far, or some seconds later: `torchrun` ends the others when one has ended.
+    """
+    code = _BY_ITSELF
+    if _fails_first():
+        code = tell()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # on the way out, with a code of our own
+    with suppress(RuntimeError):
+        if _fails_first():
+            _common_store().set("code", str(code))
+        else:
+            code = int(_common_store().get("code"))
+        waits_until = time.monotonic() + _END_TOGETHER_S
+        at_the_end = _common_store().add("at the end", 1)
+        while at_the_end < count() and time.monotonic() < waits_until:
+            time.sleep(0.05)
+            at_the_end = _common_store().add("at the end", 0)
+    return code
