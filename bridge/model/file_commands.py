@@ -37,7 +37,8 @@ from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
 from bridge.music.midi_files import write_midi
-from bridge.music.notes import BEATS_PER_BAR, PART_CHANNELS, Bars, cut, repeated_to
+from bridge.music.notes import BEATS_PER_BAR, PART_CHANNELS, Bars
+from bridge.music.splice import sounding_from
 from bridge.paths import models_folder
 from bridge.whole_file import refuse_unwritable
 
@@ -245,7 +246,7 @@ def _heard_last(bars: Bars, config: ModelConfig) -> Bars:
     most = min(bars.length, float(max(_HEARD_BARS, config.bars) * BEATS_PER_BAR))
     wanted = windows_needed(most, config) * window_beats(config)
     rounds = math.ceil(wanted / bars.length)
-    return cut(repeated_to(bars, rounds * bars.length), rounds * bars.length - wanted, wanted)
+    return sounding_from(bars, rounds * bars.length - wanted, wanted, config.part)
 
 
 def _compiled(model: str, options: FileOptions) -> tuple[CompiledModel, Steering]:

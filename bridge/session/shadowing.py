@@ -8,7 +8,8 @@ from typing import Final
 from bridge.music.answering import KeySense, Played
 from bridge.music.feel import Feel
 from bridge.music.metre import fitted
-from bridge.music.notes import Bars, cut, join, repeated_to, step_of
+from bridge.music.notes import Bars, repeated_to, step_of
+from bridge.music.splice import sounding_from
 from bridge.session.bending import with_locks_of
 from bridge.session.listening import PICK_UP_BEATS, Phrases, hears
 from bridge.session.loops import Loop
@@ -134,7 +135,8 @@ class Follower:
             if phrase.bars.notes and present is not None and present.bars.notes and not voice.is_foreign(present):
                 start = voice.start_beats if voice.start_beats >= 0 else line
                 length = self._stage.length_of(present)
-                target = in_phase(phrase.bars, line - phrase.bars.length - start, length)
+                kind = "drums" if voice.is_drums else "line"
+                target = in_phase(phrase.bars, line - phrase.bars.length - start, length, kind)
                 self._step_on(present, target, phrase.feel, line)
             elif phrase.bars.notes:
                 wish = Wish("next", (phrase.bars,), self._count, 0.0, phrase.bars, self._key.classes_with(phrase.bars))
@@ -196,15 +198,15 @@ def common_share(one: Bars, other: Bars) -> float:
     return len(strokes[0] & strokes[1]) / max(1, min(len(each) for each in strokes))
 
 
-def in_phase(bars: Bars, at_beats: float, length_beats: float) -> Bars:
+def in_phase(bars: Bars, at_beats: float, length_beats: float, kind: str) -> Bars:
     """Bars that were played from `at_beats` of a loop on, as a loop of that length in phase with it: what is longer
-    gives its last `length_beats`, what is shorter goes round.
+    gives its last `length_beats`, what is shorter goes round. `kind` is what the voice plays.
     """
     if bars.length > length_beats + _ON_GRID_BEATS:
         at_beats += bars.length - length_beats
-        bars = cut(bars, bars.length - length_beats, length_beats)
+        bars = sounding_from(bars, bars.length - length_beats, length_beats, kind)
     bars = repeated_to(bars, length_beats)
     turned = at_beats % length_beats
     if turned < _ON_GRID_BEATS or length_beats - turned < _ON_GRID_BEATS:
         return bars
-    return join([cut(bars, length_beats - turned, turned), cut(bars, 0.0, length_beats - turned)])
+    return sounding_from(bars, -turned, length_beats, kind)

@@ -82,6 +82,20 @@ def test_what_continues_follows_the_end_of_the_file_whatever_its_length(tmp_path
     assert following(c, *[a, b] * 4) == following(*[a, b] * 4)
 
 
+def test_drums_go_on_from_what_belongs_to_the_last_bars_however_early_it_is_struck(tmp_path):
+    """Eight bars of ten are heard: what leads into them is theirs, what leads on from the last is not."""
+    rest = [note for note in beat_of(3, 10).notes if note.pitch != 49 and not 7.8 < note.start < 8.2]
+
+    def following(*more):
+        path = tmp_path / "in.mid"
+        path.write_bytes(midi_bytes(Bars(in_order([*rest, *more]), 40.0), channels={0: 9}, track_name="drums"))
+        return read_midi(file_commands.continue_file("drums-2bar", path, 2, tmp_path / "x.mid", FileOptions(1))).tracks
+
+    tick = 1 / 480
+    assert following(Note(49, 8.0 - tick, tick, 120)) == following(Note(49, 8.0, 0.1, 120)) != following()
+    assert following(Note(49, 40.0 - 10 * tick, tick, 120)) == following()
+
+
 def test_interpolation_writes_every_step(melody_file, tmp_path):
     other = tmp_path / "b.mid"
     other.write_bytes(midi_bytes(tune(8, 4), channels={0: 0}, track_name="melody"))

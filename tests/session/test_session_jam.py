@@ -9,6 +9,8 @@ from jam_room import JamRoom
 from player_rig import BEAT_NS, BEGAN_NS, Rig
 
 from bridge import engine_messages, messages, wire
+from bridge.music.notes import Bars, Note
+from bridge.session.shadowing import in_phase
 
 PHRASE = ((0.0, 60), (1.0, 62), (2.0, 64), (3.5, 67))
 
@@ -585,6 +587,15 @@ def test_what_is_followed_lies_where_it_was_played_in_the_loop(room):
     places = {row[1] for row in job.material[1][1]}
     assert (13.0 - start) % 8.0 in places
     assert places == {(13.0 - start) % 4.0, (13.0 - start) % 4.0 + 4.0}
+
+
+def test_drums_that_are_followed_keep_their_timing_where_the_loop_begins():
+    """The last bar of two that were played lies before the bar before it in the loop; both begin a little early."""
+    played = Bars((Note(36, 0.0, 0.125, 90), Note(38, 3.98, 0.125, 90), Note(42, 6.0, 0.125, 90)), 8.0)
+    turned = in_phase(played, 4.0, 8.0, "drums")
+    assert [(note.pitch, round(note.start, 6)) for note in turned.notes] == [(42, 2.0), (36, 4.0), (38, 7.98)]
+    last = in_phase(played, 4.0, 4.0, "drums")
+    assert [(note.pitch, round(note.start, 6)) for note in last.notes] == [(42, 2.0), (38, 3.98)]
 
 
 def test_without_a_loop_following_begins_with_what_is_played(room):

@@ -22,8 +22,8 @@ from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import Frame, WindowTokens, in_stream, part_of, to_bars, to_windows, window_beats
 from bridge.model.playing.keeping import FORBIDDEN
 from bridge.music.grids import Ints, drums_in
-from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, cut, in_order, repeated_to
-from bridge.music.splice import with_bar
+from bridge.music.notes import STEP_BEATS, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
+from bridge.music.splice import sounding_from, with_bar
 
 _FILL_CLASSES = (1, 4, 5, 6)  # snare and toms
 _TIME_CLASSES = (2, 8)  # closed hat and ride keep the time that a fill breaks
@@ -50,8 +50,7 @@ def with_fill(
         raise ValueError(f"{config.name} plays no drums")
     part = config.parts.index("drums")
     mine, beats = config.of_part(part), window_beats(config)
-    from_beats = (start_beats + bar_beats - beats) % loop.length
-    window = _turned(loop, from_beats, beats)
+    window = sounding_from(loop, start_beats + bar_beats - beats, beats, config.part)
     tokens = to_windows(_drums_in(window, config), Frame(), mine)[0]
     first = max(0, config.steps - round(bar_beats / STEP_BEATS))
     point, hardness = encode_bars(model, window).means[0], _ALONE
@@ -108,11 +107,6 @@ def _decoded(
         window = WindowTokens(np.concatenate([tokens.tokens[:begin], drums(made.tokens)]), *columns)
         found.append(Decoded(window, drums(row.log_probabilities)))
     return found
-
-
-def _turned(loop: Bars, from_beats: float, length_beats: float) -> Bars:
-    """The loop as it sounds from `from_beats` on, for so long."""
-    return cut(repeated_to(loop, from_beats + length_beats), from_beats, length_beats)
 
 
 def _fill_bias(window: WindowTokens, first: int, config: ModelConfig, push: float) -> Tensor:

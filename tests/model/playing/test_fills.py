@@ -9,7 +9,7 @@ from small_models import SMALL_DRUMS, SMALL_LINE, small_model
 from bridge.model.nets.compiled import CompiledModel
 from bridge.model.playing.fills import with_fill
 from bridge.model.playing.generation import sample_bars
-from bridge.music.notes import Bars, Note
+from bridge.music.notes import Bars, Note, in_order, step_of
 from bridge.music.splice import with_bar
 
 _FILLED = (38, 43, 47, 50)  # snare and toms
@@ -49,6 +49,20 @@ def test_a_bare_bar_has_a_fill_too(drums, hits: list[tuple[float, int]]) -> None
         made = with_fill(drums, loop, 4.0, 4.0, seed, 0.7)
         struck = [(round(note.start * 4) - 16, note.pitch) for note in of_bar(made, 1)]
         assert struck != [(round(start * 4), pitch) for start, pitch in hits], seed
+
+
+def test_a_fill_is_made_after_what_belongs_to_the_bars_before_it_however_early_that_is_struck(drums) -> None:
+    """Of four bars: the second with what leads into the third, and the third after what leads into the second."""
+    loop = sample_bars(drums, 4, 1, 0.7)
+    rest = [note for note in loop.notes if note.pitch != 49 and not 3.8 < note.start < 4.2]
+
+    def filled(bar: int, *more: Note) -> list[Note]:
+        before = Bars(in_order([*rest, *more]), 16.0)
+        made = [with_fill(drums, before, bar * 4.0, 4.0, seed, 0.7) for seed in range(6)]
+        return [note for bars in made for note in bars.notes if step_of(note.start) // 16 == bar]
+
+    assert filled(1, Note(49, 7.98, 0.1, 120)) == filled(1), "what leads into the bar after it is not of its window"
+    assert filled(2, Note(49, 3.999, 0.0005, 120)) == filled(2, Note(49, 4.0, 0.125, 120)) != filled(2)
 
 
 def test_in_other_lengths_and_metres_the_rest_stays_too(drums) -> None:
