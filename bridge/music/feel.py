@@ -1,7 +1,7 @@
 """The feel of somebody who plays: how far they swing, and whether they sit before or behind the beat.
 
 Pure functions of onsets in beats. What is estimated from a phrase (`feel_of`) can be taken off it, so that the models
-see a straight grid (`straight_step`), and put onto the bars that answer it (`with_feel`).
+see a straight grid (`straight_step`), and put onto the bars that answer it (`felt`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from bridge.limits import MIN_NOTE_BEATS
 from bridge.music.groove import place_played
 from bridge.music.groove_settings import STRAIGHT_SWING, GrooveSettings
-from bridge.music.notes import Bars, Note, in_order
+from bridge.music.notes import Note
 
 _SWINGS: Final = (*range(50, 74, 2), 75)  # per cent, as far as the knob goes; a triplet is 67
 _LEAST_OF_EIGHTHS: Final = 56  # hands that are uneven on straight eighths come to less
@@ -76,15 +76,10 @@ def straight_length(start_beats: float, end_beats: float, feel: Feel) -> float:
     return end - start
 
 
-def with_feel(bars: Bars, offset_beats: float) -> Bars:
-    """The bars moved off the beat by as much as somebody sits there. What begins on the first line stays on it, and
-    nothing leaves the loop.
-    """
-    return bars if offset_beats == 0.0 else Bars(in_order(felt(bars.notes, offset_beats, bars.length)), bars.length)
-
-
 def felt(notes: Iterable[Note], offset_beats: float, length_beats: float) -> list[Note]:
-    """The same of the notes of a loop of that length, in their order."""
+    """The notes of a loop of that length, in their order, moved off the beat by as much as somebody sits there. What
+    begins on the first line stays on it, and nothing leaves the loop.
+    """
     if offset_beats == 0.0:
         return list(notes)
     offset_beats = min(max(offset_beats, -_MOST_HEARD_BEATS), _MOST_HEARD_BEATS)

@@ -240,9 +240,10 @@ class Fills:
         filled = filled if lock is None else with_locked(filled, lock, "drums" if voice.is_drums else "trio")
         before = voice.fill
         sounds = before is not None and before.from_beats < made.from_beats and beat < before.until_beats
+        beside: tuple[float, ...] = ()
         if before is not None and sounds and (before.loop_id, before.bars.length) == (loop.id, filled.length):
-            filled = with_bar(filled, before.bars, before.start, clock.bar_beats)
-        voice.fill = Fill(made.loop_id, filled, made.start, made.from_beats, made.until_beats)
+            filled, beside = with_bar(filled, before.bars, before.start, clock.bar_beats), (before.start,)
+        voice.fill = replace(made, bars=filled, beside=beside)
         self._performer.reshape(voice, loop.id, loop)
         handed = voice.handed.get(loop.id)
         if handed is not None and not handed.confirmed:

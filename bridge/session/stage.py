@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from bridge import limits
 from bridge.messages import ClockState
-from bridge.music.feel import felt, with_feel
-from bridge.music.groove import apply_groove, bound_as_played, played_notes
+from bridge.music.groove import bound_as_played
 from bridge.music.groove_settings import GrooveSettings
 from bridge.music.locking import kept_apart
-from bridge.music.metre import fitted, fitted_length
+from bridge.music.metre import fitted_length
 from bridge.music.notes import Bars, in_order
 from bridge.session.archive import Archive
 from bridge.session.harmony import Harmony
 from bridge.session.loops import Loop
 from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
+from bridge.session.playing import Placed, in_metre, placed, with_fill
 from bridge.session.voice import Voice
 
 _NEARLY: Final = 1e-6
@@ -180,17 +180,20 @@ class Stage:
             groove = replace(groove, swing=loop.feel.swing, swing_eighths=loop.feel.eighths)
         fill = voice.fill if voice.fill is not None and voice.fill.loop_id == loop.id else None
         drums, lock = voice.has_drums(loop), loop.locked(voice.knobs.locked, groove)
+        bar_beats, is_fitted = self.clock.bar_beats, self.length_of(loop) != loop.bars.length
+        filled: list[Placed] = []
         if fill is not None:
-            bars = kept_apart(fill.bars, lock.in_bars_of(self.clock.bar_beats, loop.bar_beats), groove)
-            return with_feel(apply_groove(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats)
+            apart = kept_apart(fill.bars, lock.in_bars_of(bar_beats, loop.bar_beats), groove)
+            filled = placed(apart, groove, loop, drums)
+            if not is_fitted:
+                return Bars(in_order(note for note, _ in filled), apart.length)
         bars = kept_apart(_of_parts(loop.bars, voice.parts), lock, groove)
-        notes = felt(played_notes(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats, bars.length)
-        if self.length_of(loop) == bars.length:
-            return Bars(in_order(notes), bars.length)
-        belong = (groove.place_of(note.start, bars.length) for note in in_order(bars.notes))
-        pairs = sorted(zip(notes, belong, strict=True), key=lambda pair: pair[0].start)
-        played = Bars(tuple(note for note, _ in pairs), bars.length)
-        return fitted(played, loop.bar_beats, self.clock.bar_beats, [place for _, place in pairs])
+        played = placed(bars, groove, loop, drums)
+        if not is_fitted:
+            return Bars(in_order(note for note, _ in played), bars.length)
+        if fill is not None:
+            return with_fill(played, loop, fill, filled, bar_beats)
+        return in_metre(played, bars.length, loop.bar_beats, bar_beats)
 
     def _binding(self, voice: Voice, loop: Loop, groove: GrooveSettings, free: Sequence[int] = ()) -> GrooveSettings:
         """A groove that binds what is not bound yet where the session's key binds hard, but no locked bars, of which

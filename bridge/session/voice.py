@@ -148,7 +148,8 @@ class Handed:
 @dataclass(frozen=True)
 class Fill:
     """A bar played otherwise, once: the whole loop with it, `bars` (in the song's metre), is heard in the place of the
-    loop `loop_id` until the beat `until_beats`. The bar begins at the beat `from_beats`, at `start` in those bars.
+    loop `loop_id` until the beat `until_beats`. The bar begins at the beat `from_beats`, at `start` in those bars; at
+    `beside` begins one that the fill before plays otherwise, and that still sounds.
     """
 
     loop_id: int
@@ -156,6 +157,7 @@ class Fill:
     start: float
     from_beats: float
     until_beats: float
+    beside: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

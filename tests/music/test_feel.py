@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.music.feel import STRAIGHT, feel_of, straight_length, straight_step, with_feel
+from bridge.music.feel import STRAIGHT, feel_of, felt, straight_length, straight_step
 from bridge.music.groove_settings import GRIDS, GrooveSettings
-from bridge.music.notes import Bars, Note
+from bridge.music.notes import Bars, Note, in_order
 
 SIXTEENTHS = GrooveSettings()
 
@@ -115,7 +115,7 @@ def test_any_onsets_have_a_feel_within_bounds(played, grid):
 @given(st.lists(st.tuples(st.floats(0.0, 3.99), st.floats(0.01, 4.0)), max_size=20), st.floats(-0.2, 0.2))
 def test_moved_bars_stay_in_the_loop_and_on_its_first_line(pairs, offset_beats):
     notes = tuple(Note(60 + n, start, min(long, 4.0 - start), 90) for n, (start, long) in enumerate(sorted(pairs)))
-    moved = with_feel(Bars(notes, 4.0), offset_beats)
+    moved = Bars(in_order(felt(notes, offset_beats, 4.0)), 4.0)
     assert len(moved.notes) == len(notes)
     for note in moved.notes:
         assert 0.0 <= note.start < 4.0

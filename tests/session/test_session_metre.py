@@ -253,3 +253,42 @@ def test_a_fill_that_was_asked_for_is_made_for_the_bar_to_come_of_the_new_metre(
     fill = room.session.stage.voices["drums"].fill
     assert fill is not None
     assert (fill.from_beats, fill.until_beats) == (12.0, 15.0)
+
+
+@pytest.mark.parametrize("line", [12.0, 16.0])
+@pytest.mark.parametrize("beats", [8, 4])
+@pytest.mark.parametrize(("knob", "value"), [("swing", {"percent": 70.0}), ("humanize", {"amount": 1.0})])
+def test_a_loop_of_another_metre_is_played_round_its_fill_as_without_it(
+    room: Room, knob: str, value: dict[str, float], beats: int, line: float
+) -> None:
+    """Of bars of four beats in a song of 7/8: the bar before the fill and what leads into it are heard as ever."""
+    room.ask("sample", "drums", bars=beats // 4)
+    room.answer(*[half / 2 for half in range(2 * beats)], pitch=36)
+    loop_id = room.player.take(messages.Launch)[-1].id
+    room.session.from_player(messages.Scheduled("drums", loop_id, 4.0))
+    room.session.from_player(messages.Launched("drums", loop_id, 4.0, 4.0))
+    room.ask("grid", "drums", grid="1/8")
+    room.ask(knob, "drums", **value)
+    metre(room, 7, 8, line)
+    drums = room.session.stage.voices["drums"]
+    assert drums.sounding is not None
+
+    def played() -> list[Any]:
+        length, rows = as_played(room.session.stage, drums, drums.sounding)
+        rounds = [[row[0], row[1] + number * length, *row[2:]] for number in range(round(7.0 / length)) for row in rows]
+        return [(pitch, round(start, 6), *rest) for pitch, start, *rest in rounds]
+
+    before = played()
+    room.ask("fill", "drums")
+    (job,) = room.engine.take(engine_messages.Generate)
+    start = job.bend["fill"]["start"]
+
+    def is_outside(beats: float) -> bool:  # of eighths, each within a quarter of one
+        return not start <= round(2 * beats) / 2 % 7.0 < start + 3.5
+
+    rows = [row for row in job.material[0][1] if is_outside(row[1])]
+    room.session.from_engine(engine_messages.Generated(job.job, 7.0, [*rows, (50, start + 1.0, 0.1, 90, 0)], 1.0))
+    assert drums.fill is not None
+    during = played()
+    assert [row for row in during if row[0] == 36] == [row for row in before if is_outside(row[1])]
+    assert [row[0] for row in during if row[0] != 36] == [50]
