@@ -51,12 +51,21 @@ class Listening:
         nearer to it than to the last step of the voice's grid, or, of drums, which keep their timing, of sixteenths. No
         grid makes that more than the pick-up that is heard there.
         """
-        step_beats = STEP_BEATS if voice.is_drums else 1.0 / voice.knobs.groove().steps_per_beat
-        first, last = from_beats - PICK_UP_BEATS, to_beats - min(0.5 * step_beats, PICK_UP_BEATS)
-        notes = [n for n in self._notes.values() if first <= n.start_beats < last and hears(voice, n)]
+        first, grid_beats = from_beats - PICK_UP_BEATS, 1.0 / voice.knobs.groove().steps_per_beat
+
+        def is_inside(note: Played) -> bool:
+            step_beats = STEP_BEATS if _is_heard_as_drum(voice, note) else grid_beats
+            return first <= note.start_beats < to_beats - min(0.5 * step_beats, PICK_UP_BEATS)
+
+        notes = [note for note in self._notes.values() if is_inside(note) and hears(voice, note)]
         if voice.is_drums and any(note.channel == DRUM_CHANNEL for note in notes):
             return [note for note in notes if note.channel == DRUM_CHANNEL]
         return notes
+
+
+def _is_heard_as_drum(voice: Voice, note: Played) -> bool:
+    """Whether a note that a voice hears is of its drums: a trio has some, and lines beside them."""
+    return voice.is_drums or (len(voice.channels) > 1 and note.channel == DRUM_CHANNEL)
 
 
 def hears(voice: Voice, note: Played) -> bool:
@@ -105,8 +114,8 @@ class Phrases:
         feel = feel_of([*self._onsets, *(note.start_beats - from_beats for note in notes)], grid)
         if len(voice.channels) == 1:
             return Phrase(phrase_of(notes, from_beats, length_beats, grid, feel), feel)
-        drums = [note for note in notes if note.channel == DRUM_CHANNEL]
-        line = [note for note in notes if note.channel != DRUM_CHANNEL]
+        drums = [note for note in notes if _is_heard_as_drum(voice, note)]
+        line = [note for note in notes if not _is_heard_as_drum(voice, note)]
         parts = (
             phrase_of(line, from_beats, length_beats, grid, feel),
             drum_phrase_of(drums, from_beats, length_beats, DRUM_PART),

@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 from jam_room import JamRoom
 from player_rig import BEAT_NS, BEGAN_NS, Rig
+from session_room import VOICE, Room
 
 from bridge import engine_messages, messages, wire
 from bridge.music.notes import Bars, Note
+from bridge.session.listening import Listening, Phrases
 from bridge.session.shadowing import in_phase
 
 PHRASE = ((0.0, 60), (1.0, 62), (2.0, 64), (3.5, 67))
@@ -587,6 +589,19 @@ def test_what_is_followed_lies_where_it_was_played_in_the_loop(room):
     places = {row[1] for row in job.material[1][1]}
     assert (13.0 - start) % 8.0 in places
     assert places == {(13.0 - start) % 4.0, (13.0 - start) % 4.0 + 4.0}
+
+
+@pytest.mark.parametrize(("grid", "lines"), [("1/4", 1), ("1/16", 2), ("1/32", 3)])
+def test_of_a_trio_lines_and_drums_end_a_phrase_by_grids_of_their_own(tmp_path, grid, lines):
+    """Drums keep their timing on sixteenths, whichever grid the lines are on: what is for the next bar is of it."""
+    voice = {key: value for key, value in VOICE.items() if key != "channel"}
+    trio = {**voice, "model": "trio-16bar", "parts": {"melody": 1, "bass": 2, "drums": 10}, "grid": grid}
+    room, listening = Room(tmp_path, voices={"melody": trio}), Listening()
+    for number, beats in enumerate((3.0, 3.76, 3.9)):
+        listening.hear([(60 + number, 90, 0, beats, 0.05, ""), (36 + number, 90, 9, beats, 0.05, "")])
+    notes = Phrases(room.session.stage.voices["melody"], listening).heard(0.0, 4.0).bars.notes
+    assert [note.start for note in notes if note.part == 2] == [3.0, 3.76]
+    assert len([note for note in notes if note.part == 0]) == lines
 
 
 def test_drums_that_are_followed_keep_their_timing_where_the_loop_begins():
