@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +87,22 @@ def write(path: Path, content: bytes | memoryview | str) -> None:
     """
     with in_place_of(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Make each of them the whole of a file, in folders that are made where they are missing: all or, where one cannot
+    be written, none.
+
+    Raises:
+        OSError: which one, it says.
+    """
+    with contextlib.ExitStack() as places:
+        for path in contents:
+            places.enter_context(folders_for(path))
+        besides = [places.enter_context(in_place_of(path)) for path in contents]
+        for beside, (path, content) in zip(besides, contents.items(), strict=True):
+            with named(path):
+                beside.write_bytes(content)
 
 
 def refuse_unwritable(out: Path, paths: Sequence[Path], option: str = "--out") -> None:

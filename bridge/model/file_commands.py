@@ -36,7 +36,7 @@ from bridge.model.training.curves import draw_run
 from bridge.model.training.exporting import export, refit
 from bridge.model.training.train import train
 from bridge.model.training.training_run import CHECKPOINT, Length
-from bridge.music.midi_files import write_midi
+from bridge.music.midi_files import midi_bytes, write_midi_files
 from bridge.music.notes import BEATS_PER_BAR, PART_CHANNELS, Bars
 from bridge.music.splice import sounding_from
 from bridge.paths import models_folder
@@ -54,7 +54,7 @@ _HEARD_BARS = 8
 
 
 def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) -> list[Path]:
-    """Write `count` new loops of the model's length to OUT/MODEL-001.mid upward; returns the paths.
+    """Write `count` new loops of the model's length to OUT/MODEL-001.mid upward, all or none; returns the paths.
 
     Raises:
         ValueError: one of this module's, with the reason.
@@ -62,12 +62,12 @@ def sample_files(model: str, count: int, out_dir: Path, options: FileOptions) ->
     within("--count", count, 1, limits.MAX_FILES)
     paths = _numbered(model, count, out_dir)
     compiled, steering = _compiled(model, options)
-    config = compiled.config
-    for index, path in enumerate(paths):
+    config, made = compiled.config, []
+    for index in range(count):
         seed = derived(options.seed, index)
         bars = sample_bars(compiled, config.bars, seed, options.temperature, steering)
-        _write(path, _as_asked(compiled, bars, options, steering), config)
-    return paths
+        made.append(_as_asked(compiled, bars, options, steering))
+    return _write(paths, made, config)
 
 
 def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options: FileOptions) -> Path:
@@ -82,7 +82,8 @@ def continue_file(model: str, in_path: Path, bars: int, out_path: Path, options:
     compiled, steering = _compiled(model, options)
     heard = _heard_last(source.bars, compiled.config)
     made = continue_bars(compiled, heard, bars, options.seed, options.temperature, steering)
-    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source.at_its_end)
+    asked = _as_asked(compiled, made, options, steering)
+    return _write([out_path], [asked], compiled.config, source.at_its_end)[0]
 
 
 def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, options: FileOptions) -> list[Path]:
@@ -98,9 +99,8 @@ def interpolate_files(model: str, a: Path, b: Path, steps: int, out_dir: Path, o
     compiled, steering = _compiled(model, options)
     one, other = (moved_to(corner.bars, options.key) for corner in corners)
     way = interpolated(compiled, one, other, steps, options.seed, options.temperature, steering)
-    for path, bars in zip(paths, way, strict=True):
-        _write(path, _as_asked(compiled, bars, options, steering), compiled.config, corners[0].at_its_start)
-    return paths
+    made = [_as_asked(compiled, bars, options, steering) for bars in way]
+    return _write(paths, made, compiled.config, corners[0].at_its_start)
 
 
 def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOptions) -> Path:
@@ -115,7 +115,7 @@ def reconstruct_file(model: str, in_path: Path, out_path: Path, options: FileOpt
     compiled, steering = _compiled(model, options)
     moved = moved_to(source.bars, options.key)
     made = reconstruct_bars(compiled, moved, options.seed, options.temperature, steering)
-    return _write(out_path, _as_asked(compiled, made, options, steering), compiled.config, source)
+    return _write([out_path], [_as_asked(compiled, made, options, steering)], compiled.config, source)[0]
 
 
 def evaluate_path(model: str, path: Path, seed: int, own_models: str | None = None) -> dict[str, Any]:
@@ -277,15 +277,15 @@ def _numbered(model: str, count: int, out_dir: Path) -> list[Path]:
     return paths
 
 
-def _write(path: Path, bars: Bars, config: ModelConfig, source: Source | None = None) -> Path:
-    """Write bars with what their source has besides notes: its tempos, its metre, and the programs of its parts."""
+def _write(paths: list[Path], made: Sequence[Bars], config: ModelConfig, source: Source | None = None) -> list[Path]:
+    """Write bars, each to its path, all or none, with what their source has besides notes: its tempos, its metre, and
+    the programs of its parts.
+    """
     channels = {index: PART_CHANNELS[part] for index, part in enumerate(config.parts)}
-    if source is None:
-        write_midi(path, bars, channels=channels, track_name=config.name)
-        return path
-    (_, tempo), *changes = source.tempos
-    write_midi(
-        path, bars, channels=channels, track_name=config.name, tempo=tempo, tempo_changes=changes,
-        time_signature=source.metres[0], programs=source.programs,
-    )  # fmt: skip
-    return path
+    how: dict[str, Any] = {"channels": channels, "track_name": config.name}
+    if source is not None:
+        (_, tempo), *changes = source.tempos
+        how |= {"tempo": tempo, "tempo_changes": changes, "time_signature": source.metres[0]}
+        how["programs"] = source.programs
+    write_midi_files({path: midi_bytes(bars, **how) for path, bars in zip(paths, made, strict=True)})
+    return paths

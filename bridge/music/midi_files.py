@@ -375,8 +375,17 @@ def write_midi(
         remark=remark,
         programs=programs,
     )
+    write_midi_files({path: data})
+
+
+def write_midi_files(contents: Mapping[Path, bytes]) -> None:
+    """Write the bytes of MIDI files, all of them or none; folders are made where they are missing.
+
+    Raises:
+        MidiFileError: one of them cannot be written there.
+    """
     try:
-        with whole_file.folders_for(path):
-            whole_file.write(path, data)
+        whole_file.write_all(contents)
     except OSError as error:
-        raise MidiFileError(f"{path}: expected a place to write to ({error.strerror or error})") from error
+        place = error.filename or next(iter(contents))
+        raise MidiFileError(f"{place}: expected a place to write to ({error.strerror or error})") from error

@@ -252,6 +252,39 @@ def test_a_trio_s_lines_that_ended_are_not_held_to_the_end(tmp_path, seed):
     assert max(note.duration for track in read_midi(out).tracks for note in track.notes) <= 12.0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its files cannot be kept from growing")
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("command", ["sample", "interpolate"])
+def test_of_several_files_of_which_one_does_not_fit_none_is_written(melody_file, tmp_path, command, there):
+    """Not those before it either, and what was there before is there still."""
+    import resource
+
+    full, other = tmp_path / "full", tmp_path / "other.mid"
+    other.write_bytes(midi_bytes(Bars((Note(60, 0.0, 16.0, 80),), 16.0), channels={0: 0}, track_name="melody"))
+
+    def written(folder):
+        if command == "sample":
+            return file_commands.sample_files("melody-2bar", 4, folder, FileOptions(1))
+        return file_commands.interpolate_files("melody-2bar", other, melody_file, 4, folder, FileOptions(3))
+
+    sizes = [path.stat().st_size for path in written(tmp_path / "room")]
+    assert max(sizes) > sizes[0], "the first one fits"
+    if there:
+        full.mkdir()
+        (full / "melody-2bar-001.mid").write_bytes(b"mine")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - 1, before[1]))
+    try:
+        with pytest.raises(MidiFileError, match=rf"melody-2bar-00{sizes.index(max(sizes)) + 1}\.mid: expected a place"):
+            written(full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.exists() == there
+    assert not there or [(path.name, path.read_bytes()) for path in full.iterdir()] == [
+        ("melody-2bar-001.mid", b"mine")
+    ]
+
+
 def test_a_reconstruction_is_as_long_as_what_went_in(tmp_path):
     path = tmp_path / "in.mid"
     path.write_bytes(midi_bytes(beat_of(3, 3), channels={0: 9}, track_name="drums"))
