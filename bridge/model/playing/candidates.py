@@ -23,12 +23,13 @@ def chosen(
 ) -> int:
     """The index of the row to play.
 
-    Rows with no note in their first `steps` come last, whatever else. With `onsets` those come first that strike
-    nearest to so many steps. Of the rest, 0 is the likeliest a note and 1 the least likely; in between by rank. Without
-    the knob it is the one with the best `odds`, one a row, or the first.
+    Rows in whose first `steps` fewer parts have a note come last, whatever else. With `onsets` those come first that
+    strike nearest to so many steps. Of the rest, 0 is the likeliest a note and 1 the least likely; in between by rank.
+    Without the knob it is the one with the best `odds`, one a row, or the first.
     """
-    heard = [index for index, row in enumerate(rows) if is_heard(row.window, config, steps)]
-    if not heard:
+    parts = [_parts_heard(row, config, steps) for row in rows]
+    heard = [index for index, count in enumerate(parts) if count == max(parts)]
+    if not any(parts):
         return len(rows) - 1
     if onsets is not None:
         return min(heard, key=lambda index: (abs(_struck(rows[index], config, steps) - onsets), index))
@@ -36,6 +37,11 @@ def chosen(
         return max(heard, key=lambda index: odds[index]) if odds is not None else heard[0]
     ranked = sorted(heard, key=lambda index: (_nats_a_note(rows[index], config, steps), index))
     return ranked[min(len(ranked) - 1, int(surprise * len(ranked)))]
+
+
+def _parts_heard(row: Decoded, config: ModelConfig, steps: int) -> int:
+    windows = enumerate(unstreamed(row.window, config))
+    return sum(is_heard(window, config.of_part(part), steps) for part, window in windows)
 
 
 def _struck(row: Decoded, config: ModelConfig, steps: int) -> int:

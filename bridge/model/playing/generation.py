@@ -23,7 +23,7 @@ from bridge.model.nets.keys import FIT, SHIFTS
 from bridge.model.playing.candidates import CANDIDATES, chosen
 from bridge.model.playing.decoding import Decoded, WindowDecode
 from bridge.model.playing.drawing import ANEW, points_of, towards_prior
-from bridge.model.playing.encoding import encode_bars, means_of
+from bridge.model.playing.encoding import Encoded, encode_bars, means_of
 from bridge.model.playing.forms import own_forms
 from bridge.model.playing.framing import (
     Frame,
@@ -43,6 +43,8 @@ from bridge.music.harmony import best_scale, class_weights, nearest_shift, scale
 from bridge.music.notes import BEATS_PER_BAR, STEPS_PER_BAR, STEPS_PER_BEAT, Bars, in_order
 
 _VARY_BONUS_NATS = 4.0
+#: Shares of the amount that bars are varied by in turn, until anything is struck in them.
+_VARY_NEARER = (1.0, 0.5, 0.25)
 #: By so many of its first steps a window is chosen among candidates; those of the 2-bar models have no more.
 _CHOSEN_BY_STEPS = 2 * STEPS_PER_BAR
 #: How much the judge's odds count for what is played at `CANDIDATES` draws.
@@ -273,26 +275,34 @@ def vary_bars(
     steering: Steering = PLAIN,
 ) -> Bars:
     """Bars near `present`: 0 gives it back as it is (in the key that binds), 1 something that only shares its key,
-    register and length.
+    register and length. They are nearer than that where nothing would be struck so far away.
     """
-    config = model.config
-    present = _in_key(present, steering, config, _STAY_NEAR)
+    present = _in_key(present, steering, model.config, _STAY_NEAR)
     if amount <= 0.0 or not present.notes:
         return present
     source = encode_bars(model, present)
+    ways = (_varied(model, source, amount * share, seed, temperature, steering) for share in _VARY_NEARER)
+    return next((made for made in ways if made.notes), present)
+
+
+def _varied(
+    model: CompiledModel, source: Encoded, amount: float, seed: int, temperature: float, steering: Steering
+) -> Bars:
+    config, length = model.config, source.bars.length
     keep = math.cos(min(1.0, amount) * math.pi / 2.0)
     bonus = _VARY_BONUS_NATS * max(0.0, 1.0 - 2.0 * amount)
+    heat = temperature * MORPH_TEMPERATURE
     forms, windows = own_forms(source.windows, config), []
     for index, window in enumerate(source.windows):
         bias = steered_bias(steering, source.windows, config, source.frame, index * config.steps)
         bias = bias + token_bonus(window.tokens, bonus, config)
         z = towards_prior(model, source.means[index], keep, noise.derived(seed, index, 2))
         row_seed = noise.derived(seed, index, 1)
-        heat, first_step = temperature * MORPH_TEMPERATURE, index * config.steps
+        steps, first_step = min(config.steps, _steps_left(length, index, config)), index * config.steps
         form = None if forms is None else forms[index]
-        made = _best_of(model, repeat(z), steering, row_seed, heat, bias, config.steps, first_step, form=form)
+        made = _best_of(model, repeat(z), steering, row_seed, heat, bias, steps, first_step, form=form)
         windows.append(rested(made, config, source.windows))
-    return to_bars(windows, source.frame, config, present.length)
+    return to_bars(windows, source.frame, config, length)
 
 
 def reconstruct_bars(

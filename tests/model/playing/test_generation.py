@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_songs import beat_of, tune
 
+from bridge.model.nets import registry
 from bridge.model.nets.config import CONFIGS
 from bridge.model.playing import generation
 from bridge.model.playing.encoding import encode_bars
@@ -134,6 +135,17 @@ def test_vary_goes_from_the_same_to_far(shipped):
     near, middle, far = kept(0.1), kept(0.5), kept(1.0)
     assert near > middle > far - 0.05
     assert near > far + 0.2
+
+
+@pytest.mark.parametrize("name", ["melody-2bar", "bass-2bar", "drums-2bar", "melody-16bar"])
+@pytest.mark.parametrize("amount", [0.3, 0.6])
+def test_vary_leaves_no_loop_silent(name, amount):
+    """However few notes it has, and however short it is: nearer, something is struck."""
+    model = registry.load_compiled(name, "cpu")
+    pitch = {"drums-2bar": 36, "bass-2bar": 40}.get(name, 64)
+    loop = Bars((Note(pitch, 1.0, 1.0, 90),), 4.0)
+    seeds = (1, 20, 22, 24, 31, 35, 36)
+    assert all(generation.vary_bars(model, loop, amount, seed, 0.6).notes for seed in seeds)
 
 
 def test_empty_and_odd_loops_are_no_trouble(shipped):

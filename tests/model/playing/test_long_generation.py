@@ -9,7 +9,8 @@ from small_models import SMALL_LONG_DRUMS, SMALL_LONG_LINE, SMALL_TRIO, small_hi
 from bridge.model.nets import registry
 from bridge.model.nets.compiled_hierarchy import CompiledHierarchy
 from bridge.model.playing import drawing
-from bridge.model.playing.decoding import WindowDecode, between_beats
+from bridge.model.playing.candidates import chosen
+from bridge.model.playing.decoding import Decoded, WindowDecode, between_beats
 from bridge.model.playing.drawing import prior_point
 from bridge.model.playing.encoding import encode_bars
 from bridge.model.playing.framing import (
@@ -65,6 +66,19 @@ def test_sampling_fills_the_length_asked_for_and_repeats_itself_by_seed(model):
     assert sample_bars(model, 16, 3, 1.0) == made
     assert sample_bars(model, 16, 4, 1.0) != made
     assert sample_bars(model, 4, 3, 1.0).length == 16.0
+
+
+def test_of_trios_in_which_a_part_rests_the_plainer_or_the_bolder_is_played_too():
+    """The one with the most parts, not the last of them."""
+    config, loop = SMALL_TRIO, trio_loop(16)
+
+    def row(parts, nats):
+        bars = Bars(tuple(note for note in loop.notes if note.part in parts), loop.length)
+        return Decoded(to_windows(bars, frame_of(loop, config), config)[0], np.full(config.stream_steps, -nats))
+
+    rows = [row({0, 2}, 1.0), row({2}, 0.1), row({0, 2}, 2.0), row({}, 0.0)]
+    assert [chosen(rows, surprise, config, 32) for surprise in (0.0, 1.0)] == [0, 2]
+    assert chosen(rows[3:] * 2, 0.0, config, 32) == 1
 
 
 @pytest.mark.parametrize("surprise", [None, 0.35])
