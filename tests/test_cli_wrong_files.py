@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from bridge import cli, paths
 from bridge.music.midi_files import midi_bytes
@@ -308,6 +309,14 @@ def nonsense(folder: Path) -> None:
     told_of(folder)
 
 
+def astray(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    tensors = load_file(weights)
+    tensors["encoder.mean.bias"][0] = float("nan")
+    save_file(tensors, weights)
+    told_of(folder)
+
+
 def gone(folder: Path) -> None:
     (folder / "weights.safetensors").unlink()
 
@@ -329,6 +338,7 @@ def told_of(folder: Path) -> None:
         (damaged, "the file is damaged or changed"),
         (torn, "expected weights of bass-2bar as this version builds it"),
         (nonsense, "expected weights of bass-2bar as this version builds it"),
+        (astray, "expected numbers as weights of bass-2bar, found NaN or infinity in encoder."),
         (gone, "expected the weights of bass-2bar"),
         (no_card, "expected a readable card.json"),
     ],

@@ -204,7 +204,11 @@ def _checked(name: str, folder: Path | None) -> tuple[dict[str, Tensor], dict[st
     if found != card["sha256"]:
         raise ModelFileError(f"{path}: expected sha256 {card['sha256']}, found {found}: the file is damaged or changed")
     with _told_of(name, folder):
-        return from_eight_bits(load(data)), card
+        tensors = from_eight_bits(load(data))
+    no_number = next((key for key, values in tensors.items() if not torch.isfinite(values).all()), None)
+    if no_number is not None:  # as a training that went astray leaves them: they play, and it is nothing
+        raise ModelFileError(f"{path}: expected numbers as weights of {name}, found NaN or infinity in {no_number}")
+    return tensors, card
 
 
 @contextmanager
