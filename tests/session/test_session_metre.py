@@ -292,3 +292,26 @@ def test_a_loop_of_another_metre_is_played_round_its_fill_as_without_it(
     during = played()
     assert [row for row in during if row[0] == 36] == [row for row in before if is_outside(row[1])]
     assert [row[0] for row in during if row[0] != 36] == [50]
+
+
+def test_two_fills_on_end_in_a_loop_of_another_metre_are_both_heard(room: Room) -> None:
+    """The second comes while the first sounds, and leaves it as it is."""
+    room.ask("sample", "drums")
+    room.answer(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, pitch=36)
+    loop_id = room.player.take(messages.Launch)[-1].id
+    room.session.from_player(messages.Scheduled("drums", loop_id, 4.0))
+    room.session.from_player(messages.Launched("drums", loop_id, 4.0, 4.0))
+    metre(room, 3, 4, 12.0)
+    room.ask("fill_every", "drums", bars=1)
+    drums = room.session.stage.voices["drums"]
+    for beat, pitch in ((12, 47), (15, 50)):
+        room.time.run((beat + 0.5 - room.session.stage.clock.beat_at(room.time.ns)) / 2)
+        room.session.from_player(messages.Beat(beat, 120.0, True))
+        job = room.engine.take(engine_messages.Generate)[-1]
+        start = job.bend["fill"]["start"]
+        rows = [row for row in job.material[0][1] if not start <= row[1] < start + 3.0]
+        filled = [*rows, (pitch, start + 1.0, 0.1, 90, 0)]
+        room.session.from_engine(engine_messages.Generated(job.job, 6.0, filled, 1.0))
+    assert drums.sounding is not None
+    length, notes = as_played(room.session.stage, drums, drums.sounding)
+    assert (length, sorted(row[0] for row in notes)) == (6.0, [47, 50])
