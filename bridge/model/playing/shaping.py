@@ -3,8 +3,8 @@
 Each knob is a stage of its own, from the bars as the stage before left them: latent directions first, then attributes
 in their order. What a stage may do is worked out for the whole side of the knob at once and kept: candidates decoded
 in one batch, away from the bars by the direction's offset in the latent space and by what pulls on the logits, and for
-each level of the knob the one nearest to what is asked (`levels`). So a turn costs nothing but the first
-time, turning back brings back, and at 0 the bars are what they were, note for note.
+each level of the knob the one nearest to what is asked (`levels`); of a trio part by part, and by what pulls alone. So
+a turn costs nothing but the first time, turning back brings back, and at 0 the bars are what they were, note for note.
 """
 
 from __future__ import annotations
