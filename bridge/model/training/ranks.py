@@ -80,6 +80,7 @@ def joined(device: str) -> Iterator[torch.device]:
         return
     distributed.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
     try:
+        distributed.barrier()  # one that still connects to one that has failed, and left, tells of that in gloo's words
         yield chosen
         distributed.barrier()  # nobody leaves while another still waits for a word from it
     except BaseException:
