@@ -237,7 +237,8 @@ class Flow(nn.Module):
         self, choice: Tensor, noise: Tensor, context: Tensor, present: Tensor, near_last: float = 0.0
     ) -> Tensor:
         """Points (B, Z), from `choice` (B,) uniform in (0, 1) and normal `noise` (B, Z); one context serves all. Those
-        that are no return to a window before are drawn `near_last` (0 to 1, their correlation) to the nearest of them.
+        that are no return to a window before are drawn `near_last` (0 to 1, their correlation) to the nearest of them,
+        as far out as both are: what follows lies near to it anyhow, and would come out further from window to window.
         """
         before, told = self._told(context, present)
         summary = functional.silu(self.summary(functional.silu(self.told(told))))
@@ -246,7 +247,9 @@ class Flow(nn.Module):
             y = layer(y, summary)
         new = y * torch.exp(_bounded(self.scale(summary))) + self.expected(told)
         near = near_last * present[:, :1]
-        new = near * before[:, 0] + (1.0 - near.square()).sqrt() * new
+        both = near * before[:, 0] + (1.0 - near.square()).sqrt() * new
+        far = torch.lerp(_norms(new), _norms(before[:, 0]), near)
+        new = both * far / _norms(both).clamp_min(1e-6)
         returned = before + torch.exp(self.return_scale) * noise[:, : self.ways].unsqueeze(1)
         bounds = self._chances(summary, present).exp().cumsum(1)[:, :-1]
         taken = (choice.unsqueeze(1) > bounds).sum(1)

@@ -29,6 +29,7 @@ from bridge.model.playing.framing import (
     Frame,
     WindowTokens,
     frame_of,
+    in_stream,
     is_heard,
     is_silent,
     rested,
@@ -111,15 +112,14 @@ def _first_frame(model: CompiledModel, steering: Steering, seed: int) -> Frame:
 def _bias_alone(model: CompiledModel, steering: Steering, frame: Frame) -> Tensor:
     """A bias (T, C), of a trio (3T, C), that puts right what draws with nothing before them do otherwise than songs."""
     config, keyed = model.config, len(set(model.keys)) > 1
-    bias = torch.zeros(config.stream_steps, config.classes)
     if config.part == "trio" and keyed and steering.pitch_classes is None and steering.lock is None:
         part = config.parts.index("bass")
         mine, own = config.of_part(part), frame.of_part(part, config)
         drawn_in = frozenset(int(c) for c in np.flatnonzero(np.roll(FIT, -own.key)))
         outside = key_bias(drawn_in, steering.binding, mine, own.shift, _OUTSIDE_ALONE_NATS)
-        stream = bias.view(config.bars, len(config.parts), STEPS_PER_BAR, -1)
-        stream[:, part, :, : mine.classes] += outside.reshape(config.bars, STEPS_PER_BAR, -1)
-    return bias
+        none = torch.zeros(mine.steps, mine.classes)
+        return in_stream([outside if each == part else none for each in range(len(config.parts))], config)
+    return torch.zeros(config.stream_steps, config.classes)
 
 
 def _first_steering(steering: Steering, frame: Frame, config: ModelConfig) -> Steering:

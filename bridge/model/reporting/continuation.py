@@ -123,12 +123,12 @@ def _keeping_figures(
         for part, batch in zip(config.parts, batches, strict=True):
             tokens = batch.tokens.numpy()
             kept[part].append(_Kept(tokens[:-1], tokens[-1], made[part][0]))
-    groups = np.asarray(dataset.group)[chains.rows[chosen]]
+    groups, songs = (np.asarray(of)[chains.rows[chosen]] for of in (dataset.group, dataset.song))
     names = [dataset.groups[group] for group in groups.tolist()]
     found: dict[str, Any] = {"gone_on_from": len(chosen), "at_temperature": temperature}
     for part, of_part in kept.items():
         prefix = f"{part} " if len(kept) > 1 else ""
-        figures = _beside(of_part, names, drums=part == "drums")
+        figures = _beside(of_part, names, songs, drums=part == "drums")
         found |= {prefix + key: value for key, value in figures.items()}
     return found
 
@@ -169,7 +169,7 @@ def _in_a_row(batch: Batch) -> Batch:
     return Batch(batch.tokens.flatten()[None], velocities, offsets)
 
 
-def _beside(kept: Sequence[_Kept], sources: Sequence[str], *, drums: bool) -> dict[str, Any]:
+def _beside(kept: Sequence[_Kept], sources: Sequence[str], songs: Ints, *, drums: bool) -> dict[str, Any]:
     truth, made = np.stack([one.truth for one in kept]), np.stack([one.made for one in kept])
     repeats = [
         np.array([_is_among(tokens, one.before, drums) for one, tokens in zip(kept, of, strict=True)])
@@ -195,7 +195,7 @@ def _beside(kept: Sequence[_Kept], sources: Sequence[str], *, drums: bool) -> di
     for name, rows in of_source.items():
         if rows.sum() >= _FEWEST:
             ours, theirs = (float(np.nanmean(share[rows])) for share in shares)
-            found[f"key_share {name}"] = f"{ours:.3f}, truth {theirs:.3f}"
+            found[f"key_share {name}"] = f"{ours:.3f}, truth {theirs:.3f}; songs: {len(np.unique(songs[rows]))}"
     register = (round(float(np.nanmean(distance)), 2) for distance in away)
     found["register_semitones"], found["register_semitones_truth"] = register
     return found

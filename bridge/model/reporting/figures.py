@@ -40,7 +40,7 @@ FIGURES_FILE = "figures.json"
 OTHER_SONGS = "songs"
 #: Raised whenever what is measured, or what it is measured of, changes; the page still tells of those from the oldest
 #: on that have the same form.
-_VERSION, _OLDEST = 9, 8
+_VERSION, _OLDEST = 10, 10
 #: Windows that the 5-grams are fitted on, at most; long ones count as many.
 _NGRAM_STEPS = 3_000_000
 
@@ -76,8 +76,7 @@ def figures_of(
     path = models_dir / name / FIGURES_FILE
     card = registry.read_card(name, models_dir)
     known = kept_figures(name, models_dir)
-    is_of_these = known is not None and known["sha256"] == card["sha256"] and known["version"] == _VERSION
-    if known is not None and is_of_these and "attributes" in known:  # those of a trio were not measured once
+    if known is not None and known["sha256"] == card["sha256"] and known["version"] == _VERSION:
         return known
     found = {"version": _VERSION, "sha256": card["sha256"], **measured(name, data_paths, models_dir, seed, sizes)}
     whole_file.write(path, json.dumps(found, indent=1) + "\n")
@@ -147,7 +146,7 @@ def realism(
 ) -> dict[str, Any]:
     """By temperature and part: samples of the prior beside windows of test songs, drawn as the prior's own were. Under
     `OTHER_SONGS` the same of windows of validation songs, where there are any: so far songs are from one another.
-    Beside each how dense the songs are that the model has learnt from.
+    Beside each how dense the songs are that the model has learnt from, and how well those are told from test songs.
     """
     config = model.config
     rows = drawn_rows(dataset, "test", count, config.part, seed)
@@ -156,6 +155,13 @@ def realism(
     train = plain_tokens(dataset, music_of(dataset, "train", config), config)
     learnt = plain_tokens(dataset, drawn_rows(dataset, "train", count, config.part, seed), config)
     runs = {part: longest_shared_runs(real[part], train[part], drums=part == "drums") for part in config.parts}
+    trained_on = {
+        part: {
+            "density_trained_on": round(float(density(learnt[part], drums=part == "drums").mean()), 4),
+            "auc_trained_on": round(classifier_auc(real[part], learnt[part], ngrams[part], songs, seed), 4),
+        }
+        for part in config.parts
+    }
     beside: dict[str, dict[Part, Ints]] = {}
     for heat in temperatures:
         loops = [sample_bars(model, config.bars, derived(seed, index), heat) for index in range(count)]
@@ -166,7 +172,7 @@ def realism(
     return {
         whose: {
             part: _beside(real[part], of_part, songs, ngrams[part], seed)
-            | {"density_trained_on": round(float(density(learnt[part], drums=part == "drums").mean()), 4)}
+            | trained_on[part]
             | _copied(longest_shared_runs(of_part, train[part], drums=part == "drums"), runs[part])
             for part, of_part in tokens.items()
         }

@@ -152,11 +152,12 @@ near, how often read and how much the odds count was set with these figures in v
 *n-gram cost*: nats a window under a 5-gram (interpolated Kneser-Ney over steps, lines by intervals) fitted on training
 songs.
 *AUC*: how well a logistic regression on some features of a window (52, drums 90) tells samples from songs,
-cross-validated, songs kept together; 0.5 is not at all. *Bars that come back*: of all but the first, and those with
-nothing in them, the share that has a note F1 of .9 with one before them in the window. *Longest shared run*: notes in a
-row, as (interval, duration), that a window shares with any training song (drums: hits and the steps between them). *Key
-share*: notes within the window's best diatonic set. Rows whose T is *songs* are of validation songs, measured as
-samples are: so far songs are from songs, which for the few trios is far.
+cross-validated, songs kept together; 0.5 is not at all; beside it how well it tells songs that were trained on from
+them. *Bars that come back*: of all but the first, and those with nothing in them, the share that has a note F1 of .9
+with one before them in the window. *Longest shared run*: notes in a row, as (interval, duration), that a window shares
+with any training song (drums: hits and the steps between them). *Key share*: notes within the window's best diatonic
+set. Rows whose T is *songs* are of validation songs, measured as samples are: so far songs are from songs, which for
+the few trios is far.
 
 {tables.realism(figures)}
 """

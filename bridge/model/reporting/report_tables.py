@@ -93,14 +93,15 @@ def realism(figures: Mapping[str, Mapping[str, Any]]) -> str:
                         _of_part(name, part, by_part), heat, one["samples"],
                         f"{one['cost']} / {one['cost_held_out']} = {one['cost_ratio']:.2f}",
                         _density(one),
-                        f"{one['auc']:.2f}", _pair(one.get("returning"), one.get("returning_held_out"), 2),
+                        f"{one['auc']:.2f}; {one['auc_trained_on']:.2f}",
+                        _pair(one.get("returning"), one.get("returning_held_out"), 2),
                         _runs(one["longest_run"]), _runs(one["longest_run_held_out"]),
                         _pair(one.get("key_share"), one.get("key_share_held_out")),
                     ]
                 )  # fmt: skip
     head = (
-        "model", "T", "n", "n-gram cost, median nats: ours / songs", "density: ours / songs; songs trained on", "AUC",
-        "bars that come back: ours / songs",
+        "model", "T", "n", "n-gram cost, median nats: ours / songs", "density: ours / songs; songs trained on",
+        "AUC; songs trained on", "bars that come back: ours / songs",
         "longest shared run: median, 90 %, most", "of songs", "key share: ours / songs",
     )  # fmt: skip
     return markdown(head, rows)

@@ -241,6 +241,27 @@ def test_each_line_of_a_trio_keeps_to_its_own_key_and_all_to_a_hard_one():
     assert against("soft", 1) == {1, 3, 8}
 
 
+def test_a_line_of_a_trio_leans_to_the_notes_that_it_has_in_its_key():
+    """The bass goes on from C, with some G: C is made likelier than G, and G than F, which it did not play."""
+    notes = [Note(72, float(beat), 1.0, 90, 0) for beat in range(64)]
+    notes += [Note(43 if beat % 4 == 3 else 36, float(beat), 1.0, 90, 1) for beat in range(64)]
+    loop = Bars(in_order(notes), 64.0)
+    frame = frame_of(loop, SMALL_TRIO)
+    windows = to_windows(loop, frame, SMALL_TRIO)
+
+    def nats(steering):
+        bias = steered_bias(steering, windows, SMALL_TRIO, frame).reshape(SMALL_TRIO.bars, 3, 16, -1)
+        first = -LOWEST_PITCH + frame.of_part(1, SMALL_TRIO).shift
+        return np.array([float(bias[0, 1, 0, first + pitch]) for pitch in (36, 43, 41)])
+
+    free = nats(Steering(binding="off"))  # there the register alone tells them apart
+    c, g, f = nats(Steering()) - free
+    assert c > g + 0.2
+    assert g > f + 0.2
+    for bound in (Steering(MAJOR), Steering(MAJOR, "hard")):
+        assert (nats(bound) == free).all()
+
+
 def test_between_trios_every_part_changes_over_by_itself():
     model = long_model(SMALL_TRIO)
     a, b = sample_bars(model, 16, 3, 1.0), sample_bars(model, 16, 4, 1.0)

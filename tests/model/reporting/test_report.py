@@ -36,6 +36,7 @@ def test_everything_asked_for_is_measured(measured):
     assert real["samples"] == 20
     assert 0.0 <= real["auc"] <= 1.0
     assert 0.05 < real["density_trained_on"] < 1.0
+    assert 0.0 <= real["auc_trained_on"] <= 1.0
     assert real["cost_ratio"] == pytest.approx(real["cost"] / real["cost_held_out"], abs=0.01)
     songs = found["realism"][figures.OTHER_SONGS]["melody"]
     assert 0 < songs["samples"] <= 20
@@ -59,16 +60,6 @@ def test_what_was_measured_is_kept_until_the_weights_change(measured, monkeypatc
     card.write_text(text.replace(found["sha256"], "0" * 64))
     assert report.known_figures(models) == {}
     card.write_text(text)
-
-
-def test_figures_of_before_the_knobs_were_measured_are_measured_again(measured, monkeypatch):
-    models, songs, found = measured
-    path = models / "melody-2bar" / figures.FIGURES_FILE
-    text = path.read_text()
-    path.write_text(json.dumps({key: value for key, value in found.items() if key != "attributes"}))
-    monkeypatch.setattr(figures, "measured", lambda *_: {"attributes": "anew"})
-    assert figures.figures_of("melody-2bar", [songs], models_dir=models)["attributes"] == "anew"
-    path.write_text(text)
 
 
 def test_the_knobs_of_a_trio_are_told_part_by_part(measured):
