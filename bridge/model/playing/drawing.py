@@ -27,7 +27,7 @@ _TOWARDS_SECOND = {"melody-16bar": 0.2}
 DRAWS_ALONE = 32
 _ODDS_WEIGHT = 1.5
 #: So wide is the noise of a model's draws, where it isn't 1.
-_NOISE_ALONE = {"melody-2bar": 1.045, "bass-2bar": 0.96, "drums-2bar": 0.875}
+_NOISE_ALONE = {"melody-2bar": 1.045, "bass-2bar": 0.95, "drums-2bar": 0.875}
 
 
 class _Reading(NamedTuple):
