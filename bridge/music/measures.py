@@ -9,7 +9,8 @@ from bridge.music.grids import LOWEST_PITCH, PITCHES, Floats, Ints
 from bridge.music.harmony import scale_of
 
 Flags = NDArray[np.bool_]
-_SCALES = np.array([[c in scale_of(tonic, "major") for c in range(12)] for tonic in range(12)])
+#: Which pitch classes each of the twelve major scales holds (12, 12).
+SCALES = np.array([[c in scale_of(tonic, "major") for c in range(12)] for tonic in range(12)])
 
 
 def density(tokens: Ints, *, drums: bool) -> Floats:
@@ -31,7 +32,7 @@ def diatonic_sets(tokens: Ints) -> Flags:
     """For each line the pitch classes (n, 12) of the major scale that holds most of its notes."""
     struck, played = tokens < PITCHES, pitch_classes(tokens)
     counts = np.stack([(struck & (played == pitch_class)).sum(1) for pitch_class in range(12)], axis=1)
-    chosen: Flags = _SCALES[(counts @ _SCALES.T.astype(np.int64)).argmax(1)]
+    chosen: Flags = SCALES[(counts @ SCALES.T.astype(np.int64)).argmax(1)]
     return chosen
 
 

@@ -16,12 +16,13 @@ from bridge.model.playing.attributes import BEAT_CLASSES, FILL_CLASSES
 from bridge.model.playing.framing import WindowTokens
 from bridge.model.playing.keeping import FORBIDDEN
 from bridge.music.grids import HIT_SETS, LOWEST_PITCH, PITCHES, Floats, Ints, drums_in, tokens_line
+from bridge.music.measures import SCALES, pitch_classes
 from bridge.music.notes import STEPS_PER_BAR
 
 _STRIKE_NATS, _REST_NATS, _WEAK_NATS, _OUTSIDE_NATS = 4.0, 5.0, 8.0, 18.0
 _AIM_NATS, _NEAR_NATS, _STRAY_NATS, _KEY_NATS = 5.0, 0.3, 0.15, 5.0
 _HIT_NATS, _FILL_NATS, _OFF_BEAT_NATS = 1.5, 4.0, 3.0
-_GOLDEN, _TURNS, _WISH_NATS = 0.618, 7.0, 2.0
+_GOLDEN, _TURNS, _HELD_NATS = 0.618, 7.0, 6.0
 _STRETCH, _ZIGZAG_SEMITONES = 1.5, 4.0
 #: So many times as hard where to strike is pulled alone. A trio's bars, each told by its own point, are sure of theirs:
 #: pulled as two bars are, a third to a half of the loops' parts were denser and thinner at the ends of the knob.
@@ -56,7 +57,7 @@ def pull(
     elif strength > 0.0:
         bias[:, :PITCHES] += FORBIDDEN * outside
     else:
-        bias[:, :PITCHES] += _outwards(strength, base.tokens) * outside
+        bias[:, :PITCHES] += _outwards(strength, base.tokens)
     if attribute == "density":
         bias[:, :PITCHES] += (_STRIKE_NATS if strength > 0.0 else _REST_NATS) * struck
     elif attribute == "syncopation":
@@ -98,13 +99,25 @@ def _aimed_at(attribute: str, strength: float, tokens: Ints) -> Floats:
 
 
 def _outwards(strength: float, tokens: Ints) -> Tensor:
-    """A bonus (T, 88) on some of the notes, more of them the lower the strength, here for one pitch and there for
-    another: notes that all leave a key together are in another one.
+    """A bonus (T, 88) for one pitch class a note: of some of the notes, more of them the lower the strength, the one
+    with which the scale that holds most notes holds the fewest (notes that all leave a key together are in another
+    one), of the others their own.
     """
-    nth = np.cumsum(tokens < PITCHES)
-    chosen = (nth * _GOLDEN + abs(strength) * _TURNS) % 1.0 < 0.2 + 0.5 * abs(strength)
-    wish = noise.gumbel(round(-1000 * strength), noise.TURNS, 0, len(tokens), PITCHES)
-    return torch.from_numpy(np.where(chosen[:, None], _OUTSIDE_NATS + _WISH_NATS * wish, -_OUTSIDE_NATS)).float()
+    places = np.flatnonzero(tokens < PITCHES)
+    classes = pitch_classes(tokens[places])
+    turn = np.arange(1, len(places) + 1) * _GOLDEN + abs(strength) * _TURNS
+    moving = turn % 1.0 < 0.2 + 0.7 * abs(strength)
+    wish = noise.gumbel(round(-1000 * strength), noise.TURNS, 0, len(places), 12)
+    counts = np.bincount(classes[~moving], minlength=12).astype(np.float64)
+    for note in np.flatnonzero(moving).tolist():
+        held = ((counts + np.eye(12)) @ SCALES.T).max(1)
+        away = np.abs((np.arange(12) - classes[note] + 6) % 12 - 6)
+        classes[note] = int((_HELD_NATS * held + _NEAR_NATS * away - wish[note]).argmin())
+        counts[classes[note]] += 1.0
+    bonus = torch.zeros(len(tokens), PITCHES)
+    liked = pitch_classes(np.arange(PITCHES)) == classes[:, None]
+    bonus[torch.from_numpy(places)] = _OUTSIDE_NATS * torch.from_numpy(liked).float()
+    return bonus
 
 
 def _near(aimed: Floats, attribute: str) -> Tensor:

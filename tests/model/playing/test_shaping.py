@@ -144,6 +144,25 @@ def test_a_drum_that_is_early_for_the_second_bar_of_three_does_not_come_on_the_l
     assert not [note for note in made.notes if note.pitch == 50 and note.start < 0.1]
 
 
+@pytest.mark.parametrize(
+    "pitches",
+    [
+        (60, 61, 64, 65, 66, 65, 64, 61, 60, 66, 65, 64, 61, 60),
+        (67, 66, 70, 71, 67, 66, 70, 67, 71, 66),
+        (64, 70, 69, 66, 71, 70, 64),
+        (62, 63, 68, 69, 62, 68),
+    ],
+)
+def test_a_line_that_has_left_its_key_can_leave_it_further(melody, pitches):
+    loop = Bars(tuple(Note(pitch, 0.5 * number, 0.5, 90) for number, pitch in enumerate(pitches)), 8.0)
+    column = melody.config.attributes.index("diatonic")
+    shares = [
+        measure(grid_tokens(turned(melody, loop, "diatonic", amount), "melody")[None], melody.config)[0, column]
+        for amount in (-1.0, -0.5, 0.0)
+    ]
+    assert shares[0] <= shares[1] < shares[2]
+
+
 def test_a_hard_key_holds(melody):
     c_major = frozenset({0, 2, 4, 5, 7, 9, 11})
     steering = Steering(pitch_classes=c_major, binding="hard")
