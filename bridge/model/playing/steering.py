@@ -142,11 +142,18 @@ def key_bias(
     return bias.expand(config.steps, -1)
 
 
-def range_bias(config: ModelConfig, key: int) -> Tensor:
-    """A bias (T, C) against what would sound outside the model's range once it is moved back by `key` semitones."""
+def range_bias(windows: Sequence[WindowTokens], config: ModelConfig, frame: Frame) -> Tensor:
+    """A bias (T, C) against what would sound outside the model's range once it is moved back by what the frame moved;
+    what is made of `windows`, or goes on from them, may be as far outside as they are, for theirs is another octave.
+    """
     bias = torch.zeros(config.classes)
-    sounding = torch.arange(PITCHES) + LOWEST_PITCH - key
-    bias[:PITCHES][(sounding < config.lowest) | (sounding > config.highest)] = FORBIDDEN
+    shift, lowest, highest = frame.key, config.lowest, config.highest
+    sounding = [w.tokens[w.tokens < PITCHES].astype(np.int64) + LOWEST_PITCH - frame.shift for w in windows]
+    struck = np.concatenate(sounding) if sounding else np.zeros(0)
+    if len(struck):
+        shift, lowest, highest = frame.shift, min(lowest, int(struck.min())), max(highest, int(struck.max()))
+    heard = torch.arange(PITCHES) + LOWEST_PITCH - shift
+    bias[:PITCHES][(heard < lowest) | (heard > highest)] = FORBIDDEN
     return bias.expand(config.steps, -1)
 
 
@@ -235,8 +242,8 @@ def steered_bias(
         classes, soft_nats = _own_key(weights, config, heard=heard, in_trio=in_trio)
         if in_trio and any(weights):
             bias = bias + _own_notes_bias(weights, config, frame.shift)
-    if frame.key:
-        bias = bias + range_bias(config, frame.key)
+    if frame.shift:
+        bias = bias + range_bias(windows, config, frame)
     if classes is not None:
         bias = bias + key_bias(classes, steering.binding, config, frame.shift, soft_nats)
     if windows:

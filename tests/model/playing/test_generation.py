@@ -95,6 +95,19 @@ def test_a_low_line_comes_back_low(melody):
     assert max(note.pitch for note in made.notes) < 60
 
 
+def test_what_goes_on_from_a_bass_in_range_stays_in_it_in_whichever_octave_it_is_read():
+    """In C, where it is read, its F would lie below the range: it is read an octave higher, and could come out as far
+    below as bars an octave lower would.
+    """
+    bass = registry.load_compiled("bass-2bar", "cpu")
+    line = (29, 29, 36, 29, 34, 33, 31, 29, 29, 29, 36, 29, 34, 36, 31, 28)
+    loop = Bars(tuple(Note(pitch, i / 2, 0.5, 90) for i, pitch in enumerate(line)), 8.0)
+    for lower, lowest in ((0, bass.config.lowest), (5, 28 - 5)):
+        source = transposed(loop, -lower)
+        made = [note for seed in range(40) for note in generation.continue_bars(bass, source, 2, seed, 1.0).notes]
+        assert min(note.pitch for note in made) >= lowest
+
+
 def test_accents_are_the_seed_s(melody):
     source = Bars(tuple(Note(60 + i % 5, i / 2, 0.5, 120 if i % 2 == 0 else 30) for i in range(16)), 8.0)
     made = [n for seed in range(6) for n in generation.continue_bars(melody, source, 2, seed, 0.6).notes]
