@@ -19,11 +19,15 @@ _NEARLY = 1e-6
 Placed = tuple[Note, float]
 
 
-def placed(bars: Bars, groove: GrooveSettings, loop: Loop, drums: bool) -> list[Placed]:
+def as_played(bars: Bars, groove: GrooveSettings, loop: Loop, drums: bool) -> list[Note]:
     """The notes of plain bars as they are played; `loop` is whose groove and feel they have."""
-    notes = felt(played_notes(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats, bars.length)
+    return felt(played_notes(bars, groove, loop.groove_seed, drums), loop.feel.offset_beats, bars.length)
+
+
+def placed(bars: Bars, groove: GrooveSettings, loop: Loop, drums: bool) -> list[Placed]:
+    """The same, each with where it belongs."""
     places = (groove.place_of(note.start, bars.length) for note in in_order(bars.notes))
-    return list(zip(notes, places, strict=True))
+    return list(zip(as_played(bars, groove, loop, drums), places, strict=True))
 
 
 def in_metre(played: Sequence[Placed], length_beats: float, bar_beats: float, to_bar_beats: float) -> Bars:

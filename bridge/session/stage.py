@@ -18,7 +18,7 @@ from bridge.session.archive import Archive
 from bridge.session.harmony import Harmony
 from bridge.session.loops import Loop
 from bridge.session.outside import Origin, Outbox, Peer, RefusedError, Timers
-from bridge.session.playing import Placed, in_metre, placed, with_fill
+from bridge.session.playing import Placed, as_played, in_metre, placed, with_fill
 from bridge.session.voice import Voice
 
 _NEARLY: Final = 1e-6
@@ -184,13 +184,13 @@ class Stage:
         filled: list[Placed] = []
         if fill is not None:
             apart = kept_apart(fill.bars, lock.in_bars_of(bar_beats, loop.bar_beats), groove)
-            filled = placed(apart, groove, loop, drums)
             if not is_fitted:
-                return Bars(in_order(note for note, _ in filled), apart.length)
+                return Bars(in_order(as_played(apart, groove, loop, drums)), apart.length)
+            filled = placed(apart, groove, loop, drums)
         bars = kept_apart(_of_parts(loop.bars, voice.parts), lock, groove)
-        played = placed(bars, groove, loop, drums)
         if not is_fitted:
-            return Bars(in_order(note for note, _ in played), bars.length)
+            return Bars(in_order(as_played(bars, groove, loop, drums)), bars.length)
+        played = placed(bars, groove, loop, drums)
         if fill is not None:
             return with_fill(played, loop, fill, filled, bar_beats)
         return in_metre(played, bars.length, loop.bar_beats, bar_beats)

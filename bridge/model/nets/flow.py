@@ -248,8 +248,7 @@ class Flow(nn.Module):
         new = y * torch.exp(_bounded(self.scale(summary))) + self.expected(told)
         near = near_last * present[:, :1]
         both = near * before[:, 0] + (1.0 - near.square()).sqrt() * new
-        far = torch.lerp(_norms(new), _norms(before[:, 0]), near)
-        new = both * far / _norms(both).clamp_min(1e-6)
+        new = _as_far_out(both, torch.lerp(_norms(new), _norms(before[:, 0]), near))
         returned = before + torch.exp(self.return_scale) * noise[:, : self.ways].unsqueeze(1)
         bounds = self._chances(summary, present).exp().cumsum(1)[:, :-1]
         taken = (choice.unsqueeze(1) > bounds).sum(1)
@@ -265,8 +264,7 @@ class Flow(nn.Module):
 
     def on_the_way(self, near: Tensor, far: Tensor, towards: float) -> Tensor:
         """As `between`, of points (B, N) in the flow's coordinates."""
-        y = torch.lerp(near, far, towards)
-        y = y * torch.lerp(_norms(near), _norms(far), towards) / _norms(y).clamp_min(1e-6)
+        y = _as_far_out(torch.lerp(near, far, towards), torch.lerp(_norms(near), _norms(far), towards))
         return self.centre + torch.mm(y, self.unwhitening[:, : self.ways].t())
 
     def odds(self, z: Tensor) -> Tensor:
@@ -308,6 +306,11 @@ class Flow(nn.Module):
 
 def _norms(y: Tensor) -> Tensor:
     return y.square().sum(1, keepdim=True).sqrt()
+
+
+def _as_far_out(y: Tensor, norms: Tensor) -> Tensor:
+    """Points (B, N) with these norms (B, 1)."""
+    return y * norms / _norms(y).clamp_min(1e-6)
 
 
 def _bounded(stretch: Tensor, bound: float = _STRETCH_BOUND) -> Tensor:

@@ -49,8 +49,8 @@ _READ_AGAIN = {"drums-2bar": _Reading(0.3, 0.83)}
 #: really came, now .81. Nearer still, by .75, melodies stay where they were: 3.2 semitones from the mean pitch before,
 #: what really came 4.7 (test). Of two bars the flow knows more, and yet their patterns were less like those before
 #: than what really came: melodies .82 (truth .88), now .85; basses .77 (.85), now .79; drums .67 (.83), now .75
-#: (validation, n = 600 each); and line after line grew thinner: after eight by a fifth, now melodies by an eighth and
-#: basses by a sixth (test, n = 200 each).
+#: (validation, n = 600 each); and line after line grew thinner: after eight by a fifth, now by an eighth (test,
+#: melodies and basses, n = 200 each).
 _NEAR_LAST = {
     "melody-2bar": 0.25, "bass-2bar": 0.25, "drums-2bar": 0.35,
     "melody-16bar": 0.6, "drums-16bar": 0.8, "trio-16bar": 0.66,

@@ -22,6 +22,7 @@ from bridge.model.playing.leaning import Lean, lean_bias
 from bridge.music.grids import LOWEST_PITCH, PITCHES, Ints
 from bridge.music.harmony import best_scale, fitting_classes
 from bridge.music.locking import Lock
+from bridge.music.measures import pitch_classes
 
 _SOFT_KEY_NATS = -2.5
 
@@ -120,7 +121,7 @@ def _own_notes_bias(weights: Sequence[float], config: ModelConfig, shift: int) -
     nats = np.log(shares + _UNHEARD_SHARE)
     nats = _TRIO_OWN_NOTES[config.part] * (nats - shares @ nats)
     bias = torch.zeros(config.classes)
-    bias[:PITCHES] = torch.from_numpy(nats[(np.arange(PITCHES) + LOWEST_PITCH - shift) % 12])
+    bias[:PITCHES] = torch.from_numpy(nats[pitch_classes(np.arange(PITCHES) - shift)])
     return bias.expand(config.steps, -1)
 
 
@@ -142,16 +143,21 @@ def key_bias(
     return bias.expand(config.steps, -1)
 
 
+def _struck(windows: Sequence[WindowTokens]) -> Ints:
+    """What lines strike (n,), as tokens."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return np.concatenate([nothing, *(w.tokens[w.tokens < PITCHES].astype(np.int64) for w in windows)])
+
+
 def range_bias(windows: Sequence[WindowTokens], config: ModelConfig, frame: Frame) -> Tensor:
     """A bias (T, C) against what would sound outside the model's range once it is moved back by what the frame moved;
     what is made of `windows`, or goes on from them, may be as far outside as they are, for theirs is another octave.
     """
     bias = torch.zeros(config.classes)
     shift, lowest, highest = frame.key, config.lowest, config.highest
-    sounding = [w.tokens[w.tokens < PITCHES].astype(np.int64) + LOWEST_PITCH - frame.shift for w in windows]
-    struck = np.concatenate(sounding) if sounding else np.zeros(0)
-    if len(struck):
-        shift, lowest, highest = frame.shift, min(lowest, int(struck.min())), max(highest, int(struck.max()))
+    sounding = _struck(windows) + LOWEST_PITCH - frame.shift
+    if len(sounding):
+        shift, lowest, highest = frame.shift, min(lowest, int(sounding.min())), max(highest, int(sounding.max()))
     heard = torch.arange(PITCHES) + LOWEST_PITCH - shift
     bias[:PITCHES][(heard < lowest) | (heard > highest)] = FORBIDDEN
     return bias.expand(config.steps, -1)
@@ -162,7 +168,7 @@ def register_bias(windows: Sequence[WindowTokens], config: ModelConfig, *, in_tr
     those far from the middle of the last one.
     """
     bias = torch.zeros(config.classes)
-    struck = np.concatenate([w.tokens[w.tokens < PITCHES] for w in windows]) if config.part != "drums" else np.zeros(0)
+    struck = _struck(windows) if config.part != "drums" else np.zeros(0)
     if len(struck):
         index = torch.arange(PITCHES, dtype=torch.float32)
         below = (int(struck.min()) - _REGISTER_ROOM - index).clamp_min(0)

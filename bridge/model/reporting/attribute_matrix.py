@@ -29,9 +29,11 @@ _CLEARLY = 0.9
 _EDGE = 0.02
 
 
-def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelConfig) -> dict[str, Any]:
-    """The figures of every knob of a model of one part, on `loops` loops; `held_out` tokens (m, T) say how far apart
-    songs are.
+def attribute_matrices(
+    turned: Turned, loops: int, held_out: Mapping[Part, Ints], config: ModelConfig
+) -> dict[Part, dict[str, Any]]:
+    """The figures of every part of a model by itself, on `loops` loops: what its notes do when the knobs of the
+    attributes that it has are turned. `held_out` tokens (m, T) say how far apart songs are.
 
     By attribute: `spearman` (of amount and own measure over 9 amounts: median, and the share of loops with >= .9; a
     loop that is at the end of the range at both ends of the knob is left out), `up` and `down` (share of the loops not
@@ -40,21 +42,13 @@ def attribute_matrix(turned: Turned, loops: int, held_out: Ints, config: ModelCo
     attribute (column) from one end of the knob (row) to the other, in SD; `side_effect` by knob: the largest of the
     others' changes over its own.
     """
-    return attribute_matrices(turned, loops, {config.part: held_out}, config)[config.part]
-
-
-def attribute_matrices(
-    turned: Turned, loops: int, held_out: Mapping[Part, Ints], config: ModelConfig
-) -> dict[Part, dict[str, Any]]:
-    """The same of every part of a model by itself: what its notes do when the knobs of the attributes that it has are
-    turned.
-    """
     tokens: dict[Part, list[Ints]] = {part: [] for part in config.parts}
     for name in config.attributes:
         places = [[turned(i, name, a) for a in AMOUNTS] for i in range(loops)]
+        read = [tokens_of_loops(of_loop, config) for of_loop in places]
         for index, part in enumerate(config.parts):
             if name in config.of_part(index).attributes:
-                tokens[part].append(np.stack([tokens_of_loops(of_loop, config)[part] for of_loop in places]))
+                tokens[part].append(np.stack([of_loop[part] for of_loop in read]))
     return {
         part: _figures(tokens[part], held_out[part], config.of_part(index)) for index, part in enumerate(config.parts)
     }

@@ -5,7 +5,7 @@ import pytest
 
 from bridge.model.nets.config import CONFIGS
 from bridge.model.playing.attributes import least_diatonic_share
-from bridge.model.reporting.attribute_matrix import AMOUNTS, attribute_matrices, attribute_matrix
+from bridge.model.reporting.attribute_matrix import AMOUNTS, attribute_matrices
 from bridge.music.grids import NO_EVENT, decode_drums, decode_line, drum_grid_of, note_arrays
 from bridge.music.notes import Bars, Note, in_order
 
@@ -42,7 +42,7 @@ def turned(index, name, amount):
 
 def test_a_perfect_a_poor_and_a_dead_knob_are_told_apart():
     held_out = np.stack([walk(seed) for seed in range(100, 300)])
-    found = attribute_matrix(turned, len(LOOPS), held_out, LINE)
+    found = attribute_matrices(turned, len(LOOPS), {LINE.part: held_out}, LINE)[LINE.part]
     register, density, dead = (found["knobs"][name] for name in ("register", "density", "interval"))
     assert register["spearman"] == pytest.approx(1.0)
     assert (register["up"], register["down"], register["both"]) == (1.0, 1.0, 1.0)
@@ -62,7 +62,7 @@ def test_a_perfect_a_poor_and_a_dead_knob_are_told_apart():
 def test_a_loop_at_the_end_of_the_range_is_not_counted_against_the_knob():
     in_c = [decode_line(np.where(walk(s) < 88, 39, NO_EVENT), lambda _: 80) for s in range(10)]
     held_out = np.stack([walk(seed) for seed in range(100, 300)])
-    found = attribute_matrix(lambda i, *_: in_c[i], 10, held_out, LINE)
+    found = attribute_matrices(lambda i, *_: in_c[i], 10, {LINE.part: held_out}, LINE)[LINE.part]
     assert found["knobs"]["diatonic"]["up"] is None
     assert found["knobs"]["diatonic"]["down"] == 0.0
     assert found["knobs"]["interval"]["down"] is None
@@ -73,7 +73,7 @@ def test_few_notes_cannot_all_be_outside_of_every_scale():
     assert shares == pytest.approx([1.0, 1.0, 2 / 3, 3 / 4, 3 / 5, 2 / 3, 0.0])
     cluster = [decode_line(np.array([39, 40, 41, 42] + [NO_EVENT] * 28), lambda _: 80)] * 5
     held_out = np.stack([walk(seed) for seed in range(100, 300)])
-    found = attribute_matrix(lambda i, *_: cluster[i], 5, held_out, LINE)
+    found = attribute_matrices(lambda i, *_: cluster[i], 5, {LINE.part: held_out}, LINE)[LINE.part]
     assert found["knobs"]["diatonic"]["down"] is None
     assert found["knobs"]["diatonic"]["up"] == 0.0
 
@@ -95,7 +95,8 @@ def test_drums_are_measured_too():
         ]
         return decode_drums(drum_grid_of(note_arrays(notes), 32))
 
-    found = attribute_matrix(denser, 20, rng.choice([0, 1, 2, 4, 6, 16, 128], (200, 32)), DRUMS)
+    held_out = rng.choice([0, 1, 2, 4, 6, 16, 128], (200, 32))
+    found = attribute_matrices(denser, 20, {DRUMS.part: held_out}, DRUMS)[DRUMS.part]
     assert found["knobs"]["density"]["both"] == 1.0
     assert found["knobs"]["density"]["spearman"] > 0.99
     assert 0.7 < found["knobs"]["density"]["kept"] <= 1.0
